@@ -1,0 +1,36 @@
+"""What a model costs beside what it scores, on real MNIST.
+
+Reproduces 'The Real World is not a Kaggle Competition' claim by claim. The
+names below load on first use, so importing the package imports no framework.
+"""
+
+import importlib
+
+_HOMES = {
+    "data": ("mnist", "Dataset", "DataError"),
+    "models": ("MODELS", "build"),
+    "schedules": (
+        "Schedule",
+        "SCHEDULES",
+        "ARTICLE",
+        "KERAS_MLP_RECIPE",
+        "KERAS_CNN_RECIPE",
+    ),
+    "training": ("fit", "TrainingError"),
+    "records": ("Experiment", "Run", "RecordError"),
+    "reproduction": ("run", "runs"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = list(_HOME_OF)
+__version__ = "0.1.0"
+
+
+def __getattr__(name):
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

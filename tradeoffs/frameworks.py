@@ -1,0 +1,89 @@
+"""Which framework a model belongs to, and how each one is imported.
+
+Nothing here imports a framework until it is asked for, and one process holds
+only one of them: PyTorch and TensorFlow loaded together are reported to hang
+or crash in notebooks and on macOS.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+FRAMEWORKS = ("pytorch", "keras")
+
+
+def import_torch():
+    """PyTorch."""
+    import torch
+
+    return torch
+
+
+def import_keras():
+    """Keras on TensorFlow.
+
+    Raises:
+        RuntimeError: Keras runs on another backend in this process.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise RuntimeError(
+            f"Keras runs on the backend {backend!r} here; this package needs "
+            "'tensorflow'. Set the environment variable "
+            "KERAS_BACKEND=tensorflow before Python starts"
+        )
+    return keras
+
+
+def framework_of(model) -> str:
+    """"pytorch" for an `nn.Module`, "keras" for a `keras.Model`.
+
+    Raises:
+        TypeError: the model is neither.
+    """
+    torch, keras = sys.modules.get("torch"), sys.modules.get("keras")
+    if torch is not None and isinstance(model, torch.nn.Module):
+        return "pytorch"
+    if keras is not None and isinstance(model, keras.Model):
+        return "keras"
+    hint = " (call it first: it is a class)" if isinstance(model, type) else ""
+    raise TypeError(
+        f"a model must be a torch.nn.Module or a keras.Model, not "
+        f"{type(model).__name__}{hint}"
+    )
+
+
+def is_loaded(framework: str) -> bool:
+    """Whether this process has imported the framework."""
+    return {"pytorch": "torch", "keras": "tensorflow"}[framework] in sys.modules
+
+
+def set_threads(framework: str, threads: int) -> None:
+    """Let a framework compute on so many threads.
+
+    For Keras this works only before TensorFlow's first computation.
+    """
+    if framework == "pytorch":
+        import_torch().set_num_threads(threads)
+        return
+    import_keras()
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def num_threads(framework: str) -> int:
+    """The threads that a framework computes on in this process."""
+    if framework == "pytorch":
+        return import_torch().get_num_threads()
+    import tensorflow as tf
+
+    # TensorFlow answers 0 for "as many as there are".
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    return threads or os.cpu_count()

@@ -1,0 +1,108 @@
+"""The networks of the series, by name.
+
+Each model is built by one function in `tradeoffs.models.keras` or
+`tradeoffs.models.pytorch`; this page only names them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A named model: what it is, and the frameworks it is written in."""
+
+    name: str
+    label: str
+    description: str
+    frameworks: tuple[str, ...]  # the authors' own first
+
+
+MODELS = {
+    info.name: info
+    for info in (
+        ModelInfo(
+            "keras_mlp",
+            "Keras MLP",
+            "784-512-512-10, dropout 0.2; 669,706 parameters",
+            ("keras", "pytorch"),
+        ),
+        ModelInfo(
+            "keras_cnn",
+            "Keras CNN",
+            "two 3x3 convolutions, one pool, dense 128; 1,199,882 parameters",
+            ("keras", "pytorch"),
+        ),
+        ModelInfo(
+            "pytorch_cnn",
+            "PyTorch CNN",
+            "two 5x5 convolutions with pools, linear 50; 21,840 parameters",
+            ("pytorch",),
+        ),
+        ModelInfo(
+            "gap_cnn",
+            "GAP CNN",
+            "three convolutions and global average pooling; 7,090 parameters",
+            ("pytorch",),
+        ),
+        ModelInfo(
+            "small_net",
+            "Small Net",
+            "conv 5, batch norm, conv 8, global average pooling, linear; "
+            "518 parameters with a 3x3 first kernel, 598 with a 5x5 one",
+            ("pytorch",),
+        ),
+    )
+}
+
+
+def model_info(name: str) -> ModelInfo:
+    """The entry of a named model.
+
+    Raises:
+        ValueError: there is no such model; the message lists the names.
+    """
+    if not isinstance(name, str) or name not in MODELS:
+        raise ValueError(f"no model {name!r}; the models are {', '.join(MODELS)}")
+    return MODELS[name]
+
+
+def framework_for(name: str, framework: str | None = None) -> str:
+    """The framework asked for, or the one the model was published in.
+
+    Raises:
+        ValueError: the model is not written in that framework.
+    """
+    info = model_info(name)
+    framework = framework or info.frameworks[0]
+    if framework not in info.frameworks:
+        raise ValueError(
+            f"{name} is not written in {framework!r}; "
+            f"it is in {' and '.join(info.frameworks)}"
+        )
+    return framework
+
+
+def build(name: str, framework: str | None = None, *, seed=None, **arguments):
+    """A new, untrained network.
+
+    Args:
+        name: one of `MODELS`.
+        framework: "keras" or "pytorch"; by default the one that the model
+            was published in.
+        seed: of the initial weights, a whole number; None leaves it to chance.
+        arguments: of the model's own function, such as `dropout=True`.
+
+    Returns:
+        A `keras.Model` (images [n, 28, 28, 1] to probabilities [n, 10]) or a
+        `torch.nn.Module` (images [n, 1, 28, 28] to logits [n, 10]).
+
+    Raises:
+        ValueError: no such model, or not in that framework.
+        TypeError: an argument that the model does not take.
+    """
+    framework = framework_for(name, framework)
+    module = importlib.import_module(f"tradeoffs.models.{framework}")
+    return module.build(name, seed=seed, **arguments)

@@ -1,0 +1,56 @@
+"""The two Keras models, as their authors published them.
+
+Source: `mnist_mlp.py` and `mnist_cnn.py` among the examples of Keras 2.
+"""
+
+from __future__ import annotations
+
+from tradeoffs.frameworks import import_keras
+
+keras = import_keras()
+layers = keras.layers
+
+
+def build(name, seed=None, **arguments):
+    """A model of this page; see `tradeoffs.build`."""
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
+    return {"keras_mlp": keras_mlp, "keras_cnn": keras_cnn}[name](**arguments)
+
+
+def keras_mlp():
+    """Two hidden layers of 512 and a softmax: 669,706 parameters.
+
+    The published script flattens the images before the network; here the
+    network does, so that every model of the series takes the same images.
+    """
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Flatten(),
+            layers.Dense(512, activation="relu"),
+            layers.Dropout(0.2),
+            layers.Dense(512, activation="relu"),
+            layers.Dropout(0.2),
+            layers.Dense(10, activation="softmax"),
+        ],
+        name="keras_mlp",
+    )
+
+
+def keras_cnn():
+    """Two convolutions, one pool, a wide dense layer: 1,199,882 parameters."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(32, (3, 3), activation="relu"),
+            layers.Conv2D(64, (3, 3), activation="relu"),
+            layers.MaxPooling2D((2, 2)),
+            layers.Dropout(0.25),
+            layers.Flatten(),
+            layers.Dense(128, activation="relu"),
+            layers.Dropout(0.5),
+            layers.Dense(10, activation="softmax"),
+        ],
+        name="keras_cnn",
+    )
