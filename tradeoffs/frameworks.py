@@ -27,7 +27,7 @@ def import_keras():
         RuntimeError: Keras runs on another backend in this process.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
     backend = keras.backend.backend()
@@ -41,7 +41,7 @@ def import_keras():
 
 
 def framework_of(model) -> str:
-    """"pytorch" for an `nn.Module`, "keras" for a `keras.Model`.
+    """ "pytorch" for an `nn.Module`, "keras" for a `keras.Model`.
 
     Raises:
         TypeError: the model is neither.

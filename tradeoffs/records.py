@@ -70,9 +70,7 @@ class Experiment:
                 f"framework is {self.framework!r}; it must be one of "
                 f"{', '.join(FRAMEWORKS)}"
             )
-        if isinstance(self.seed, bool) or not isinstance(
-            self.seed, (int, np.integer)
-        ):
+        if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)):
             raise TypeError(f"seed is {self.seed!r}; it must be a whole number")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed is {self.seed}; it must be from 0 to 2**32 - 1")
@@ -247,7 +245,9 @@ def read(path: Path) -> Run:
             content["environment"],
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{path} is not a whole record ({error!r}). {_MEND}") from error
+        raise RecordError(
+            f"{path} is not a whole record ({error!r}). {_MEND}"
+        ) from error
 
 
 def _digest(content):

@@ -149,6 +149,15 @@ def missing(experiments: list[Experiment]) -> list[Experiment]:
     return [e for e in experiments if records.load(e) is None]
 
 
+def expected_time(experiment: Experiment) -> str:
+    """How long a training takes, going by a record of the same series."""
+    for other in recorded_experiments():
+        if _key(other) == _key(experiment) and (known := records.load(other)):
+            seconds = known.history.train_seconds.sum()
+            return f"about {max(seconds / 60, 1):.0f} min, as seed {other.seed} took"
+    return "time not known yet"
+
+
 def reproduce(experiments: list[Experiment], *, jobs: int = 1, progress=True) -> None:
     """Train experiments and record each as it ends.
 

@@ -66,9 +66,7 @@ class Schedule:
                 f"learning_rate is {self.learning_rate}; it must be above 0"
             )
         if not 0 < self.gamma <= 1:
-            raise ValueError(
-                f"gamma is {self.gamma}; it must be above 0 and at most 1"
-            )
+            raise ValueError(f"gamma is {self.gamma}; it must be above 0 and at most 1")
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("input_scaling", self.input_scaling, INPUT_SCALINGS)
         self._check_momentum()
@@ -165,9 +163,7 @@ def _finite_number(name, value):
 
 def _one_of(name, value, allowed):
     if value not in allowed:
-        raise ValueError(
-            f"{name} is {value!r}; it must be one of {', '.join(allowed)}"
-        )
+        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
 
 
 ARTICLE = Schedule(

@@ -165,9 +165,7 @@ def copy_keras_weights(network, weights) -> None:
             f"{len(weights)} arrays given; the network takes {2 * len(layers)}"
         )
     channels = None
-    for layer, kernel, bias in zip(
-        layers, weights[::2], weights[1::2], strict=True
-    ):
+    for layer, kernel, bias in zip(layers, weights[::2], weights[1::2], strict=True):
         kernel = torch.as_tensor(kernel)
         if isinstance(layer, nn.Conv2d):
             kernel = kernel.permute(3, 2, 0, 1)

@@ -1,0 +1,82 @@
+# Everything runs in .venv, which is made when it is missing or older than the
+# files that define it. LATEST=1 takes the newest versions instead of the
+# tested ones in constraints.txt.
+
+PYTHON ?= python3
+LATEST ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export PYTHONHASHSEED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup data notebooks test lint unit audit check-notebooks lab \
+	reproduce bench refresh constraints clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check \
+		$(if $(LATEST),--upgrade,--constraint constraints.txt) --editable '.[test]'
+	touch $@
+
+setup: $(READY)  ## make .venv
+
+data: $(READY)  ## fetch MNIST
+	$(BIN)/python -m tradeoffs fetch
+
+notebooks: data  ## execute the series; notebooks and HTML pages go to build/
+	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --log-level WARN --execute \
+		--to notebook --output-dir build $(NOTEBOOKS)
+	$(BIN)/jupyter nbconvert --log-level WARN --to html --output-dir build \
+		$(patsubst notebooks/%,build/%,$(NOTEBOOKS))
+	@echo "open build/*.html to read, or 'make lab' to change and run"
+
+test: lint unit audit check-notebooks  ## lint, unit tests, audit of the records, notebooks
+
+lint: $(READY)  ## style of code and notebooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# Keras and PyTorch are tested in processes of their own: they never share one.
+unit: data
+	$(BIN)/pytest -q -m "not keras and not audit" tests tradeoffs/schedules.py \
+		tradeoffs/comparison.py --doctest-modules
+	$(BIN)/pytest -q -m keras tests
+
+audit: data  ## retrain the first epoch of each recorded series, and compare
+	$(BIN)/pytest -q -m audit -n 2 tests
+
+check-notebooks: data
+	$(BIN)/pytest -q --nbval --nbval-current-env notebooks
+
+lab: data  ## open JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir=. notebooks
+
+reproduce: data  ## retrain every record from scratch (hours)
+	$(BIN)/python -m tradeoffs reproduce --fresh --jobs 2
+
+bench: data  ## milliseconds a training step, ours beside the stock way
+	$(BIN)/python benchmarks/training_step.py
+
+refresh: data  ## execute the notebooks in place, and redraw the README's figure
+	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --log-level WARN --execute \
+		--to notebook --inplace --ClearMetadataPreprocessor.enabled=True \
+		--ClearMetadataPreprocessor.clear_cell_metadata=False $(NOTEBOOKS)
+	$(BIN)/python -m tradeoffs.readme
+
+constraints: ## renew constraints.txt with the newest versions that install
+	rm -rf $(VENV)
+	$(MAKE) setup LATEST=1
+	$(BIN)/pip freeze --exclude-editable | sed -E 's/\+[a-z0-9]+$$//' > constraints.txt
+	touch $(READY)
+
+clean:  ## remove .venv and build
+	rm -rf $(VENV) build

@@ -1,0 +1,127 @@
+"""The command line, for long unattended work."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures.process import BrokenProcessPool
+
+from tradeoffs import data, records, reproduction
+from tradeoffs.models import MODELS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; 0 on success, 1 on an error, 130 on Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except KeyboardInterrupt:
+        print("\nstopped; what has finished is kept", file=sys.stderr)
+        return 130
+    except BrokenProcessPool:
+        error = (
+            "a training process was killed (out of memory?); what has finished "
+            "is kept, and a second call goes on from there"
+        )
+    except (RuntimeError, ValueError, TypeError, OSError) as caught:
+        error = caught
+    print(f"tradeoffs: error: {error}", file=sys.stderr)
+    return 1
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m tradeoffs",
+        description="What a model costs beside what it scores, on real MNIST.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    fetch = commands.add_parser(
+        "fetch",
+        help="fetch MNIST, and check it",
+        description=data.fetch.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    fetch.set_defaults(command=_fetch)
+
+    reproduce = commands.add_parser(
+        "reproduce",
+        help="train the recorded runs that are missing",
+        description="Train what has no record yet, and record each run as it "
+        "ends. After a stop or a kill, a second call goes on where it stopped.",
+    )
+    reproduce.add_argument(
+        "--only",
+        action="append",
+        choices=MODELS,
+        metavar="MODEL",
+        help=f"only this model; may be repeated: {', '.join(MODELS)}",
+    )
+    reproduce.add_argument(
+        "--seeds",
+        type=_at_least_one,
+        metavar="N",
+        help="only the first N seeds of each model",
+    )
+    reproduce.add_argument(
+        "--fresh",
+        action="store_true",
+        help="train again what is recorded; a record is replaced when its run ends",
+    )
+    reproduce.add_argument(
+        "--jobs",
+        type=_at_least_one,
+        default=1,
+        metavar="N",
+        help="trainings at once, a thread each (default: 1)",
+    )
+    reproduce.add_argument(
+        "--list", action="store_true", help="say what would be done, and stop"
+    )
+    reproduce.set_defaults(command=_reproduce)
+    return parser
+
+
+def _at_least_one(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _fetch(options):
+    print(f"MNIST is whole in {data.fetch()}")
+    return 0
+
+
+def _reproduce(options):
+    from filelock import FileLock, Timeout
+
+    wanted = [
+        experiment
+        for experiment in reproduction.recorded_experiments()
+        if (not options.only or experiment.model in options.only)
+        and (options.seeds is None or experiment.seed < options.seeds)
+    ]
+    if not wanted:
+        raise ValueError(f"no recorded runs of {', '.join(options.only)} yet")
+    todo = wanted if options.fresh else reproduction.missing(wanted)
+    print(f"{len(wanted)} runs wanted, {len(todo)} to train")
+    if not todo:
+        return 0
+    for experiment in todo:
+        print(f"  {experiment.path}: {reproduction.expected_time(experiment)}")
+    if options.list:
+        return 0
+    folder = records.results_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    data.fetch()
+    try:
+        with FileLock(folder / ".reproduce.lock", timeout=0):
+            reproduction.reproduce(todo, jobs=options.jobs)
+    except Timeout:
+        raise RuntimeError(f"another process is reproducing into {folder}") from None
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
