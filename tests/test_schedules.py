@@ -1,0 +1,93 @@
+import dataclasses
+import math
+
+import pytest
+
+from tradeoffs import ARTICLE, KERAS_CNN_RECIPE, KERAS_MLP_RECIPE, Schedule
+
+
+def test_article_schedule_is_the_articles():
+    assert [ARTICLE.learning_rate_of(e) for e in (1, 10, 11, 15, 16, 20)] == [
+        5e-3, 5e-3, 5e-4, 5e-4, 5e-5, 5e-5,
+    ]  # fmt: skip
+    assert (ARTICLE.epochs, ARTICLE.batch_size, ARTICLE.optimizer) == (20, 16, "sgd")
+    assert (ARTICLE.momentum, ARTICLE.nesterov) == (0.9, True)
+
+
+def test_recipes_are_the_authors():
+    mlp, cnn = KERAS_MLP_RECIPE, KERAS_CNN_RECIPE
+    assert (mlp.optimizer, mlp.batch_size, mlp.epochs) == ("rmsprop", 128, 20)
+    assert (cnn.optimizer, cnn.batch_size, cnn.epochs) == ("adadelta", 128, 12)
+    assert cnn.learning_rate == 1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"learning_rate": -1.0}, "learning_rate is -1.0"),
+        ({"learning_rate": 0}, "above 0"),
+        ({"learning_rate": math.nan}, "learning_rate is nan"),
+        ({"learning_rate": math.inf}, "finite"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": -16}, "batch_size is -16"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"milestones": (15, 10)}, "must increase"),
+        ({"milestones": (10, 10)}, "must increase"),
+        ({"milestones": (20,)}, "never takes effect"),
+        ({"milestones": (0, 5)}, "at least 1"),
+        ({"epochs": 5}, r"\.first\(5\)"),
+        ({"gamma": 0}, "gamma is 0"),
+        ({"gamma": 1.5}, "gamma is 1.5"),
+        ({"momentum": 1.0}, "momentum is 1.0"),
+        ({"momentum": -0.1}, "momentum is -0.1"),
+        ({"momentum": 0.0}, "nesterov=True needs"),
+        ({"optimizer": "sdg"}, "one of sgd, rmsprop, adadelta, adam"),
+        ({"optimizer": "adam"}, "takes none"),
+        ({"input_scaling": "none"}, "one of standardized, unit"),
+        ({"lr": 0.1}, "'lr'; it must be one of epochs"),
+    ],
+)
+def test_value_out_of_range_is_named(change, said):
+    with pytest.raises(ValueError, match=said):
+        ARTICLE.replace(**change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 2.0},
+        {"epochs": True},
+        {"batch_size": "16"},
+        {"learning_rate": "0.1"},
+        {"learning_rate": None},
+        {"milestones": 10},
+        {"milestones": "10"},
+        {"milestones": (10, 15.0)},
+        {"nesterov": 1},
+    ],
+)
+def test_value_of_another_type_is_a_type_error(change):
+    with pytest.raises(TypeError):
+        ARTICLE.replace(**change)
+
+
+def test_first_drops_later_milestones():
+    assert ARTICLE.first(2).milestones == ()
+    assert ARTICLE.first(15).milestones == (10,)
+    assert ARTICLE.first(20) == ARTICLE
+    with pytest.raises(ValueError, match="21"):
+        ARTICLE.first(21)
+
+
+def test_schedule_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ARTICLE.epochs = 3
+
+
+def test_names_are_stable_and_distinct():
+    assert ARTICLE.name == "article"
+    assert Schedule(**dataclasses.asdict(ARTICLE)).name == "article"
+    one, two = ARTICLE.first(2), ARTICLE.first(3)
+    assert one.name.startswith("custom-")
+    assert one.name != two.name
+    assert one.name == ARTICLE.first(2).name
