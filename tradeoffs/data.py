@@ -190,17 +190,17 @@ def fetch(root: Path | None = None, *, progress: bool = True) -> Path:
             written; the message says what to put where by hand.
     """
     folder = Path(root or cache_folder()) / "MNIST" / "raw"
-    if not _missing(folder):
-        return folder
     from filelock import FileLock
 
     try:
+        if not _missing(folder):
+            return folder
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / ".tradeoffs.lock"):
             _fetch_missing(folder, progress)
     except OSError as error:
         raise DataError(
-            f"the data cache {folder} cannot be written ({error}); free some "
+            f"the data cache {folder} cannot be used ({error}); free some "
             "space, or set TRADEOFFS_DATA to a folder that can be written"
         ) from error
     return folder

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+import tradeoffs
+from tradeoffs import ARTICLE, KERAS_CNN_RECIPE, KERAS_MLP_RECIPE, TrainingError
+from tradeoffs.frameworks import import_keras
+
+pytestmark = pytest.mark.keras
+
+QUICK = ARTICLE.first(1)
+
+
+@pytest.fixture(scope="module")
+def keras():
+    return import_keras()
+
+
+def fit(model, dataset, schedule, **options):
+    return tradeoffs.fit(model, dataset, schedule, progress=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "total"),
+    [
+        ("keras_mlp", [401_920, 262_656, 5_130], 669_706),
+        ("keras_cnn", [320, 18_496, 1_179_776, 1_290], 1_199_882),
+    ],
+)
+def test_parameters_lie_where_the_arithmetic_says(name, layers, total):
+    model = tradeoffs.build(name)
+    counts = [layer.count_params() for layer in model.layers]
+    assert [c for c in counts if c] == layers
+    assert model.count_params() == total
+
+
+def test_pytorch_model_is_not_written_in_keras():
+    with pytest.raises(ValueError, match="pytorch_cnn is not written in 'keras'"):
+        tradeoffs.build("pytorch_cnn", framework="keras")
+
+
+def test_fit_learns_and_repeats_for_a_seed(small):
+    first, second, other = (
+        fit(tradeoffs.build("keras_mlp", seed=0), small, ARTICLE.first(2), seed=seed)
+        for seed in (0, 0, 1)
+    )
+    assert first.test_accuracy > 0.8
+    assert first.num_parameters == 669_706
+    losses = [run.history_columns["train_loss"] for run in (first, second, other)]
+    assert losses[0] == losses[1] != losses[2]
+    assert np.array_equal(first.test_predictions, second.test_predictions)
+
+
+def test_fused_sgd_is_keras_sgd(keras, small):
+    """The same weights after the same steps as Keras' own optimizer."""
+    from tradeoffs.training import keras as backend
+
+    def train(optimizer):
+        model = tradeoffs.build("keras_mlp", seed=0)
+        trainer = backend.Trainer(model, small, QUICK, 0)
+        if optimizer:
+            trainer.optimizer = optimizer
+            trainer.optimizer.build(model.trainable_variables)
+            trainer._steps = backend.tf.function(trainer._train_steps)
+        trainer.train_steps(np.arange(1600).reshape(100, 16))
+        return model.get_weights()
+
+    ours = train(None)
+    plain = train(keras.optimizers.SGD(5e-3, momentum=0.9, nesterov=True))
+    for one, other in zip(ours, plain, strict=True):
+        assert np.allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [("keras_mlp", KERAS_MLP_RECIPE), ("keras_cnn", KERAS_CNN_RECIPE)],
+)
+def test_recipe_learns_with_a_smaller_last_batch(small, name, recipe):
+    run = fit(tradeoffs.build(name, seed=0), small, recipe.first(3))
+    assert run.test_accuracy > 0.7
+
+
+def test_fit_takes_a_model_that_returns_logits(keras, small):
+    own = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    )
+    assert fit(own, small, ARTICLE.first(2)).test_accuracy > 0.7
+
+
+def test_loss_that_is_not_finite_stops_with_advice(keras, small):
+    own = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    )
+    own.set_weights([np.full((784, 10), np.nan, "float32"), np.zeros(10, "float32")])
+    with pytest.raises(TrainingError, match="try a learning rate below"):
+        fit(own, small, QUICK)

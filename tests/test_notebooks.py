@@ -1,0 +1,58 @@
+"""The notebooks as files; nbval runs them and compares what they print."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+def code_cells(path):
+    notebook = nbformat.read(path, as_version=4)
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_the_series_is_there():
+    names = [path.stem for path in NOTEBOOKS]
+    assert names[:2] == ["01_keras_baselines", "02_pytorch_baseline"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_is_executed_in_order_from_a_fresh_kernel(path):
+    """nbval compares nothing for a cell without an execution count."""
+    counts = [cell.execution_count for cell in code_cells(path)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_outputs_hold_no_error_path_bar_or_svg(path):
+    for cell in code_cells(path):
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr"
+            text = json.dumps(output)
+            assert "image/svg+xml" not in text
+            assert not re.search(r"/(home|root|Users|work|tmp)/", text)
+    assert path.stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_some_cells_are_compared_and_check_something(path):
+    strict = [
+        cell
+        for cell in code_cells(path)
+        if "nbval-ignore-output" not in cell.metadata.get("tags", [])
+    ]
+    assert any("True" in json.dumps(cell.outputs) for cell in strict)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_code_cells_are_short_and_narrow(path):
+    for cell in code_cells(path):
+        lines = cell.source.splitlines()
+        assert len(lines) <= 20, cell.source
+        assert max(map(len, lines)) <= 88, cell.source

@@ -1,0 +1,236 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import tradeoffs
+from tradeoffs import ARTICLE, TrainingError
+
+QUICK = ARTICLE.first(1)
+
+
+def count(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+def by_layer(model):
+    counts = {name: count(layer) for name, layer in model.named_children()}
+    return {name: number for name, number in counts.items() if number}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "layers", "total"),
+    [
+        (
+            "pytorch_cnn",
+            {},
+            {"conv1": 260, "conv2": 5_020, "linear1": 16_050, "linear2": 510},
+            21_840,
+        ),
+        ("gap_cnn", {}, {"conv1": 260, "conv2": 5_020, "conv3": 1_810}, 7_090),
+        (
+            "gap_cnn",
+            {"dropout": True},
+            {"conv1": 260, "conv2": 5_020, "conv3": 1_810},
+            7_090,
+        ),
+        (
+            "small_net",
+            {"kernel_size": 3},
+            {"conv1": 50, "norm": 10, "conv2": 368, "linear": 90},
+            518,
+        ),
+        (
+            "small_net",
+            {"kernel_size": 5},
+            {"conv1": 130, "norm": 10, "conv2": 368, "linear": 90},
+            598,
+        ),
+        (
+            "keras_mlp",
+            {},
+            {"dense1": 401_920, "dense2": 262_656, "dense3": 5_130},
+            669_706,
+        ),
+        (
+            "keras_cnn",
+            {},
+            {"conv1": 320, "conv2": 18_496, "dense1": 1_179_776, "dense2": 1_290},
+            1_199_882,
+        ),
+    ],
+)
+def test_parameters_lie_where_the_arithmetic_says(name, arguments, layers, total):
+    model = tradeoffs.build(name, "pytorch", **arguments)
+    assert by_layer(model) == layers
+    assert count(model) == total
+    assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_two_readings_of_the_gap_cnn_differ_by_the_dropout_alone():
+    without = dict(tradeoffs.build("gap_cnn").named_children())
+    kept = dict(tradeoffs.build("gap_cnn", dropout=True).named_children())
+    assert kept.keys() - without.keys() == {"dropout2d"}
+
+
+def test_build_names_the_known_models():
+    with pytest.raises(ValueError, match="keras_mlp, keras_cnn, pytorch_cnn, gap_cnn"):
+        tradeoffs.build("keras_rnn")
+    with pytest.raises(TypeError):
+        tradeoffs.build("pytorch_cnn", dropuot=True)
+
+
+def test_build_with_a_seed_repeats_and_leaves_global_randomness_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    one, two = (tradeoffs.build("small_net", seed=1) for _ in range(2))
+    assert torch.equal(torch.rand(1), expected)
+    assert torch.equal(one.conv1.weight, two.conv1.weight)
+    assert not torch.equal(
+        one.conv1.weight, tradeoffs.build("small_net", seed=2).conv1.weight
+    )
+
+
+@pytest.mark.parametrize("name", ["keras_mlp", "keras_cnn"])
+def test_port_starts_from_keras_initial_weights(name):
+    model = tradeoffs.build(name, "pytorch", seed=0)
+    for layer in model:
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(layer.weight)
+            limit = (6 / (fan_in + fan_out)) ** 0.5
+            assert layer.weight.abs().max().item() == pytest.approx(limit, rel=0.05)
+            assert not layer.bias.any()
+
+
+@pytest.fixture
+def short(small):
+    return QUICK.replace(batch_size=32)
+
+
+def fit(model, dataset, schedule, **options):
+    return tradeoffs.fit(model, dataset, schedule, progress=False, **options)
+
+
+def test_fit_learns(small):
+    run = fit(tradeoffs.build("pytorch_cnn", seed=0), small, ARTICLE.first(3))
+    assert run.history.train_loss.is_monotonic_decreasing
+    assert run.test_accuracy > 0.8
+    assert run.test_predictions.dtype == np.uint8
+    assert run.test_accuracy == np.mean(run.test_predictions == small.test_labels)
+
+
+def test_fit_repeats_for_a_seed_and_differs_for_another(small):
+    def train(seed):
+        model = tradeoffs.build("pytorch_cnn", seed=0)
+        return fit(model, small, QUICK, seed=seed).history_columns["train_loss"]
+
+    assert train(0) == train(0)
+    assert train(0) != train(1)
+
+
+def test_fit_leaves_global_randomness_alone(small):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    fit(tradeoffs.build("pytorch_cnn", seed=0), small, QUICK)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_fit_equals_a_plain_training_loop(small):
+    """Batches, milestones, updates and loss, against a loop written plainly."""
+    schedule = ARTICLE.first(3).replace(milestones=(1, 2), batch_size=48)
+    ours, plain = (tradeoffs.build("gap_cnn", seed=0) for _ in range(2))
+    fit(ours, small, schedule, seed=7)
+
+    images = torch.tensor(small.train_images).float()[:, None] / 255
+    images = (images - 0.1307) / 0.3081
+    labels = torch.tensor(small.train_labels).long()
+    optimizer = torch.optim.SGD(plain.parameters(), 5e-3, 0.9, nesterov=True)
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 2], gamma=0.1)
+    order = np.random.default_rng(7)
+    for _ in range(3):
+        permutation = torch.from_numpy(order.permutation(len(labels)))
+        for batch in permutation.split(48):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(plain(images[batch]), labels[batch]).backward()
+            optimizer.step()
+        scheduler.step()
+    for one, other in zip(ours.parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "learning_rate"),
+    [("rmsprop", 1e-3), ("adadelta", 1.0), ("adam", 1e-3)],
+)
+def test_every_optimizer_learns(small, optimizer, learning_rate):
+    schedule = ARTICLE.first(3).replace(
+        optimizer=optimizer, learning_rate=learning_rate, momentum=0, nesterov=False
+    )
+    assert fit(tradeoffs.build("gap_cnn", seed=0), small, schedule).test_accuracy > 0.5
+
+
+def test_fit_takes_a_model_of_the_readers_own(small):
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(784, 10)
+
+        def forward(self, images):
+            return self.linear(images.flatten(1))
+
+    run = fit(Own(), small, ARTICLE.first(2))
+    assert run.experiment.model == "Own"
+    assert run.num_parameters == 7_850
+    assert run.test_accuracy > 0.7
+
+
+def test_loss_that_is_not_finite_stops_with_advice(small):
+    schedule = QUICK.replace(learning_rate=1e6)
+    with pytest.raises(TrainingError, match="learning rate below 1e\\+06"):
+        fit(tradeoffs.build("pytorch_cnn", seed=0), small, schedule)
+
+
+@pytest.mark.parametrize("model", ["pytorch_cnn", None, nn.Linear, 3])
+def test_fit_of_something_else_says_what_a_model_is(model, small):
+    with pytest.raises(TypeError, match=r"torch\.nn\.Module or a keras\.Model"):
+        fit(model, small, QUICK)
+
+
+def test_fit_names_a_wrong_data_set_or_schedule(small):
+    model = tradeoffs.build("small_net")
+    with pytest.raises(TypeError, match=r"tradeoffs\.mnist\(\)"):
+        fit(model, (small.train_images, small.train_labels), QUICK)
+    with pytest.raises(TypeError, match=r"tradeoffs\.ARTICLE"):
+        fit(model, small, "article")
+
+
+def test_model_without_parameters_is_refused(small):
+    with pytest.raises(ValueError, match="nothing to train"):
+        fit(nn.Flatten(), small, QUICK)
+
+
+def test_ctrl_c_leaves_no_record_and_no_half_file(small, tmp_path, monkeypatch):
+    from tradeoffs import reproduction, training
+
+    monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
+    monkeypatch.setattr("tradeoffs.data.mnist", lambda: small)
+    steps = training._chunks
+
+    def interrupted(*arguments):
+        yield next(steps(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_chunks", interrupted)
+    experiment = tradeoffs.Experiment("small_net", "pytorch", QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        reproduction.train_and_record(experiment, progress=False)
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_copied_weights_must_fit():
+    from tradeoffs.models.pytorch import copy_keras_weights, keras_mlp
+
+    with pytest.raises(ValueError, match="2 arrays given; the network takes 6"):
+        copy_keras_weights(keras_mlp(), [np.zeros((784, 512)), np.zeros(512)])
