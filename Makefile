@@ -47,12 +47,12 @@ lint: $(READY)  ## style of code and notebooks
 
 # Keras and PyTorch are tested in processes of their own: they never share one.
 unit: data
-	$(BIN)/pytest -q -m "not keras and not audit" tests tradeoffs/schedules.py \
-		tradeoffs/comparison.py --doctest-modules
-	$(BIN)/pytest -q -m keras tests
+	$(BIN)/pytest -q --ignore tests/test_keras.py --ignore tests/test_audit.py \
+		--doctest-modules tests tradeoffs/schedules.py tradeoffs/comparison.py
+	$(BIN)/pytest -q tests/test_keras.py
 
 audit: data  ## retrain the first epoch of each recorded series, and compare
-	$(BIN)/pytest -q -m audit -n 2 tests
+	$(BIN)/pytest -q -n 2 tests/test_audit.py
 
 check-notebooks: data
 	$(BIN)/pytest -q --nbval --nbval-current-env notebooks

@@ -13,8 +13,6 @@ import pytest
 from tradeoffs import records
 from tradeoffs.reproduction import recorded_experiments, train
 
-pytestmark = pytest.mark.audit
-
 FIRSTS = [experiment for experiment in recorded_experiments() if not experiment.seed]
 
 

@@ -1,11 +1,11 @@
+"""Runs in a process of its own: Keras and PyTorch never share one."""
+
 import numpy as np
 import pytest
 
 import tradeoffs
 from tradeoffs import ARTICLE, KERAS_CNN_RECIPE, KERAS_MLP_RECIPE, TrainingError
 from tradeoffs.frameworks import import_keras
-
-pytestmark = pytest.mark.keras
 
 QUICK = ARTICLE.first(1)
 

@@ -65,6 +65,9 @@ class Trainer:
         self._steps = tf.function(self._train_steps).get_concrete_function(
             tf.TensorSpec([None, None], tf.int32)
         )
+        self._predict = tf.function(
+            lambda images: model(images, training=False), reduce_retracing=True
+        )
 
     def _returns_probabilities(self):
         sums = np.sum(self.model(self.train_images[:16], training=False), axis=1)
@@ -105,10 +108,6 @@ class Trainer:
         )
         loss = float(self.loss(self.test_labels, probabilities))
         return loss, np.argmax(probabilities, axis=1).astype(np.uint8)
-
-    @tf.function(reduce_retracing=True)
-    def _predict(self, images):
-        return self.model(images, training=False)
 
 
 def _seed_dropout(model, seed):
