@@ -108,3 +108,10 @@ def test_reproduce_has_nothing_to_do_in_a_whole_checkout():
     done = run("-m", "tradeoffs", "reproduce")
     assert done.returncode == 0, done.stderr
     assert " 0 to train" in done.stdout
+
+
+def test_readme_table_is_as_new_as_the_records():
+    from tradeoffs.readme import with_table
+
+    text = (ROOT / "README.md").read_text()
+    assert text == with_table(text), "run 'make refresh'"
