@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from concurrent.futures.process import BrokenProcessPool
 
 from tradeoffs import data, records, reproduction
 from tradeoffs.models import MODELS
@@ -18,15 +17,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; what has finished is kept", file=sys.stderr)
         return 130
-    except BrokenProcessPool:
-        error = (
-            "a training process was killed (out of memory?); what has finished "
-            "is kept, and a second call goes on from there"
-        )
-    except (RuntimeError, ValueError, TypeError, OSError) as caught:
-        error = caught
-    print(f"tradeoffs: error: {error}", file=sys.stderr)
-    return 1
+    except (RuntimeError, ValueError, TypeError, OSError) as error:
+        print(f"tradeoffs: error: {error}", file=sys.stderr)
+        return 1
 
 
 def _parser():

@@ -1,6 +1,6 @@
 """The figures that the article prints, and those that the authors claim.
 
-Source: Michal Marcinkiewicz, 'The Real World is not a Kaggle Competition'.
+Source: Michał Marcinkiewicz, 'The Real World is not a Kaggle Competition'.
 """
 
 # Test accuracy under the common schedule, from 0 to 1.

@@ -91,6 +91,11 @@ class Experiment:
         """The experiment as plain JSON values."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
+    @classmethod
+    def from_dict(cls, values: dict) -> Experiment:
+        """The experiment that `to_dict` wrote."""
+        return cls(**values | {"schedule": Schedule(**values["schedule"])})
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Run:
@@ -236,9 +241,8 @@ def read(path: Path) -> Run:
                 f"{path} was changed after it was written: its digest does not "
                 f"fit. {_MEND}"
             )
-        fields = content["experiment"]
         return Run(
-            Experiment(**fields | {"schedule": Schedule(**fields["schedule"])}),
+            Experiment.from_dict(content["experiment"]),
             content["num_parameters"],
             content["history"],
             np.frombuffer(content["test_predictions"].encode(), np.uint8) - ord("0"),

@@ -8,9 +8,11 @@ frameworks never meet.
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import json
+import queue
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
 from tradeoffs import records
@@ -76,8 +78,12 @@ def run(
     )
     recorded = records.load(experiment)
     if recorded is None:
-        with _pool(1) as pool:
-            pool.submit(train_and_record, experiment, progress).result()
+        children = _Children()
+        try:
+            children.train(experiment, progress=progress)
+        except BaseException:
+            children.stop()
+            raise
         recorded = records.load(experiment)
     return recorded
 
@@ -118,30 +124,55 @@ def train(experiment: Experiment, **fit_options) -> Run:
 
 
 def train_and_record(
-    experiment: Experiment, progress: bool = True, jobs: int = 1
+    experiment: Experiment,
+    progress: bool = True,
+    jobs: int = 1,
+    position: int | None = None,
 ) -> None:
-    """Train an experiment in this process and write its record."""
-    worker = multiprocessing.current_process()._identity
-    position = 1 + worker[-1] % jobs if jobs > 1 and worker else None
+    """Train an experiment in this process and write its record.
+
+    Args:
+        experiment: what to train.
+        progress: show a bar.
+        jobs: trainings that run at the same time, this one among them; they
+            slow each other down a little, so the record says how many.
+        position: the line of the bar.
+    """
     finished = train(experiment, progress=progress, position=position)
-    # Trainings that run at the same time slow each other down a little.
     noted = finished.environment | {"trainings_at_once": jobs}
     records.save(replace(finished, environment=noted))
 
 
-@contextlib.contextmanager
-def _pool(jobs):
-    """Fresh processes, one a training; ended with this one."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1)
-    try:
-        yield pool
-    except BaseException:
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
+class _Children:
+    """Trainings in processes of their own, ended when this one is stopped.
+
+    A plain command, not `multiprocessing`: that imports the caller's script
+    again, and a script without a main guard would start over in each child.
+    """
+
+    def __init__(self):
+        self.running = set()
+
+    def train(self, experiment, **options):
+        order = json.dumps({"experiment": experiment.to_dict(), **options})
+        command = [sys.executable, "-m", "tradeoffs.reproduction", order]
+        with subprocess.Popen(command) as child:
+            self.running.add(child)
+            try:
+                status = child.wait()
+            finally:
+                self.running.discard(child)
+        if status < 0:
+            raise RuntimeError(
+                f"the training of {experiment.path} was killed by signal {-status} "
+                "(out of memory?); what has finished is kept"
+            )
+        if status:
+            raise RuntimeError(f"the training of {experiment.path} failed: see above")
+
+    def stop(self):
+        for child in list(self.running):
+            child.terminate()
 
 
 def missing(experiments: list[Experiment]) -> list[Experiment]:
@@ -168,20 +199,50 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1, progress=True) ->
     """
     from tqdm.auto import tqdm
 
+    children, lines = _Children(), queue.SimpleQueue()
+    for line in range(1, jobs + 1):
+        lines.put(line)
+
+    def train_on_a_free_line(experiment):
+        line = lines.get()
+        try:
+            children.train(experiment, progress=progress, jobs=jobs, position=line)
+        finally:
+            lines.put(line)
+        return experiment
+
+    epochs = sum(experiment.schedule.epochs for experiment in experiments)
     with (
-        _pool(jobs) as pool,
+        ThreadPoolExecutor(jobs) as pool,
         tqdm(
-            total=sum(e.schedule.epochs for e in experiments),
-            desc="recorded epochs",
-            unit=" epochs",
-            disable=not progress,
-            position=0,
+            total=epochs, desc="recorded", unit=" epochs", disable=not progress
         ) as bar,
     ):
-        futures = {
-            pool.submit(train_and_record, e, progress, jobs): e for e in experiments
-        }
-        for future in as_completed(futures):
-            future.result()
-            bar.update(futures[future].schedule.epochs)
-            bar.write(f"recorded {futures[future].path}")
+        try:
+            futures = [pool.submit(train_on_a_free_line, e) for e in experiments]
+            for future in as_completed(futures):
+                experiment = future.result()
+                bar.update(experiment.schedule.epochs)
+                bar.write(f"recorded {experiment.path}")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            children.stop()
+            raise
+
+
+def _main(order: str) -> int:
+    """Carry out one order of `_Children`: an error is one line, not a page."""
+    options = json.loads(order)
+    experiment = Experiment.from_dict(options.pop("experiment"))
+    try:
+        train_and_record(experiment, **options)
+    except KeyboardInterrupt:
+        return 130
+    except (RuntimeError, ValueError, TypeError, OSError) as error:
+        print(f"tradeoffs: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1]))

@@ -1,0 +1,98 @@
+"""Training into a results folder of its own, on real MNIST, and stopping it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import tradeoffs
+from tradeoffs import ARTICLE, Experiment, records
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
+    return tmp_path
+
+
+def start_reproduce(*options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "tradeoffs", "reproduce", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"TQDM_DISABLE": "0"},
+    )
+
+
+def read_until(process, text):
+    seen = ""
+    while text not in seen:
+        letter = process.stdout.read(1)
+        assert letter, f"ended without {text!r}: {seen}"
+        seen += letter
+    return seen
+
+
+def test_run_trains_what_is_not_recorded_then_reads_it(results):
+    schedule = ARTICLE.first(1).replace(batch_size=2000)
+    first = tradeoffs.run("small_net", schedule=schedule, seed=3, pool=3)
+    assert (results / first.experiment.path).exists()
+    assert first.environment["threads"] == 1
+    start = time.perf_counter()
+    second = tradeoffs.run("small_net", schedule=schedule, seed=3, pool=3)
+    assert time.perf_counter() - start < 0.5
+    assert second.history_columns == first.history_columns
+
+
+def test_run_that_cannot_train_says_so(results, capfd):
+    with pytest.raises(RuntimeError, match="failed: see above"):
+        tradeoffs.run("small_net", schedule=ARTICLE.first(1), dropuot=True)
+    shown = capfd.readouterr().err
+    assert "tradeoffs: error:" in shown
+    assert "dropuot" in shown
+    assert "Traceback" not in shown
+
+
+def test_damaged_record_is_never_silently_retrained(results):
+    experiment = Experiment("pytorch_cnn", "pytorch", ARTICLE)
+    path = results / experiment.path
+    path.parent.mkdir(parents=True)
+    path.write_text('{"format": 1, "exper')
+    with pytest.raises(records.RecordError, match=str(path)):
+        tradeoffs.run("pytorch_cnn")
+    process = start_reproduce("--only", "pytorch_cnn", "--seeds", "1")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "not a whole record" in output
+    assert "Traceback" not in output
+    assert path.read_text() == '{"format": 1, "exper'
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_reproduce_leaves_no_half_record_and_goes_on(results, stop):
+    process = start_reproduce("--only", "pytorch_cnn", "--seeds", "1")
+    read_until(process, "images/s")
+    assert start_and_finish("--only", "keras_mlp") == 1  # the folder is taken
+    os.killpg(process.pid, stop)
+    rest = process.communicate(timeout=60)[0]
+    if stop == signal.SIGINT:
+        assert process.returncode == 130
+        assert "what has finished is kept" in rest
+        assert "Traceback" not in rest
+    assert list(results.rglob("*.json*")) == []
+    again = start_reproduce("--only", "pytorch_cnn", "--seeds", "1")
+    assert "1 to train" in read_until(again, "images/s")
+    os.killpg(again.pid, signal.SIGKILL)
+    again.communicate(timeout=60)
+
+
+def start_and_finish(*options):
+    process = start_reproduce(*options)
+    output, _ = process.communicate(timeout=60)
+    assert "another process is reproducing" in output
+    return process.returncode
