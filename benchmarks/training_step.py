@@ -15,6 +15,7 @@ import argparse
 import multiprocessing
 import os
 import statistics
+import sys
 import time
 
 import numpy as np
@@ -54,19 +55,30 @@ def our_way(model, framework):
     return turn
 
 
+def import_torchvision(torch):
+    """torchvision, also where its compiled operators cannot be loaded.
+
+    A torchvision built for CUDA beside a PyTorch built for the CPU finds no
+    operators of its own, and then fails to import for want of their names.
+    The data set and the transforms need none of them.
+    """
+    try:
+        import torchvision
+    except RuntimeError:
+        for name in [m for m in sys.modules if m.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        boxes = "Tensor dets, Tensor scores, float iou_threshold"
+        for operator in ("nms", "qnms"):
+            torch.library.define(f"torchvision::{operator}", f"({boxes}) -> Tensor")
+        import torchvision
+    return torchvision
+
+
 def stock_pytorch(model):
     """The loop of PyTorch's MNIST example."""
     import torch
 
-    # A torchvision built for CUDA beside a PyTorch built for the CPU has no
-    # operators of its own, and then fails to import unless this one is known.
-    try:
-        import torchvision
-    except RuntimeError:
-        torch.library.define(
-            "torchvision::nms", "(Tensor dets, Tensor scores, float iou) -> Tensor"
-        )
-        import torchvision
+    torchvision = import_torchvision(torch)
     from torch.nn import functional
 
     transforms = torchvision.transforms
