@@ -7,6 +7,7 @@ or crash in notebooks and on macOS.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -21,13 +22,16 @@ def import_torch():
 
 
 def import_keras():
-    """Keras on TensorFlow.
+    """Keras on TensorFlow, without the messages TensorFlow starts up with.
 
     Raises:
         RuntimeError: Keras runs on another backend in this process.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" not in sys.modules:
+        with _silent_stderr():
+            import tensorflow  # noqa: F401
     import keras
 
     backend = keras.backend.backend()
@@ -38,6 +42,21 @@ def import_keras():
             "KERAS_BACKEND=tensorflow before Python starts"
         )
     return keras
+
+
+@contextlib.contextmanager
+def _silent_stderr():
+    # TensorFlow's libraries write to the descriptor itself, before any
+    # setting of a log level takes effect.
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123  a device
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def framework_of(model) -> str:

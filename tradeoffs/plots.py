@@ -23,22 +23,22 @@ STYLES = {
     "gap_cnn": {"color": "#cc79a7", "marker": "D", "linestyle": ":"},
     "small_net": {"color": "#009e73", "marker": "v", "linestyle": "-"},
 }
-_RC = {
-    "figure.dpi": 100,
-    "savefig.dpi": 100,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "font.size": 10,
-}
 
 
 def _axes(height=3.4, columns=1, rows=1, **options):
-    with plt.rc_context(_RC):
-        return plt.subplots(
-            rows, columns, figsize=(WIDTH, height), layout="constrained", **options
-        )
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(WIDTH, height),
+        dpi=100,
+        layout="constrained",
+        **options,
+    )
+    for axis in np.ravel(axes):
+        axis.grid(alpha=0.3)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
 
 
 def digits(dataset, columns: int = 10, rows: int = 2):

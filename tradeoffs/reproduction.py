@@ -36,7 +36,7 @@ SERIES = (
     ("keras_mlp", "pytorch", ARTICLE, 3),
     ("keras_mlp", "keras", KERAS_MLP_RECIPE, 1),
     ("keras_cnn", "keras", ARTICLE, 3),
-    ("keras_cnn", "pytorch", ARTICLE, 1),
+    ("keras_cnn", "pytorch", ARTICLE, 3),
     ("keras_cnn", "keras", KERAS_CNN_RECIPE, 1),
 )
 
