@@ -216,13 +216,13 @@ def test_ctrl_c_leaves_no_record_and_no_half_file(small, tmp_path, monkeypatch):
 
     monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
     monkeypatch.setattr("tradeoffs.data.mnist", lambda: small)
-    steps = training._chunks
+    steps = training.chunks
 
     def interrupted(*arguments):
         yield next(steps(*arguments))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_chunks", interrupted)
+    monkeypatch.setattr(training, "chunks", interrupted)
     experiment = tradeoffs.Experiment("small_net", "pytorch", QUICK)
     with pytest.raises(KeyboardInterrupt):
         reproduction.train_and_record(experiment, progress=False)

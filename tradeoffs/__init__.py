@@ -17,6 +17,7 @@ _HOMES = {
         "KERAS_CNN_RECIPE",
     ),
     "training": ("fit", "TrainingError"),
+    "training.stacked": ("fit_stacked",),
     "records": ("Experiment", "Run", "RecordError"),
     "reproduction": ("run", "runs"),
     "comparison": ("summarize", "accuracy_table"),

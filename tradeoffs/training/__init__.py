@@ -25,6 +25,15 @@ STEPS_AT_ONCE = 50  # between two looks at the loss and the progress bar
 class TrainingError(RuntimeError):
     """A training that cannot go on; the message says what to try."""
 
+    @classmethod
+    def of_loss(cls, loss: float, epoch: int, schedule: Schedule) -> TrainingError:
+        """For a loss that is not finite."""
+        return cls(
+            f"the training loss became {loss} in epoch {epoch}; try a "
+            f"learning rate below {schedule.learning_rate_of(epoch):g}, "
+            "another seed, or look for a division or logarithm in the model"
+        )
+
 
 def fit(
     model,
@@ -62,16 +71,7 @@ def fit(
         TrainingError: the loss is no longer a finite number.
     """
     framework = framework_of(model)
-    if not isinstance(dataset, Dataset):
-        raise TypeError(
-            f"dataset is a {type(dataset).__name__}; give a Dataset, such as "
-            "tradeoffs.mnist()"
-        )
-    if not isinstance(schedule, Schedule):
-        raise TypeError(
-            f"schedule is a {type(schedule).__name__}; give a Schedule, such "
-            "as tradeoffs.ARTICLE"
-        )
+    check_data_and_schedule(dataset, schedule)
     experiment = experiment or Experiment(
         type(model).__name__, framework, schedule, seed, dataset=dataset.name
     )
@@ -103,32 +103,46 @@ def fit(
     )
 
 
+def check_data_and_schedule(dataset, schedule) -> None:
+    """Raise a TypeError unless they are a `Dataset` and a `Schedule`."""
+    if not isinstance(dataset, Dataset):
+        raise TypeError(
+            f"dataset is a {type(dataset).__name__}; give a Dataset, such as "
+            "tradeoffs.mnist()"
+        )
+    if not isinstance(schedule, Schedule):
+        raise TypeError(
+            f"schedule is a {type(schedule).__name__}; give a Schedule, such "
+            "as tradeoffs.ARTICLE"
+        )
+
+
 def _train_epoch(trainer, order, schedule, epoch, bar):
     """One pass in the given order: mean loss a sample, and seconds."""
     total_loss = seconds = 0.0
-    for indices in _chunks(order, schedule.batch_size):
+    for indices in chunks(order, schedule.batch_size):
         start = time.perf_counter()
         loss = trainer.train_steps(indices)
         seconds += time.perf_counter() - start
         if not math.isfinite(loss):
-            raise TrainingError(
-                f"the training loss became {loss} in epoch {epoch}; try a "
-                f"learning rate below {schedule.learning_rate_of(epoch):g}, "
-                "another seed, or look for a division or logarithm in the model"
-            )
+            raise TrainingError.of_loss(loss, epoch, schedule)
         total_loss += loss * indices.shape[1]
         bar.update(indices.size)
     return total_loss / len(order), seconds
 
 
-def _chunks(order, batch_size):
-    """Index arrays [steps, batch]; a smaller last batch comes by itself."""
-    whole = len(order) // batch_size * batch_size
-    batches = order[:whole].reshape(-1, batch_size)
-    for start in range(0, len(batches), STEPS_AT_ONCE):
-        yield batches[start : start + STEPS_AT_ONCE]
-    if whole < len(order):
-        yield order[whole:].reshape(1, -1)
+def chunks(order, batch_size):
+    """Index arrays [..., steps, batch] of an order [..., n].
+
+    A smaller last batch comes by itself.
+    """
+    *networks, num_images = order.shape
+    whole = num_images // batch_size * batch_size
+    batches = order[..., :whole].reshape(*networks, -1, batch_size)
+    for start in range(0, batches.shape[-2], STEPS_AT_ONCE):
+        yield batches[..., start : start + STEPS_AT_ONCE, :]
+    if whole < num_images:
+        yield order[..., None, whole:]
 
 
 def _bar(total, experiment, progress, position):

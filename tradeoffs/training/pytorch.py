@@ -27,15 +27,16 @@ class Trainer:
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:
             raise ValueError(f"{type(model).__name__} has nothing to train")
-        device = parameters[0].device
+        # Images take the parameters' device and precision.
+        like = parameters[0]
         # The layout that CPU convolutions are fastest in.
         self.model = model.to(memory_format=torch.channels_last)
         scaling = schedule.input_scaling
-        self.train_images = images_to_tensor(dataset.train_images, scaling).to(device)
-        self.test_images = images_to_tensor(dataset.test_images, scaling).to(device)
-        self.train_labels = torch.tensor(dataset.train_labels).long().to(device)
-        self.test_labels = torch.tensor(dataset.test_labels).long().to(device)
-        self.optimizer = _optimizer(schedule, parameters)
+        self.train_images = images_to_tensor(dataset.train_images, scaling).to(like)
+        self.test_images = images_to_tensor(dataset.test_images, scaling).to(like)
+        self.train_labels = torch.tensor(dataset.train_labels).long().to(like.device)
+        self.test_labels = torch.tensor(dataset.test_labels).long().to(like.device)
+        self.optimizer = make_optimizer(schedule, parameters)
         generator_state = torch.get_rng_state()
         torch.manual_seed(seed)
         self.random_state = torch.get_rng_state()
@@ -89,7 +90,8 @@ class Trainer:
         return loss / len(self.test_labels), torch.cat(predictions).numpy()
 
 
-def _optimizer(schedule, parameters):
+def make_optimizer(schedule, parameters):
+    """The optimizer that a schedule asks for."""
     rate = schedule.learning_rate
     # Fused updates touch each parameter once; the default on the CPU is a
     # loop over parameters and operations.

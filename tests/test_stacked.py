@@ -1,0 +1,268 @@
+"""Networks trained side by side come out as trained alone."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import tradeoffs
+from tradeoffs import ARTICLE, TrainingError
+from tradeoffs.training.stack import Stack, stack_key
+from tradeoffs.training.stacked import fit_stacked
+
+SEEDS = [3, 4, 5]
+SLOPES = [0.01, 0.0, 0.3]
+LEARNING_RATES = [5e-3, 1e-2, 2e-3]
+# 3 epochs of 76 steps, the last of each a smaller batch.
+SCHEDULE = ARTICLE.first(3).replace(milestones=(2,), batch_size=4)
+QUICK = SCHEDULE.first(1)
+NUM_IMAGES = 302
+
+
+@pytest.fixture(scope="module")
+def images(mnist):
+    return mnist.head(NUM_IMAGES, 300)
+
+
+def alone(models, dataset, schedule=SCHEDULE, learning_rates=LEARNING_RATES):
+    return [
+        tradeoffs.fit(
+            model, dataset, schedule.replace(learning_rate=rate), seed, progress=False
+        )
+        for model, seed, rate in zip(models, SEEDS, learning_rates, strict=True)
+    ]
+
+
+def stacked(models, dataset, schedule=SCHEDULE, **options):
+    options = {"learning_rates": LEARNING_RATES, "progress": False} | options
+    return fit_stacked(models, dataset, schedule, SEEDS, **options)
+
+
+def small_nets(**arguments):
+    return [
+        tradeoffs.build("small_net", seed=seed, slope=slope, **arguments)
+        for seed, slope in zip(SEEDS, SLOPES, strict=True)
+    ]
+
+
+def differences(models, others):
+    """The largest difference of any weight or statistic of each network."""
+    return [
+        max(
+            (one - other).abs().max().item()
+            for one, other in zip(
+                model.state_dict().values(), another.state_dict().values(), strict=True
+            )
+        )
+        for model, another in zip(models, others, strict=True)
+    ]
+
+
+SHAPES = {
+    "small net": {},
+    "5x5": {"kernel_size": 5},
+    "no pool": {"pool": None},
+    "no norm": {"batch_norm": False},
+}
+
+
+@pytest.mark.parametrize("arguments", SHAPES.values(), ids=SHAPES)
+def test_stacked_equals_alone_over_228_steps(images, arguments):
+    """In double precision, so that rounding cannot hide a wrong step."""
+    one, other = ([m.double() for m in small_nets(**arguments)] for _ in range(2))
+    expected, got = alone(one, images), stacked(other, images)
+    assert max(differences(one, other)) < 1e-8
+    for a, b in zip(expected, got, strict=True):
+        for column in ("epoch", "train_loss", "test_loss", "test_accuracy"):
+            assert b.history_columns[column] == pytest.approx(
+                a.history_columns[column], abs=1e-5
+            ), column
+        assert np.array_equal(a.test_predictions, b.test_predictions)
+        assert a.num_parameters == b.num_parameters
+        assert a.experiment == b.experiment
+
+
+def test_single_precision_stays_within_the_rounding_of_training_alone(images):
+    exact, one, other = ([*small_nets()] for _ in range(3))
+    alone([m.double() for m in exact], images)
+    expected, got = alone(one, images), stacked(other, images)
+    # Both differ from the exact weights, by rounding that training amplifies.
+    rounding = max(differences(one, exact))
+    assert max(differences(other, exact)) < max(2 * rounding, 1e-4)
+    for a, b in zip(expected, got, strict=True):
+        assert b.test_loss == pytest.approx(a.test_loss, abs=2e-3)
+        assert np.mean(a.test_predictions == b.test_predictions) > 0.98
+
+
+def gap_cnn(first, second):
+    return nn.Sequential(
+        nn.Conv2d(1, first, 5),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Conv2d(first, second, 5),
+        nn.AvgPool2d(2),
+        nn.ReLU(),
+        nn.Conv2d(second, 10, 3, bias=False),
+        nn.BatchNorm2d(10),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+
+
+def mlp():
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 8), nn.LeakyReLU(0.1), nn.Linear(8, 10, bias=False)
+    )
+
+
+def padded():
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(12, 10),
+    )
+
+
+@pytest.mark.parametrize("make", [lambda: gap_cnn(3, 6), mlp, padded])
+def test_any_sequence_of_known_layers_stacks(images, make):
+    models = []
+    for seed in SEEDS:
+        torch.manual_seed(seed)
+        models.append(make().double())
+    others = [make().double() for _ in SEEDS]
+    for model, other in zip(models, others, strict=True):
+        other.load_state_dict(model.state_dict())
+    schedule = QUICK
+    alone(models, images, schedule)
+    stacked(others, images, schedule)
+    assert max(differences(models, others)) < 1e-8
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "adadelta"])
+def test_every_optimizer_stacks_with_learning_rates_of_its_own(images, optimizer):
+    schedule = QUICK.replace(
+        optimizer=optimizer, momentum=0, nesterov=False, learning_rate=1e-3
+    )
+    one, other = ([m.double() for m in small_nets()] for _ in range(2))
+    alone(one, images, schedule)
+    stacked(other, images, schedule)
+    assert max(differences(one, other)) < 1e-8
+
+
+def test_gap_cnn_of_the_series_stacks(images):
+    schedule = QUICK
+    one, other = (
+        [tradeoffs.build("gap_cnn", seed=seed).double() for seed in SEEDS]
+        for _ in range(2)
+    )
+    alone(one, images, schedule)
+    stacked(other, images, schedule)
+    assert max(differences(one, other)) < 1e-8
+
+
+def test_network_that_diverges_leaves_the_others_alone(images):
+    rates = [5e-3, 1e8, 2e-3]
+    schedule = SCHEDULE.first(2)
+    one, other = small_nets(batch_norm=False), small_nets(batch_norm=False)
+    got = stacked(other, images, schedule, learning_rates=rates)
+    assert isinstance(got[1], TrainingError)
+    assert "learning rate below 1e+08" in str(got[1])
+    for k in (0, 2):
+        expected = tradeoffs.fit(
+            one[k],
+            images,
+            schedule.replace(learning_rate=rates[k]),
+            SEEDS[k],
+            progress=False,
+        )
+        assert got[k].test_loss == pytest.approx(expected.test_loss, abs=1e-4)
+    assert max(differences([one[0], one[2]], [other[0], other[2]])) < 1e-4
+
+
+def test_run_says_that_it_was_trained_side_by_side(images):
+    runs = stacked(small_nets(), images, QUICK)
+    assert [run.environment["trained_side_by_side"] for run in runs] == [3, 3, 3]
+    assert len({run.history_columns["train_seconds"][0] for run in runs}) == 1
+    assert runs[0].test_predictions.dtype == np.uint8
+    assert {type(v) for v in runs[0].history_columns["test_accuracy"]} == {float}
+
+
+def test_run_is_filed_under_the_experiment_given(images):
+    experiments = [
+        tradeoffs.Experiment("small_net", "pytorch", QUICK, seed) for seed in SEEDS
+    ]
+    runs = stacked(small_nets(), images, QUICK, experiments=experiments)
+    assert [run.experiment for run in runs] == experiments
+
+
+def test_slopes_may_differ_but_shapes_may_not():
+    key = stack_key(tradeoffs.build("small_net"))
+    assert key == stack_key(tradeoffs.build("small_net", slope=0.3))
+    for arguments in SHAPES.values():
+        if arguments:
+            assert key != stack_key(tradeoffs.build("small_net", **arguments))
+    with pytest.raises(ValueError, match="network 1 differs from network 0"):
+        Stack([tradeoffs.build("small_net"), tradeoffs.build("small_net", pool=3)])
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        (nn.Dropout2d(), "'0', a Dropout2d, cannot be stacked: its random numbers"),
+        (nn.Tanh(), "'0', a Tanh, cannot be stacked; known layers: Conv2d"),
+        (nn.Conv2d(2, 2, 3, groups=2), "groups=2; only 1"),
+        (nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"), "padding_mode="),
+        (nn.LeakyReLU(2.0), "slope of 2.0"),
+        (nn.Linear(2, 2).requires_grad_(False), "frozen"),
+        (nn.BatchNorm2d(2, momentum=None), "momentum=None"),
+    ],
+)
+def test_layer_that_cannot_be_stacked_is_named(layer, said):
+    with pytest.raises(TypeError, match="be stacked") as caught:
+        Stack([nn.Sequential(layer)])
+    assert said in str(caught.value)
+
+
+def test_wrong_arguments_are_named(images):
+    models = small_nets()
+    with pytest.raises(TypeError, match="can be stacked, not a Linear"):
+        Stack([nn.Linear(2, 2)])
+    with pytest.raises(ValueError, match="given twice"):
+        Stack([models[0], models[0]])
+    with pytest.raises(ValueError, match="no networks"):
+        stacked([], images, learning_rates=None)
+    with pytest.raises(ValueError, match="2 learning_rates for 3 networks"):
+        stacked(models, images, learning_rates=[1e-3, 1e-3])
+    with pytest.raises(ValueError, match="3 seeds for 2 networks"):
+        stacked(models[:2], images, learning_rates=None)
+    with pytest.raises(TypeError, match=r"tradeoffs\.mnist\(\)"):
+        stacked(models, None)
+    with pytest.raises(ValueError, match="nothing to train"):
+        Stack([nn.Sequential(nn.Flatten())])
+
+
+def test_first_norm_needs_no_pass_over_the_output(images):
+    """Mean and variance from the patches' moments are those of the output."""
+    from tradeoffs.training.pytorch import images_to_tensor
+
+    model = tradeoffs.build("small_net", seed=0, kernel_size=5).double()
+    stack = Stack([model])
+    batch = images_to_tensor(images.train_images[:16], "standardized").double()
+    moments = [m[None] for m in stack.patch_moments(batch)]
+    stack.logits(batch, moments, training=True)
+    output = model.conv1(batch)
+    stack.copy_back()
+    assert torch.allclose(model.norm.running_mean, 0.1 * output.mean((0, 2, 3)))
+    variance = output.var((0, 2, 3))  # unbiased, as running variances are
+    assert torch.allclose(model.norm.running_var, 0.9 + 0.1 * variance)
+
+
+def test_dataset_names_go_into_the_runs(images):
+    renamed = dataclasses.replace(images, name="mine")
+    (run, *_) = stacked(small_nets(), renamed, QUICK)
+    assert run.experiment.dataset == "mine"

@@ -1,0 +1,189 @@
+"""Networks of one shape as one network, side by side.
+
+A small network is bound by the overhead of its operations, not by arithmetic.
+K of them become one: their channels lie side by side, convolutions have K
+groups, dense layers are batched products. No operation mixes two networks, so
+each one computes what it computes alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from tradeoffs.training.stacked_layers import (
+    STACKED,
+    Convolution,
+    FirstConvolution,
+    Normalization,
+)
+
+# Settings that a layer must have for it to be stacked.
+_PLAIN = {
+    "groups": 1,
+    "padding_mode": "zeros",
+    "return_indices": False,
+    "affine": True,
+    "track_running_stats": True,
+    "start_dim": 1,
+    "end_dim": -1,
+}
+
+
+def stack_key(model: nn.Sequential) -> tuple:
+    """What two networks must have in common to be stacked.
+
+    Everything but weights and the slopes of rectifiers: a `ReLU` is a
+    `LeakyReLU` of slope 0.
+
+    Raises:
+        TypeError: the model is no `nn.Sequential`, or has a layer that cannot
+            be stacked; the message names it.
+    """
+    if type(model) is not nn.Sequential:
+        raise TypeError(
+            f"only an nn.Sequential can be stacked, not a {type(model).__name__}"
+        )
+    return tuple(_layer_key(name, layer) for name, layer in model.named_children())
+
+
+def _layer_key(name, layer):
+    kind = type(layer)
+    if kind not in STACKED:
+        why = (
+            ": its random numbers would not be those of training alone"
+            if "Dropout" in kind.__name__
+            else f"; known layers: {', '.join(known.__name__ for known in STACKED)}"
+        )
+        raise TypeError(f"layer {name!r}, a {kind.__name__}, cannot be stacked{why}")
+    if any(not parameter.requires_grad for parameter in layer.parameters()):
+        raise TypeError(f"layer {name!r} is frozen, and cannot be stacked")
+    if kind in (nn.ReLU, nn.LeakyReLU):
+        slope = getattr(layer, "negative_slope", 0.0)
+        if not 0 <= slope <= 1:
+            raise TypeError(
+                f"layer {name!r} has a slope of {slope}; from 0 to 1 can be stacked"
+            )
+        return ("rectifier",)
+    settings = {s: getattr(layer, s) for s in kind.__constants__}
+    settings.pop("inplace", None)
+    for setting, value in settings.items():
+        if value != _PLAIN.get(setting, value):
+            raise TypeError(
+                f"layer {name!r} has {setting}={value!r}; only "
+                f"{_PLAIN[setting]!r} can be stacked"
+            )
+    if kind is nn.BatchNorm2d and layer.momentum is None:
+        raise TypeError(f"layer {name!r} has momentum=None, and cannot be stacked")
+    parameters = tuple(name for name, _ in layer.named_parameters())
+    return (kind.__name__, tuple(settings.items()), parameters)
+
+
+class Stack:
+    """K networks of one shape, computed as one.
+
+    Args:
+        models: `nn.Sequential`s of equal `stack_key`, on one device.
+
+    Attributes:
+        size: K.
+        flat: every parameter of every network, float32 [n].
+        network_of: the network that each element of `flat` belongs to, [n].
+        parameters: views of `flat`, [K, ...] each, to differentiate by.
+
+    Raises:
+        TypeError: a network cannot be stacked.
+        ValueError: there is none, one is given twice, two differ in shape, or
+            there is nothing to train.
+    """
+
+    def __init__(self, models: list[nn.Sequential]):
+        _check_shapes(models)
+        self.size = len(models)
+        parameters = [list(model.parameters()) for model in models]
+        self._sources = list(zip(*parameters, strict=True))
+        if not self._sources:
+            raise ValueError("the networks have nothing to train")
+        stacked = [torch.stack([t.detach() for t in ts]) for ts in self._sources]
+        self.flat = torch.cat([tensor.flatten() for tensor in stacked])
+        networks = torch.arange(self.size, device=self.flat.device)
+        self.network_of = torch.cat(
+            [networks.repeat_interleave(t[0].numel()) for t in stacked]
+        )
+        views = self.flat.split([tensor.numel() for tensor in stacked])
+        self.parameters = [
+            view.view(tensor.shape).detach().requires_grad_()
+            for view, tensor in zip(views, stacked, strict=True)
+        ]
+        self._first, self._layers = _first_layer(
+            _stacked_layers(models, self.parameters)
+        )
+
+    def patch_moments(self, images: torch.Tensor):
+        """What must be known of images [n, 1, h, w] to normalise their batches.
+
+        Returns:
+            Tensors with a row for each image, as
+            `FirstConvolution.patch_moments` describes them, or None.
+        """
+        return self._first and self._first.patch_moments(images)
+
+    def logits(self, images, moments=None, *, training: bool = False):
+        """The logits [K, b, classes] of a batch for each network.
+
+        Args:
+            images: float32 [b, K, h, w], best in `channels_last`.
+            moments: when training, the rows of `patch_moments` that belong to
+                the images, [K, b, ...] each; or None if that is None.
+            training: normalise by the batch, and track its statistics.
+        """
+        x = images
+        if self._first:
+            x = self._first(x, training, moments)
+        for layer in self._layers:
+            x = layer(x, training)
+        return x
+
+    @torch.no_grad()
+    def copy_back(self) -> None:
+        """Give the networks their weights and running statistics."""
+        for stacked, tensors in zip(self.parameters, self._sources, strict=True):
+            for value, tensor in zip(stacked, tensors, strict=True):
+                tensor.copy_(value)
+        layers = [self._first and self._first.norm, *self._layers]
+        for layer in layers:
+            if isinstance(layer, Normalization):
+                layer.copy_back()
+
+
+def _check_shapes(models):
+    if not models:
+        raise ValueError("there are no networks to stack")
+    if len({id(model) for model in models}) < len(models):
+        raise ValueError("a network is given twice; each must be one of its own")
+    keys = [stack_key(model) for model in models]
+    for number, key in enumerate(keys):
+        if key != keys[0]:
+            raise ValueError(
+                f"only networks of one shape can be stacked, and network {number} "
+                f"differs from network 0: {models[number]} is not {models[0]}"
+            )
+
+
+def _stacked_layers(models, parameters):
+    given = iter(parameters)
+    return [
+        STACKED[type(layers[0])](
+            layers, **{name: next(given) for name, _ in layers[0].named_parameters()}
+        )
+        for layers in zip(*models, strict=True)
+    ]
+
+
+def _first_layer(layers):
+    """The first convolution of one channel, with its norm, and the rest."""
+    first = layers[0]
+    if not isinstance(first, Convolution) or first.weight.shape[2] != 1:
+        return None, layers
+    norm = layers[1] if isinstance(layers[1], Normalization) else None
+    return FirstConvolution(first, norm), layers[2 if norm else 1 :]
