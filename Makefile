@@ -69,7 +69,9 @@ bench: data  ## milliseconds a training step, ours beside the stock way
 refresh: data  ## execute the notebooks in place, and redraw the README's figure
 	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --log-level WARN --execute \
 		--to notebook --inplace --ClearMetadataPreprocessor.enabled=True \
-		--ClearMetadataPreprocessor.clear_cell_metadata=False $(NOTEBOOKS)
+		--ClearMetadataPreprocessor.clear_cell_metadata=False \
+		--ClearMetadataPreprocessor.preserve_nb_metadata_mask=kernelspec \
+		$(NOTEBOOKS)
 	$(BIN)/python -m tradeoffs.readme
 
 constraints: ## renew constraints.txt with the newest versions that install

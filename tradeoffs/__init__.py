@@ -16,6 +16,7 @@ _HOMES = {
         "KERAS_MLP_RECIPE",
         "KERAS_CNN_RECIPE",
     ),
+    "frameworks": ("import_keras",),
     "training": ("fit", "TrainingError"),
     "records": ("Experiment", "Run", "RecordError"),
     "reproduction": ("run", "runs"),

@@ -7,16 +7,16 @@ from tradeoffs.records import Run
 
 
 def summarize(runs: list[Run]):
-    """One row for each model, framework and schedule, over its seeds.
+    """One row for each network, framework and schedule, over its seeds.
 
     Args:
         runs: as from `tradeoffs.runs`, in any order.
 
     Returns:
-        A DataFrame with the columns model, framework, schedule, seeds,
-        num_parameters, accuracy_mean and accuracy_std (0 to 1, last epoch;
-        the sample deviation, NaN for a single seed), loss_mean, loss_std,
-        first_epoch_min (the lowest accuracy of any seed after one epoch) and
+        A DataFrame with the columns model, variant (the model with its
+        arguments), framework, schedule, seeds, num_parameters, accuracy_mean
+        and accuracy_std (0 to 1, last epoch; the sample deviation, NaN for a
+        single seed), loss_mean, loss_std, first_epoch_min (the lowest accuracy of any seed after one epoch) and
         epoch_seconds (median over epochs and seeds, evaluation left out).
 
     Raises:
@@ -29,6 +29,7 @@ def summarize(runs: list[Run]):
     table = pd.DataFrame(
         {
             "model": run.experiment.model,
+            "variant": run.experiment.variant,
             "framework": run.experiment.framework,
             "schedule": run.experiment.schedule.name,
             "num_parameters": run.num_parameters,
@@ -39,7 +40,7 @@ def summarize(runs: list[Run]):
         }
         for run in runs
     )
-    keys = ["model", "framework", "schedule", "num_parameters"]
+    keys = ["model", "variant", "framework", "schedule", "num_parameters"]
     return (
         table.groupby(keys, sort=False)
         .agg(
@@ -68,6 +69,18 @@ def percent(mean: float, deviation: float | None = None) -> str:
     return f"{mean * 100:.2f} ± {deviation * 100:.2f} %"
 
 
+def label(variant: str) -> str:
+    """A network's name to read, from `Experiment.variant`.
+
+    >>> label("keras_mlp")
+    'Keras MLP'
+    >>> label("gap_cnn,dropout=true")
+    'GAP CNN, dropout=true'
+    """
+    model, *arguments = variant.split(",")
+    return ", ".join([MODELS[model].label, *arguments])
+
+
 def accuracy_table(runs: list[Run], references: dict[str, dict[str, float]]):
     """Accuracies to read, ours beside others'.
 
@@ -83,7 +96,7 @@ def accuracy_table(runs: list[Run], references: dict[str, dict[str, float]]):
     rows = []
     for row in summarize(runs).itertuples():
         cells = {
-            "model": MODELS[row.model].label,
+            "model": label(row.variant),
             "framework": row.framework,
             "parameters": f"{row.num_parameters:,}",
             "seeds": row.seeds,

@@ -21,9 +21,9 @@ def table() -> str:
     """The recorded accuracies under the common schedule, as Markdown."""
     recorded = [
         run
-        for model, framework, schedule, _ in SERIES
-        if schedule == ARTICLE
-        for run in runs(model, framework)
+        for series in SERIES
+        if series.schedule == ARTICLE
+        for run in runs(series.model, series.framework, **series.model_arguments)
     ]
     frame = accuracy_table(recorded, {"article": article.ACCURACY}).reset_index()
     rows = [list(frame.columns), ["---"] * frame.shape[1], *frame.values.tolist()]

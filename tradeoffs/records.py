@@ -77,14 +77,19 @@ class Experiment:
         object.__setattr__(self, "seed", int(self.seed))
 
     @property
-    def path(self) -> Path:
-        """Where the record lies under the results folder."""
-        arguments = "".join(
+    def variant(self) -> str:
+        """The model with its arguments, such as `gap_cnn,dropout=true`."""
+        arguments = (
             f",{name}={json.dumps(value)}"
             for name, value in sorted(self.model_arguments.items())
         )
+        return self.model + "".join(arguments)
+
+    @property
+    def path(self) -> Path:
+        """Where the record lies under the results folder."""
         dataset = "" if self.dataset == "mnist" else f"-{self.dataset}"
-        name = f"{self.model}{arguments}-{self.framework}{dataset}"
+        name = f"{self.variant}-{self.framework}{dataset}"
         return Path(self.schedule.name) / f"{name}-seed{self.seed}.json"
 
     def to_dict(self) -> dict:
