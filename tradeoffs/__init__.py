@@ -20,6 +20,8 @@ _HOMES = {
     "training": ("fit", "TrainingError"),
     "records": ("Experiment", "Run", "RecordError"),
     "reproduction": ("run", "runs"),
+    "probes": ("measure", "predict_memory", "MeasureError"),
+    "probes.profile": ("Profile",),
     "comparison": ("summarize", "accuracy_table"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

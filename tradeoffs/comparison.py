@@ -16,8 +16,9 @@ def summarize(runs: list[Run]):
         A DataFrame with the columns model, variant (the model with its
         arguments), framework, schedule, seeds, num_parameters, accuracy_mean
         and accuracy_std (0 to 1, last epoch; the sample deviation, NaN for a
-        single seed), loss_mean, loss_std, first_epoch_min (the lowest accuracy of any seed after one epoch) and
-        epoch_seconds (median over epochs and seeds, evaluation left out).
+        single seed), loss_mean, loss_std, first_epoch_min (the lowest accuracy
+        of any seed after one epoch) and epoch_seconds (median over epochs and
+        seeds, evaluation left out).
 
     Raises:
         ValueError: there are no runs.

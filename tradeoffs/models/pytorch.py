@@ -147,6 +147,49 @@ def _with_keras_initial_weights(network):
     return network
 
 
+def for_input(network, input_shape):
+    """A network of this page, rebuilt for inputs of another size.
+
+    Linear layers are made as wide as what reaches them. For volumes, layers
+    for pictures become their like with as many dimensions and the same sizes.
+
+    Args:
+        network: an `nn.Sequential`.
+        input_shape: of one input, [channels, *sizes], without the batch.
+
+    Returns:
+        A new `nn.Sequential`; the network itself if it fits already.
+    """
+    if tuple(input_shape) == (1, 28, 28):
+        return network
+    rebuilt, passing = OrderedDict(), torch.empty(2, *input_shape)
+    for name, layer in network.named_children():
+        layer = _with_dimensions(layer, len(input_shape) - 1)
+        if isinstance(layer, nn.Linear) and layer.in_features != passing.shape[1]:
+            layer = nn.Linear(passing.shape[1], layer.out_features)
+        rebuilt[name] = layer
+        passing = layer(passing)
+    return nn.Sequential(rebuilt)
+
+
+def _with_dimensions(layer, dimensions):
+    kind = type(layer).__name__
+    if not kind.endswith("2d") or dimensions == 2:
+        return layer
+    make = getattr(nn, kind.replace("2d", f"{dimensions}d"))
+    match layer:
+        case nn.Conv2d():
+            size = layer.kernel_size[0]
+            return make(layer.in_channels, layer.out_channels, size)
+        case nn.BatchNorm2d():
+            return make(layer.num_features)
+        case nn.MaxPool2d() | nn.AvgPool2d():
+            return make(layer.kernel_size)
+        case nn.AdaptiveAvgPool2d():
+            return make(layer.output_size)
+    return make()  # dropout
+
+
 def copy_keras_weights(network, weights) -> None:
     """Give a port the weights of the Keras model.
 
