@@ -47,7 +47,8 @@ lint: $(READY)  ## style of code and notebooks
 
 # Keras and PyTorch are tested in processes of their own: they never share one.
 unit: data
-	$(BIN)/pytest -q --ignore tests/test_keras.py --ignore tests/test_audit.py tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 \
+		--ignore tests/test_keras.py --ignore tests/test_audit.py tests
 	$(BIN)/pytest -q --doctest-modules tradeoffs/schedules.py tradeoffs/comparison.py
 	$(BIN)/pytest -q tests/test_keras.py
 

@@ -13,6 +13,7 @@ _HOMES = {
         "Schedule",
         "SCHEDULES",
         "ARTICLE",
+        "BATCH_SIZES",
         "KERAS_MLP_RECIPE",
         "KERAS_CNN_RECIPE",
     ),

@@ -22,6 +22,7 @@ from tradeoffs.progress import bar
 from tradeoffs.records import Experiment, Run
 from tradeoffs.schedules import (
     ARTICLE,
+    BATCH_SIZES,
     KERAS_CNN_RECIPE,
     KERAS_MLP_RECIPE,
     Schedule,
@@ -61,6 +62,16 @@ SERIES = (
     Series("keras_cnn", "keras", ARTICLE, 3),
     Series("keras_cnn", "pytorch", ARTICLE, 3),
     Series("keras_cnn", "keras", KERAS_CNN_RECIPE, 1),
+    *(  # A batch of one takes a quarter of an hour and more a seed.
+        Series(
+            "pytorch_cnn",
+            "pytorch",
+            ARTICLE.replace(batch_size=size),
+            num_seeds=1 if size < ARTICLE.batch_size else 2,
+        )
+        for size in sorted(BATCH_SIZES, reverse=True)
+        if size != ARTICLE.batch_size
+    ),
 )
 
 

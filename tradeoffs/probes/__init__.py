@@ -19,12 +19,14 @@ from pathlib import Path
 
 from tradeoffs.frameworks import FRAMEWORKS, framework_of
 from tradeoffs.models import MODELS, framework_for
+from tradeoffs.probes.accelerator import DEVICES
 from tradeoffs.probes.profile import Profile
 from tradeoffs.progress import bar
 from tradeoffs.schedules import ARTICLE
 
-PARTS = ("size", "time", "memory", "prediction")
-DEVICES = ("cpu", "cuda", "mps")
+TRAINING_PARTS = ("size", "training_time", "training_memory")
+INFERENCE_PARTS = ("inference_time", "inference_memory")
+PARTS = (*TRAINING_PARTS, *INFERENCE_PARTS, "prediction")
 PIXELS = (28, 28)
 
 
@@ -59,7 +61,9 @@ def measure(
         inference_batch_size: of the inference; latency is of one image always.
         threads: for the framework; by default as many as there are processors.
         device: "cpu", "cuda" or "mps".
-        parts: what to measure: any of "size", "time", "memory" and "prediction".
+        parts: what to measure: any of "size", "training_time",
+            "training_memory", "inference_time", "inference_memory" and
+            "prediction"; all by default.
         max_seconds: for each time, when it does not settle sooner.
         progress: show a bar.
         model_arguments: of a named model's function, such as `dropout=True`.
@@ -95,12 +99,18 @@ def measure(
             "max_seconds": max_seconds,
         }
         with bar(progress, desc=f"measuring {child.label}", bar_format=_BAR) as shown:
-            found = child.carry_out(order | {"task": "training"}, shown)
-            order |= {name: found[name] for name in ("input_shape", "framework")}
-            if {"time", "memory"} & set(parts):
-                found |= child.carry_out(order | {"task": "inference"}, shown)
+            found = {}
+            for task, asked in (
+                ("training", TRAINING_PARTS),
+                ("inference", INFERENCE_PARTS),
+            ):
+                if set(asked) & set(parts) or not found:
+                    found |= child.carry_out(order | {"task": task}, shown)
+                    order |= {name: found[name] for name in _KNOWN_NOW}
             if "prediction" in parts:
-                found |= _predicted(child, order, shown)
+                predicted = _predicted(child, order, shown)
+                notes = found.get("notes", []) + predicted.get("notes", [])
+                found |= predicted | {"notes": notes}
     kept = {name: found[name] for name in found if name in Profile.__annotations__}
     conditions = {k: order[k] for k in ("batch_size", "inference_batch_size", "device")}
     return Profile(name=child.label, **conditions | kept)
@@ -159,6 +169,7 @@ def predict_memory(
     )
 
 
+_KNOWN_NOW = ("framework", "input_shape")  # after the first child's answer
 _BAR = "{desc}: {postfix} [{elapsed}]"
 
 

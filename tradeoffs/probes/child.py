@@ -187,7 +187,7 @@ def _synthetic(probe, num_train, num_test):
         count = min(count, max(most, 1))
         shape = (count, *probe.input_shape)
         parts[f"{part}_images"] = random.random(shape, np.float32)
-        parts[f"{part}_labels"] = random.integers(0, probe.num_classes, count, np.uint8)
+        parts[f"{part}_labels"] = random.integers(0, probe.num_classes, count)
     return SimpleNamespace(**parts)
 
 
@@ -198,7 +198,7 @@ def _schedule(order):
 def _training(order, answer):
     probe, peak, found = _probe(order, answer)
     parts, batch = order["parts"], order["batch_size"]
-    if "memory" in parts or "time" in parts:
+    if "training_memory" in parts or "training_time" in parts:
         answer("training memory")
         few = _synthetic(probe, batch, 1)
         if len(few.train_labels) < batch:
@@ -206,13 +206,14 @@ def _training(order, answer):
         trainer = probe.trainer(probe.model, few, _schedule(order), 0)
         step = np.arange(batch)[np.newaxis]
         found["first_step_seconds"] = seconds_of(trainer.train_steps, step)
-        for _ in range(2):
+        if "training_memory" in parts:
+            # The first step made gradients and momentum; now all are there.
             trainer.train_steps(step)
-        found["peak_train_memory_mib"] = peak.mib()
-        found |= probe.tensor_bytes(trainer, batch)
-        found |= probe.accelerator_memory()
+            found["peak_train_memory_mib"] = peak.mib()
+            found |= probe.accelerator_memory()
+            found |= probe.tensor_bytes(trainer, batch)
         del trainer, few
-    if "time" in parts:
+    if "training_time" in parts:
         answer("training time")
         data = _synthetic(probe, max(EPOCH_IMAGES, batch), 1)
         trainer = probe.trainer(probe.model, data, _schedule(order), 0)
@@ -245,14 +246,14 @@ def _repeat(data, count):
 
 
 def _inference(order, answer):
-    probe, peak, _ = _probe(order, answer)
+    probe, peak, found = _probe(order, answer)
     parts, batch = order["parts"], order["inference_batch_size"]
-    found = {}
     inputs = probe.inputs(batch)
     answer("inference memory")
     probe.predict_one(inputs)
-    found["peak_inference_memory_mib"] = peak.mib()
-    if "time" in parts:
+    if "inference_memory" in parts:
+        found["peak_inference_memory_mib"] = peak.mib()
+    if "inference_time" in parts:
         answer("inference time")
 
         def infer(batches):
@@ -269,9 +270,7 @@ def _inference(order, answer):
         found |= latencies_ms(
             lambda: probe.predict_one(one), max_seconds=order["max_seconds"] / 4
         )
-    if "memory" not in parts:
-        del found["peak_inference_memory_mib"]
-    return found
+    return found | _conditions(found["framework"])
 
 
 def _predict(order, answer):

@@ -144,8 +144,12 @@ def training_memory(build, input_shape, batch_size: int) -> dict[str, float]:
         "allocated" (tensors alone) and "reserved" (segments), MiB at peak.
     """
     allocator = CachingAllocator()
-    with FakeTensorMode() as mode, _Replay(allocator) as replay:
-        module = _fake(build(), mode, replay)
+    replay = _Replay(allocator)
+    with FakeTensorMode() as mode:
+        module = _fake(build(), mode)
+    for tensor in (*module.parameters(), *module.buffers()):
+        replay.note(tensor.untyped_storage())
+    with mode, replay:
         take_step = _training_step(module, input_shape, batch_size)
         for _ in range(STEPS):
             take_step()
@@ -171,7 +175,7 @@ def tracked_memory(build, input_shape, batch_size: int) -> float:
     return snapshot["Total"] / MIB
 
 
-def _fake(module, mode, replay=None):
+def _fake(module, mode):
     """The module with fake tensors in place of real ones."""
     from torch._subclasses.fake_tensor import FakeTensor
 
@@ -180,8 +184,6 @@ def _fake(module, mode, replay=None):
             if tensor is not None and not isinstance(tensor.data, FakeTensor):
                 fake = mode.from_tensor(tensor.detach())
                 part._parameters[name] = torch.nn.Parameter(fake, tensor.requires_grad)
-                if replay:
-                    replay.note(fake.untyped_storage())
         for name, tensor in part._buffers.items():
             if tensor is not None and not isinstance(tensor, FakeTensor):
                 part._buffers[name] = mode.from_tensor(tensor)
