@@ -23,7 +23,13 @@ _HOMES = {
     "reproduction": ("run", "runs"),
     "probes": ("measure", "predict_memory", "MeasureError"),
     "probes.profile": ("Profile",),
-    "comparison": ("summarize", "accuracy_table"),
+    "comparison": (
+        "summarize",
+        "accuracy_table",
+        "cost_table",
+        "readable_costs",
+        "inversions",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

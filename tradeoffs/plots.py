@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from tradeoffs import article
-from tradeoffs.comparison import summarize
+from tradeoffs.comparison import inversions, summarize
 from tradeoffs.models import MODELS
 
 WIDTH = 8.0  # inches, of every figure
@@ -169,4 +169,156 @@ def accuracy_against_parameters(runs: list, title: str):
     )
     axis.margins(x=0.15, y=0.3)
     axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1, symbol=""))
+    return figure
+
+
+COST_PANELS = {
+    "num_parameters": "parameters",
+    "file_bytes": "file (bytes)",
+    "epoch_seconds": "training, one epoch (s)",
+    "inference_seconds": "inference, 10,000 images (s)",
+    "latency_ms_p50": "latency of one image (ms)",
+    "peak_train_memory_mib": "memory in training (MiB)",
+}
+
+
+def accuracy_against_costs(table, title: str):
+    """One small panel a cost; the surest exception to 'less is less' is named.
+
+    Args:
+        table: as from `tradeoffs.cost_table`, with accuracies.
+        title: of the figure.
+    """
+    figure, axes = _axes(5.2, 3, 2, sharey=True)
+    for axis, (column, name) in zip(axes.flat, COST_PANELS.items(), strict=True):
+        for row in table.itertuples():
+            style = STYLES[row.Index]
+            axis.errorbar(
+                getattr(row, column),
+                row.accuracy_mean,
+                yerr=row.accuracy_std,
+                fmt=style["marker"],
+                color=style["color"],
+                markersize=7,
+                capsize=3,
+                label=MODELS[row.Index].label,
+            )
+        axis.set(xscale="log", xlabel=name)
+        axis.margins(x=0.15, y=0.15)
+        axis.tick_params(labelsize=8)
+        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
+        _name_inversion(axis, table, column)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("test accuracy (%)")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=len(labels), frameon=False
+    )
+    figure.suptitle(title)
+    return figure
+
+
+def _name_inversion(axis, table, column):
+    found = inversions(table, column)
+    if column == "num_parameters" or found.empty:
+        return
+    pair = found.iloc[0]
+    ends = [(table[column][n], table.accuracy_mean[n]) for n in pair[:2]]
+    axis.annotate("", *ends, arrowprops={"arrowstyle": "<->", "color": "#555555"})
+    axis.text(
+        0.5,
+        0.05,
+        f"{MODELS[pair.smaller].label}: {pair.parameters_ratio:,.0f} × fewer\n"
+        f"parameters than the {MODELS[pair.larger].label.removeprefix('the ')},\n"
+        f"{pair.cost_ratio:.1f} × the cost",
+        transform=axis.transAxes,
+        fontsize=7,
+        ha="center",
+    )
+
+
+def batch_sizes(table, runs_by_size: dict[int, list], model: str):
+    """Time, memory and accuracy against the batch size.
+
+    Args:
+        table: columns batch_size, epoch_seconds, peak_train_memory_mib and
+            predicted_gpu_memory_mib.
+        runs_by_size: recorded runs of equal length.
+        model: its name.
+    """
+    figure, axes = _axes(3.2, 3)
+    style = STYLES[model] | {"markersize": 5}
+    axes[0].plot(table.batch_size, table.epoch_seconds, **style)
+    axes[0].set(title="Time", ylabel="seconds an epoch", yscale="log")
+    axes[1].plot(
+        table.batch_size, table.peak_train_memory_mib, label="measured, CPU", **style
+    )
+    axes[1].plot(
+        table.batch_size,
+        table.predicted_gpu_memory_mib,
+        label="predicted, GPU",
+        **style | {"markerfacecolor": "none", "linestyle": ":"},
+    )
+    axes[1].set(title="Memory", ylabel="MiB, training", yscale="log")
+    axes[1].legend(frameon=False, fontsize=8)
+    sizes = sorted(runs_by_size)
+    spread = [np.array([r.test_accuracy for r in runs_by_size[s]]) for s in sizes]
+    axes[2].plot(sizes, [values.mean() for values in spread], **style)
+    axes[2].fill_between(
+        sizes,
+        [values.min() for values in spread],
+        [values.max() for values in spread],
+        color=style["color"],
+        alpha=0.2,
+    )
+    axes[2].set(title="Accuracy after 20 epochs", ylabel="test accuracy (%)")
+    axes[2].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
+    for axis in axes:
+        axis.set(xscale="log", xlabel="batch size")
+        axis.tick_params(labelsize=8)
+    figure.suptitle(
+        f"The {MODELS[model].label}, and nothing but the batch size changed"
+    )
+    return figure
+
+
+CARDS_GIB = (8, 24, 80)
+
+
+def memory_by_image_size(pictures: dict, volumes: dict):
+    """Predicted GPU memory of training at batch 1, and where a card is full.
+
+    Args:
+        pictures, volumes: model name to a DataFrame of `predict_memory`.
+    """
+    figure, axes = _axes(3.8, 2, sharey=True)
+    for axis, tables, title, unit in (
+        (axes[0], pictures, "Pictures", "width = height (pixels)"),
+        (axes[1], volumes, "Volumes", "width = height = depth (voxels)"),
+    ):
+        for name, table in tables.items():
+            sizes = [shape[-1] for shape in table.input_shape]
+            axis.plot(
+                sizes,
+                table.reserved_mib / 1024,
+                label=MODELS[name].label,
+                **STYLES[name] | {"markersize": 5},
+            )
+        for card in CARDS_GIB:
+            axis.axhline(card, color="#999999", linewidth=1, linestyle="--")
+            axis.annotate(
+                f"a card of {card} GiB is full",
+                (min(sizes), card),
+                xytext=(0, 2),
+                textcoords="offset points",
+                fontsize=7,
+                color="#555555",
+            )
+        axis.set_xticks(sizes, [str(size) for size in sizes])
+        axis.set(title=title, xlabel=unit, xscale="log", yscale="log")
+        axis.set_xticks(sizes, [str(size) for size in sizes])
+        axis.minorticks_off()
+    axes[0].set_ylabel("memory (GiB), without the driver's")
+    axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+    figure.suptitle("Training at batch size 1: predicted GPU memory")
     return figure

@@ -53,6 +53,7 @@ class Series:
 
 # Every series of runs in the repository, the quick ones first.
 SERIES = (
+    Series("small_net", "pytorch", ARTICLE, 5),
     Series("gap_cnn", "pytorch", ARTICLE, 5),
     Series("gap_cnn", "pytorch", ARTICLE, 5, {"dropout": True}),
     Series("pytorch_cnn", "pytorch", ARTICLE, 5),
