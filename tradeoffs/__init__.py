@@ -23,6 +23,8 @@ _HOMES = {
     "reproduction": ("run", "runs"),
     "probes": ("measure", "predict_memory", "MeasureError"),
     "probes.profile": ("Profile",),
+    "significance": ("wilson_interval", "paired_test", "paired_tests"),
+    "decisions": ("rule_of_thumb",),
     "comparison": (
         "summarize",
         "accuracy_table",

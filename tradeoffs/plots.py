@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from tradeoffs import article
 from tradeoffs.comparison import inversions, summarize
@@ -180,6 +180,7 @@ COST_PANELS = {
     "latency_ms_p50": "latency of one image (ms)",
     "peak_train_memory_mib": "memory in training (MiB)",
 }
+NAMED_PANEL = "inference_seconds"  # where 'fewer parameters, less time' fails
 
 
 def accuracy_against_costs(table, title: str):
@@ -189,7 +190,7 @@ def accuracy_against_costs(table, title: str):
         table: as from `tradeoffs.cost_table`, with accuracies.
         title: of the figure.
     """
-    figure, axes = _axes(5.2, 3, 2, sharey=True)
+    figure, axes = _axes(5.4, 3, 2, sharey=True)
     for axis, (column, name) in zip(axes.flat, COST_PANELS.items(), strict=True):
         for row in table.itertuples():
             style = STYLES[row.Index]
@@ -203,11 +204,12 @@ def accuracy_against_costs(table, title: str):
                 capsize=3,
                 label=MODELS[row.Index].label,
             )
+        axis.margins(y=0.15)
         axis.set(xscale="log", xlabel=name)
-        axis.margins(x=0.15, y=0.15)
-        axis.tick_params(labelsize=8)
-        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
-        _name_inversion(axis, table, column)
+        _few_log_ticks(axis, table[column])
+        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=""))
+        if column == NAMED_PANEL:
+            _name_inversion(axis, table, column)
     for axis in axes[:, 0]:
         axis.set_ylabel("test accuracy (%)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -218,22 +220,32 @@ def accuracy_against_costs(table, title: str):
     return figure
 
 
+def _few_log_ticks(axis, values):
+    low, high = values.min() / 1.6, values.max() * 1.6
+    wide = high > 100 * low
+    axis.set_xlim(low, high)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
+    thousands = EngFormatter(sep="")
+    axis.xaxis.set_major_formatter(
+        lambda value, _: f"{value:g}" if value < 1000 else thousands(value)
+    )
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.tick_params(labelsize=8)
+
+
 def _name_inversion(axis, table, column):
     found = inversions(table, column)
-    if column == "num_parameters" or found.empty:
+    if found.empty:
         return
     pair = found.iloc[0]
-    ends = [(table[column][n], table.accuracy_mean[n]) for n in pair[:2]]
+    ends = [(table[column][name], table.accuracy_mean[name]) for name in pair[:2]]
     axis.annotate("", *ends, arrowprops={"arrowstyle": "<->", "color": "#555555"})
-    axis.text(
-        0.5,
-        0.05,
-        f"{MODELS[pair.smaller].label}: {pair.parameters_ratio:,.0f} × fewer\n"
-        f"parameters than the {MODELS[pair.larger].label.removeprefix('the ')},\n"
-        f"{pair.cost_ratio:.1f} × the cost",
-        transform=axis.transAxes,
-        fontsize=7,
-        ha="center",
+    axis.set_title(
+        f"{pair.parameters_ratio:,.0f} × fewer parameters, "
+        f"{pair.cost_ratio:.1f} × the time:\n{MODELS[pair.smaller].label} against "
+        f"{MODELS[pair.larger].label}",
+        fontsize=8,
+        color="#444444",
     )
 
 
@@ -321,4 +333,103 @@ def memory_by_image_size(pictures: dict, volumes: dict):
     axes[0].set_ylabel("memory (GiB), without the driver's")
     axes[0].legend(frameon=False, fontsize=8, loc="lower right")
     figure.suptitle("Training at batch size 1: predicted GPU memory")
+    return figure
+
+
+def filter_sweep(runs: list, reference: dict[str, list], title: str):
+    """Accuracy of networks of many sizes against their parameters.
+
+    Args:
+        runs: a run each network.
+        reference: model name to its runs over seeds, drawn with deviation.
+        title: of the figure.
+    """
+    figure, axis = _axes(3.8)
+    for run in runs:
+        filters = run.experiment.model_arguments["filters"]
+        axis.plot(
+            run.num_parameters,
+            run.test_accuracy,
+            color=STYLES["gap_cnn"]["color"],
+            marker=STYLES["gap_cnn"]["marker"],
+            markersize=5,
+            alpha=0.6,
+        )
+        axis.annotate(
+            "-".join(map(str, filters)),
+            (run.num_parameters, run.test_accuracy),
+            xytext=(0, -12),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7,
+        )
+    for row in summarize([r for runs in reference.values() for r in runs]).itertuples():
+        style = STYLES[row.model]
+        axis.errorbar(
+            row.num_parameters,
+            row.accuracy_mean,
+            yerr=row.accuracy_std,
+            fmt=style["marker"],
+            color=style["color"],
+            markersize=9,
+            capsize=5,
+            label=f"{MODELS[row.model].label}, {row.seeds} seeds",
+        )
+    axis.legend(frameon=False, loc="lower right")
+    axis.set(
+        title=title,
+        xscale="log",
+        xlabel="parameters (logarithmic); beside a point: filters of both convolutions",
+        ylabel="test accuracy (%)",
+    )
+    axis.margins(y=0.12)
+    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1, symbol=""))
+    return figure
+
+
+def rule_of_thumb(bounds, counts: dict[str, int]):
+    """Numbers of parameters on a line, with the range that the rule advises."""
+    figure, axis = _axes(2.2)
+    axis.axvspan(bounds.lower, bounds.upper, color="#009e73", alpha=0.12)
+    for height, (name, count) in enumerate(counts.items()):
+        style = STYLES[name]
+        axis.plot(count, height, marker=style["marker"], color=style["color"])
+        axis.annotate(
+            f"{MODELS[name].label}, {count:,}",
+            (count, height),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+    axis.set(
+        title=f"The rule of thumb for MNIST: from {bounds.lower:,} to "
+        f"{bounds.upper:,} parameters",
+        xscale="log",
+        xlim=(100, 2e7),
+        ylim=(-0.7, len(counts) - 0.3),
+        xlabel="parameters (logarithmic)",
+        yticks=[],
+    )
+    axis.spines["left"].set_visible(False)
+    return figure
+
+
+def canvas(image, evidence, digit: int):
+    """A canvas, and where on it a network sees its answer.
+
+    Args:
+        image: [height, width], what the network was given.
+        evidence: [height, width], the last convolution's output for the digit.
+        digit: the answer.
+    """
+    figure, axes = _axes(3.4, 2)
+    axes[0].imshow(image, cmap="gray_r")
+    axes[0].set(title=f"{image.shape[0]} × {image.shape[1]} pixels")
+    shown = axes[1].imshow(evidence, cmap="viridis")
+    axes[1].set(title=f"evidence for a {digit}, before its average")
+    figure.colorbar(shown, ax=axes[1], label="last convolution's output")
+    for axis in axes:
+        axis.grid(visible=False)
+        axis.set(xlabel="column", ylabel="row")
     return figure

@@ -51,6 +51,14 @@ class Series:
         ]
 
 
+# Filters of the first two convolutions of the GAP CNN, one seed each.
+GAP_FILTERS = tuple(
+    (first, second)
+    for first in (2, 5, 10, 20)
+    for second in (5, 10, 20, 40)
+    if (first, second) != (10, 20)  # the GAP CNN itself
+)
+
 # Every series of runs in the repository, the quick ones first.
 SERIES = (
     Series("small_net", "pytorch", ARTICLE, 5),
@@ -63,6 +71,10 @@ SERIES = (
     Series("keras_cnn", "keras", ARTICLE, 3),
     Series("keras_cnn", "pytorch", ARTICLE, 3),
     Series("keras_cnn", "keras", KERAS_CNN_RECIPE, 1),
+    *(
+        Series("gap_cnn", "pytorch", ARTICLE, 1, {"filters": list(filters)})
+        for filters in GAP_FILTERS
+    ),
     *(  # A batch of one takes a quarter of an hour and more a seed.
         Series(
             "pytorch_cnn",

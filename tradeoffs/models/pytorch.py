@@ -50,22 +50,40 @@ def pytorch_cnn():
     )
 
 
-def gap_cnn(*, dropout: bool = False):
+def gap_cnn(
+    *,
+    dropout: bool = False,
+    filters: tuple[int, int] = (10, 20),
+    kernel_size: int = 3,
+):
     """The PyTorch CNN with its linear layers gone: 7,090 parameters.
 
-    One 3x3 convolution and global average pooling replace both linear
-    layers. With `dropout`, the 2-d dropout of the PyTorch CNN stays; the
-    article's numbering of the layers fits only the network without it.
+    One convolution and global average pooling replace both linear layers.
+
+    Args:
+        dropout: keep the 2-d dropout of the PyTorch CNN; the article's numbering
+            of the layers fits only the network without it.
+        filters: of the first two convolutions.
+        kernel_size: of the last convolution, from 1 to 4 for MNIST.
+
+    Raises:
+        ValueError: the last kernel is larger than what reaches it.
     """
+    first, second = filters
+    if not 1 <= kernel_size <= 4:
+        raise ValueError(
+            f"kernel_size is {kernel_size}; it must be from 1 to 4, for 4 x 4 "
+            "values reach the last convolution"
+        )
     return _network(
-        conv1=nn.Conv2d(1, 10, 5),
+        conv1=nn.Conv2d(1, first, 5),
         pool1=nn.MaxPool2d(2),
         relu1=nn.ReLU(),
-        conv2=nn.Conv2d(10, 20, 5),
+        conv2=nn.Conv2d(first, second, 5),
         dropout2d=nn.Dropout2d() if dropout else None,
         pool2=nn.MaxPool2d(2),
         relu2=nn.ReLU(),
-        conv3=nn.Conv2d(20, 10, 3),
+        conv3=nn.Conv2d(second, 10, kernel_size),
         gap=nn.AdaptiveAvgPool2d(1),
         flatten=nn.Flatten(),
     )
