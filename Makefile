@@ -65,8 +65,9 @@ lab: data  ## open JupyterLab on the notebooks
 reproduce: data  ## retrain every record from scratch (hours)
 	$(BIN)/python -m tradeoffs reproduce --fresh --jobs 2
 
-bench: data  ## milliseconds a training step, ours beside the stock way
+bench: data  ## training steps beside the stock way; the probes beside the truth
 	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/probes.py
 
 refresh: data  ## execute the notebooks in place, and redraw the README's figure
 	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --log-level WARN --execute \

@@ -55,7 +55,7 @@ class Series:
 GAP_FILTERS = tuple(
     (first, second)
     for first in (2, 5, 10, 20)
-    for second in (5, 10, 20, 40)
+    for second in (5, 10, 20)
     if (first, second) != (10, 20)  # the GAP CNN itself
 )
 

@@ -88,7 +88,7 @@ def measure(
         )
     if not max_seconds > 0:
         raise ValueError(f"max_seconds is {max_seconds}; it must be above 0")
-    with _Child(model, framework, model_arguments) as child:
+    with Child(model, framework, model_arguments) as child:
         order = {
             "input_shape": _checked_shape(input_shape) or child.known_shape(),
             "batch_size": batch_size,
@@ -155,7 +155,7 @@ def predict_memory(
         asked.append({"input_shape": _checked_shape(shape), "batch_size": batch_size})
     if not asked:
         raise ValueError("there are no points to predict")
-    with _Child(model, "pytorch", model_arguments) as child:
+    with Child(model, "pytorch", model_arguments) as child:
         order = {"task": "predict", "points": asked, "track": track, "threads": 1}
         with bar(progress, desc=f"predicting {child.label}", bar_format=_BAR) as shown:
             found = child.carry_out(order | asked[0], shown)
@@ -192,17 +192,21 @@ def _note(text):
     return {"notes": [text]}
 
 
-class _Child:
+class Child:
     """Hands a model to child processes, and takes their answers.
 
     A plain command, not `multiprocessing`: that imports the caller's script
     again, and a script without a main guard would start over in each child.
+
+    Attributes:
+        seconds_in_model: of all tasks so far, those spent in timed calls.
     """
 
-    def __init__(self, model, framework, arguments):
+    def __init__(self, model, framework=None, arguments=None):
+        self.seconds_in_model = 0.0
         self.folder = tempfile.TemporaryDirectory(prefix="tradeoffs-")
         try:
-            self._take(model, framework, arguments)
+            self._take(model, framework, arguments or {})
         except BaseException:
             self.folder.cleanup()
             raise
@@ -294,6 +298,7 @@ class _Child:
                 child.kill()
                 raise
             if "result" in last and status == 0:
+                self.seconds_in_model += last["seconds_in_model"]
                 return last["result"]
             errors.seek(0)
             raise MeasureError(self._why(last, status, order, errors.read()))

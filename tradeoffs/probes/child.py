@@ -21,7 +21,12 @@ import numpy as np
 from tradeoffs.frameworks import FRAMEWORKS, is_loaded, set_threads
 from tradeoffs.probes.accelerator import available_devices
 from tradeoffs.probes.memory import PeakMemory
-from tradeoffs.probes.timing import latencies_ms, seconds_of, steady_seconds
+from tradeoffs.probes.timing import (
+    latencies_ms,
+    seconds_of,
+    seconds_spent,
+    steady_seconds,
+)
 from tradeoffs.schedules import ARTICLE
 
 EPOCH_IMAGES = 60_000
@@ -47,7 +52,7 @@ def main(path: str) -> int:
     try:
         tasks = {"training": _training, "inference": _inference, "predict": _predict}
         result = tasks[order["task"]](order, lambda stage: answer(stage=stage))
-        answer(result=result)
+        answer(result=result, seconds_in_model=seconds_spent())
     except Refused as error:
         answer(error=str(error))
         return 1

@@ -16,11 +16,21 @@ MIN_WINDOWS = 5
 STABLE = 0.02  # the median's uncertainty, as a share of it
 
 
+_spent = [0.0]
+
+
 def seconds_of(function: Callable, *arguments) -> float:
     """Seconds that one call takes."""
     start = time.perf_counter()
     function(*arguments)
-    return time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    _spent[0] += seconds
+    return seconds
+
+
+def seconds_spent() -> float:
+    """Seconds in all calls that this process has timed."""
+    return _spent[0]
 
 
 def steady_seconds(
