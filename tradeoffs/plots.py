@@ -132,10 +132,11 @@ def accuracy_against_parameters(runs: list, title: str):
     table = summarize(runs)
     for row in table.itertuples():
         style = STYLES[row.model]
+        deviation = 0 if row.seeds < 2 else row.accuracy_std
         axis.errorbar(
             row.num_parameters,
             row.accuracy_mean,
-            yerr=None if row.seeds < 2 else row.accuracy_std,
+            yerr=deviation or None,
             fmt=style["marker"],
             color=style["color"],
             markersize=9,
@@ -153,14 +154,13 @@ def accuracy_against_parameters(runs: list, title: str):
         )
         axis.annotate(
             f"{MODELS[row.model].label}\n{row.num_parameters:,}",
-            (row.num_parameters, max(row.accuracy_mean, published)),
-            xytext=(0, 14),
+            (row.num_parameters, max(row.accuracy_mean + deviation, published)),
+            xytext=(0, 9),
             textcoords="offset points",
             ha="center",
         )
     axis.plot([], [], "o", color="#666666", label="measured: mean ± deviation")
     axis.plot([], [], "o", mfc="none", color="#666666", label="the article")
-    axis.legend(loc="lower right", frameon=False)
     axis.set(
         title=title,
         xscale="log",
@@ -168,6 +168,7 @@ def accuracy_against_parameters(runs: list, title: str):
         ylabel="test accuracy (%)",
     )
     axis.margins(x=0.15, y=0.3)
+    axis.legend(loc="best", frameon=False)
     axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1, symbol=""))
     return figure
 
