@@ -47,8 +47,10 @@ lint: $(READY)  ## style of code and notebooks
 
 # Keras and PyTorch are tested in processes of their own: they never share one.
 unit: data
-	$(BIN)/pytest -q --ignore tests/test_keras.py --ignore tests/test_audit.py tests
-	$(BIN)/pytest -q --doctest-modules tradeoffs/schedules.py tradeoffs/comparison.py
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 \
+		--ignore tests/test_keras.py --ignore tests/test_audit.py tests
+	$(BIN)/pytest -q --doctest-modules tradeoffs/schedules.py tradeoffs/comparison.py \
+		tradeoffs/significance.py tradeoffs/decisions.py
 	$(BIN)/pytest -q tests/test_keras.py
 
 audit: data  ## retrain the first epoch of each recorded series, and compare
@@ -63,13 +65,16 @@ lab: data  ## open JupyterLab on the notebooks
 reproduce: data  ## retrain every record from scratch (hours)
 	$(BIN)/python -m tradeoffs reproduce --fresh --jobs 2
 
-bench: data  ## milliseconds a training step, ours beside the stock way
+bench: data  ## training steps beside the stock way; the probes beside the truth
 	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/probes.py
 
 refresh: data  ## execute the notebooks in place, and redraw the README's figure
 	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --log-level WARN --execute \
 		--to notebook --inplace --ClearMetadataPreprocessor.enabled=True \
-		--ClearMetadataPreprocessor.clear_cell_metadata=False $(NOTEBOOKS)
+		--ClearMetadataPreprocessor.clear_cell_metadata=False \
+		--ClearMetadataPreprocessor.preserve_nb_metadata_mask=kernelspec \
+		$(NOTEBOOKS)
 	$(BIN)/python -m tradeoffs.readme
 
 constraints: ## renew constraints.txt with the newest versions that install

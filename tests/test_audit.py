@@ -13,7 +13,12 @@ import pytest
 from tradeoffs import records
 from tradeoffs.reproduction import recorded_experiments, train
 
-FIRSTS = [experiment for experiment in recorded_experiments() if not experiment.seed]
+# Batches below 16 are left out: the code is that of the others, the time is not.
+FIRSTS = [
+    experiment
+    for experiment in recorded_experiments()
+    if not experiment.seed and experiment.schedule.batch_size >= 16
+]
 
 
 def train_first_epoch(experiment):

@@ -36,6 +36,7 @@ def test_outputs_hold_no_error_path_bar_or_svg(path):
             assert output.get("name") != "stderr"
             text = json.dumps(output)
             assert "image/svg+xml" not in text
+            assert "widget-view" not in text
             assert not re.search(r"/(home|root|Users|work|tmp)/", text)
     assert path.stat().st_size < 1_000_000
 
@@ -56,3 +57,19 @@ def test_code_cells_are_short_and_narrow(path):
         lines = cell.source.splitlines()
         assert len(lines) <= 20, cell.source
         assert max(map(len, lines)) <= 88, cell.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_every_plotting_cell_shows_its_figure(path):
+    """nbval ignores pictures, so it would not miss one."""
+    for cell in code_cells(path):
+        if re.search(r"\bplots\.\w+\(", cell.source):
+            shown = [o for o in cell.outputs if "image/png" in o.get("data", {})]
+            assert shown, cell.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_kernel_is_named_and_nothing_of_the_machine_is(path):
+    metadata = nbformat.read(path, as_version=4).metadata
+    assert metadata.kernelspec.name == "python3"
+    assert set(metadata) <= {"kernelspec", "language_info"}

@@ -73,6 +73,58 @@ def test_two_readings_of_the_gap_cnn_differ_by_the_dropout_alone():
     assert kept.keys() - without.keys() == {"dropout2d"}
 
 
+@pytest.mark.parametrize("pool", [None, 2, 3, 4])
+@pytest.mark.parametrize("pool_kind", ["max", "average"])
+@pytest.mark.parametrize("pool_after", [1, 2])
+def test_pool_of_the_small_net_costs_no_parameters(pool, pool_kind, pool_after):
+    model = tradeoffs.build(
+        "small_net", pool=pool, pool_kind=pool_kind, pool_after=pool_after
+    )
+    assert count(model) == 518
+    assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+    names = [name for name, _ in model.named_children()]
+    if pool:
+        kind = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[pool_kind]
+        (place,) = (i for i, layer in enumerate(model) if isinstance(layer, kind))
+        assert (place < names.index("conv2")) == (pool_after == 1)
+        assert model[place].kernel_size == pool
+
+
+def test_small_net_takes_filters_and_kernels_of_both_convolutions():
+    model = tradeoffs.build(
+        "small_net",
+        filters=(4, 6),
+        kernel_size=5,
+        second_kernel_size=2,
+        batch_norm=False,
+        slope=0,
+    )
+    # 4·(25+1) + 6·(4·4+1) + 10·(6+1)
+    assert by_layer(model) == {"conv1": 104, "conv2": 102, "linear": 70}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"filters": (5,)}, "filters is (5,); it must be two whole numbers"),
+        ({"filters": (5, 0)}, "filters is (5, 0)"),
+        ({"filters": 5}, "filters is 5"),
+        ({"kernel_size": 8}, "kernel_size is 8; it must be one of 1, 2, 3"),
+        ({"kernel_size": True}, "kernel_size is True"),
+        ({"second_kernel_size": 0}, "second_kernel_size is 0"),
+        ({"pool": 5}, "pool is 5; it must be one of None, 2, 3, 4"),
+        ({"pool_kind": "mean"}, "pool_kind is 'mean'; it must be one of 'max'"),
+        ({"pool_after": 3}, "pool_after is 3; it must be one of 1, 2"),
+        ({"slope": -0.1}, "slope is -0.1; it must be from 0 to 1"),
+        ({"batch_norm": "no"}, "batch_norm is 'no'"),
+    ],
+)
+def test_small_net_names_a_value_that_is_not_allowed(arguments, said):
+    with pytest.raises(ValueError) as caught:
+        tradeoffs.build("small_net", **arguments)
+    assert said in str(caught.value)
+
+
 def test_build_names_the_known_models():
     with pytest.raises(ValueError, match="keras_mlp, keras_cnn, pytorch_cnn, gap_cnn"):
         tradeoffs.build("keras_rnn")

@@ -13,14 +13,26 @@ _HOMES = {
         "Schedule",
         "SCHEDULES",
         "ARTICLE",
+        "BATCH_SIZES",
         "KERAS_MLP_RECIPE",
         "KERAS_CNN_RECIPE",
     ),
+    "frameworks": ("import_keras",),
     "training": ("fit", "TrainingError"),
     "training.stacked": ("fit_stacked",),
     "records": ("Experiment", "Run", "RecordError"),
     "reproduction": ("run", "runs"),
-    "comparison": ("summarize", "accuracy_table"),
+    "probes": ("measure", "predict_memory", "MeasureError"),
+    "probes.profile": ("Profile",),
+    "significance": ("wilson_interval", "paired_test", "paired_tests"),
+    "decisions": ("rule_of_thumb",),
+    "comparison": (
+        "summarize",
+        "accuracy_table",
+        "cost_table",
+        "readable_costs",
+        "inversions",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from tradeoffs import data, records, reproduction
+from tradeoffs import data, probes, records, reproduction
+from tradeoffs.frameworks import FRAMEWORKS
 from tradeoffs.models import MODELS
+from tradeoffs.probes.accelerator import DEVICES
+from tradeoffs.schedules import ARTICLE
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,7 +76,58 @@ def _parser():
         "--list", action="store_true", help="say what would be done, and stop"
     )
     reproduce.set_defaults(command=_reproduce)
+
+    measure = commands.add_parser(
+        "measure",
+        help="what a model costs on this machine",
+        description="Parameters, bytes, multiply-accumulates, times and memory of a "
+        "model, measured in processes of its own.",
+    )
+    measure.add_argument(
+        "model",
+        metavar="NAME|FILE.py:FUNCTION",
+        help=f"one of {', '.join(MODELS)}; or a file and a function in it that "
+        "returns a torch.nn.Module or keras.Model",
+    )
+    measure.add_argument(
+        "--input-shape",
+        type=_shape,
+        metavar="N,N,N",
+        help="of one input, without the batch, such as 1,28,28",
+    )
+    measure.add_argument(
+        "--framework", choices=FRAMEWORKS, help="of a model that is in both"
+    )
+    measure.add_argument(
+        "--batch-size",
+        type=_at_least_one,
+        default=ARTICLE.batch_size,
+        metavar="N",
+        help="of the training steps (default: %(default)s)",
+    )
+    measure.add_argument(
+        "--threads",
+        type=_at_least_one,
+        metavar="N",
+        help="to compute on (default: as many as there are processors)",
+    )
+    measure.add_argument(
+        "--device", choices=DEVICES, default="cpu", help="(default: %(default)s)"
+    )
+    measure.add_argument(
+        "--json", metavar="FILE", help="also write the profile to this file"
+    )
+    measure.set_defaults(command=_measure)
     return parser
+
+
+def _shape(text):
+    sizes = text.split(",")
+    if not all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a shape; give whole numbers above 0, such as 1,28,28"
+        )
+    return tuple(map(int, sizes))
 
 
 def _at_least_one(text):
@@ -113,6 +168,23 @@ def _reproduce(options):
             reproduction.reproduce(todo, jobs=options.jobs)
     except Timeout:
         raise RuntimeError(f"another process is reproducing into {folder}") from None
+    return 0
+
+
+def _measure(options):
+    if options.json and not Path(options.json).resolve().parent.is_dir():
+        raise ValueError(f"there is no folder for {options.json}")
+    profile = probes.measure(
+        options.model,
+        options.input_shape,
+        framework=options.framework,
+        batch_size=options.batch_size,
+        threads=options.threads,
+        device=options.device,
+    )
+    print(profile)
+    if options.json:
+        profile.save(options.json)
     return 0
 
 

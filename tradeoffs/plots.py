@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from tradeoffs import article
-from tradeoffs.comparison import summarize
+from tradeoffs.comparison import inversions, summarize
 from tradeoffs.models import MODELS
 
 WIDTH = 8.0  # inches, of every figure
@@ -132,10 +132,11 @@ def accuracy_against_parameters(runs: list, title: str):
     table = summarize(runs)
     for row in table.itertuples():
         style = STYLES[row.model]
+        deviation = 0 if row.seeds < 2 else row.accuracy_std
         axis.errorbar(
             row.num_parameters,
             row.accuracy_mean,
-            yerr=None if row.seeds < 2 else row.accuracy_std,
+            yerr=deviation or None,
             fmt=style["marker"],
             color=style["color"],
             markersize=9,
@@ -153,14 +154,13 @@ def accuracy_against_parameters(runs: list, title: str):
         )
         axis.annotate(
             f"{MODELS[row.model].label}\n{row.num_parameters:,}",
-            (row.num_parameters, max(row.accuracy_mean, published)),
-            xytext=(0, 14),
+            (row.num_parameters, max(row.accuracy_mean + deviation, published)),
+            xytext=(0, 9),
             textcoords="offset points",
             ha="center",
         )
     axis.plot([], [], "o", color="#666666", label="measured: mean ± deviation")
     axis.plot([], [], "o", mfc="none", color="#666666", label="the article")
-    axis.legend(loc="lower right", frameon=False)
     axis.set(
         title=title,
         xscale="log",
@@ -168,5 +168,269 @@ def accuracy_against_parameters(runs: list, title: str):
         ylabel="test accuracy (%)",
     )
     axis.margins(x=0.15, y=0.3)
+    axis.legend(loc="best", frameon=False)
     axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1, symbol=""))
+    return figure
+
+
+COST_PANELS = {
+    "num_parameters": "parameters",
+    "file_bytes": "file (bytes)",
+    "epoch_seconds": "training, one epoch (s)",
+    "inference_seconds": "inference, 10,000 images (s)",
+    "latency_ms_p50": "latency of one image (ms)",
+    "peak_train_memory_mib": "memory in training (MiB)",
+}
+NAMED_PANEL = "inference_seconds"  # where 'fewer parameters, less time' fails
+
+
+def accuracy_against_costs(table, title: str):
+    """One small panel a cost; the surest exception to 'less is less' is named.
+
+    Args:
+        table: as from `tradeoffs.cost_table`, with accuracies.
+        title: of the figure.
+    """
+    figure, axes = _axes(5.4, 3, 2, sharey=True)
+    for axis, (column, name) in zip(axes.flat, COST_PANELS.items(), strict=True):
+        for row in table.itertuples():
+            style = STYLES[row.Index]
+            axis.errorbar(
+                getattr(row, column),
+                row.accuracy_mean,
+                yerr=row.accuracy_std,
+                fmt=style["marker"],
+                color=style["color"],
+                markersize=7,
+                capsize=3,
+                label=MODELS[row.Index].label,
+            )
+        axis.margins(y=0.15)
+        axis.set(xscale="log", xlabel=name)
+        _few_log_ticks(axis, table[column])
+        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=""))
+        if column == NAMED_PANEL:
+            _name_inversion(axis, table, column)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("test accuracy (%)")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=len(labels), frameon=False
+    )
+    figure.suptitle(title)
+    return figure
+
+
+def _few_log_ticks(axis, values):
+    low, high = values.min() / 1.6, values.max() * 1.6
+    wide = high > 100 * low
+    axis.set_xlim(low, high)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
+    thousands = EngFormatter(sep="")
+    axis.xaxis.set_major_formatter(
+        lambda value, _: f"{value:g}" if value < 1000 else thousands(value)
+    )
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.tick_params(labelsize=8)
+
+
+def _name_inversion(axis, table, column):
+    found = inversions(table, column)
+    if found.empty:
+        return
+    pair = found.iloc[0]
+    ends = [(table[column][name], table.accuracy_mean[name]) for name in pair[:2]]
+    axis.annotate("", *ends, arrowprops={"arrowstyle": "<->", "color": "#555555"})
+    axis.set_title(
+        f"{pair.parameters_ratio:,.0f} × fewer parameters, "
+        f"{pair.cost_ratio:.1f} × the time:\n{MODELS[pair.smaller].label} against "
+        f"{MODELS[pair.larger].label}",
+        fontsize=8,
+        color="#444444",
+    )
+
+
+def batch_sizes(table, runs_by_size: dict[int, list], model: str):
+    """Time, memory and accuracy against the batch size.
+
+    Args:
+        table: columns batch_size, epoch_seconds, peak_train_memory_mib and
+            predicted_gpu_memory_mib.
+        runs_by_size: recorded runs of equal length.
+        model: its name.
+    """
+    figure, axes = _axes(3.2, 3)
+    style = STYLES[model] | {"markersize": 5}
+    axes[0].plot(table.batch_size, table.epoch_seconds, **style)
+    axes[0].set(title="Time", ylabel="seconds an epoch", yscale="log")
+    axes[1].plot(
+        table.batch_size, table.peak_train_memory_mib, label="measured, CPU", **style
+    )
+    axes[1].plot(
+        table.batch_size,
+        table.predicted_gpu_memory_mib,
+        label="predicted, GPU",
+        **style | {"markerfacecolor": "none", "linestyle": ":"},
+    )
+    axes[1].set(title="Memory", ylabel="MiB, training", yscale="log")
+    axes[1].legend(frameon=False, fontsize=8)
+    sizes = sorted(runs_by_size)
+    spread = [np.array([r.test_accuracy for r in runs_by_size[s]]) for s in sizes]
+    axes[2].plot(sizes, [values.mean() for values in spread], **style)
+    axes[2].fill_between(
+        sizes,
+        [values.min() for values in spread],
+        [values.max() for values in spread],
+        color=style["color"],
+        alpha=0.2,
+    )
+    axes[2].set(title="Accuracy after 20 epochs", ylabel="test accuracy (%)")
+    axes[2].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
+    for axis in axes:
+        axis.set(xscale="log", xlabel="batch size")
+        axis.tick_params(labelsize=8)
+    figure.suptitle(
+        f"The {MODELS[model].label}, and nothing but the batch size changed"
+    )
+    return figure
+
+
+CARDS_GIB = (8, 24, 80)
+
+
+def memory_by_image_size(pictures: dict, volumes: dict):
+    """Predicted GPU memory of training at batch 1, and where a card is full.
+
+    Args:
+        pictures, volumes: model name to a DataFrame of `predict_memory`.
+    """
+    figure, axes = _axes(3.8, 2, sharey=True)
+    for axis, tables, title, unit in (
+        (axes[0], pictures, "Pictures", "width = height (pixels)"),
+        (axes[1], volumes, "Volumes", "width = height = depth (voxels)"),
+    ):
+        for name, table in tables.items():
+            sizes = [shape[-1] for shape in table.input_shape]
+            axis.plot(
+                sizes,
+                table.reserved_mib / 1024,
+                label=MODELS[name].label,
+                **STYLES[name] | {"markersize": 5},
+            )
+        for card in CARDS_GIB:
+            axis.axhline(card, color="#999999", linewidth=1, linestyle="--")
+            axis.annotate(
+                f"a card of {card} GiB is full",
+                (min(sizes), card),
+                xytext=(0, 2),
+                textcoords="offset points",
+                fontsize=7,
+                color="#555555",
+            )
+        axis.set_xticks(sizes, [str(size) for size in sizes])
+        axis.set(title=title, xlabel=unit, xscale="log", yscale="log")
+        axis.set_xticks(sizes, [str(size) for size in sizes])
+        axis.minorticks_off()
+    axes[0].set_ylabel("memory (GiB), without the driver's")
+    axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+    figure.suptitle("Training at batch size 1: predicted GPU memory")
+    return figure
+
+
+def filter_sweep(runs: list, reference: dict[str, list], title: str):
+    """Accuracy of networks of many sizes against their parameters.
+
+    Args:
+        runs: a run each network.
+        reference: model name to its runs over seeds, drawn with deviation.
+        title: of the figure.
+    """
+    figure, axis = _axes(3.8)
+    for run in runs:
+        filters = run.experiment.model_arguments["filters"]
+        axis.plot(
+            run.num_parameters,
+            run.test_accuracy,
+            color=STYLES["gap_cnn"]["color"],
+            marker=STYLES["gap_cnn"]["marker"],
+            markersize=5,
+            alpha=0.6,
+        )
+        axis.annotate(
+            "-".join(map(str, filters)),
+            (run.num_parameters, run.test_accuracy),
+            xytext=(0, -12),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7,
+        )
+    for row in summarize([r for runs in reference.values() for r in runs]).itertuples():
+        style = STYLES[row.model]
+        axis.errorbar(
+            row.num_parameters,
+            row.accuracy_mean,
+            yerr=row.accuracy_std,
+            fmt=style["marker"],
+            color=style["color"],
+            markersize=9,
+            capsize=5,
+            label=f"{MODELS[row.model].label}, {row.seeds} seeds",
+        )
+    axis.legend(frameon=False, loc="lower right")
+    axis.set(
+        title=title,
+        xscale="log",
+        xlabel="parameters (logarithmic); beside a point: filters of both convolutions",
+        ylabel="test accuracy (%)",
+    )
+    axis.margins(y=0.12)
+    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1, symbol=""))
+    return figure
+
+
+def rule_of_thumb(bounds, counts: dict[str, int]):
+    """Numbers of parameters on a line, with the range that the rule advises."""
+    figure, axis = _axes(2.2)
+    axis.axvspan(bounds.lower, bounds.upper, color="#009e73", alpha=0.12)
+    for height, (name, count) in enumerate(counts.items()):
+        style = STYLES[name]
+        axis.plot(count, height, marker=style["marker"], color=style["color"])
+        axis.annotate(
+            f"{MODELS[name].label}, {count:,}",
+            (count, height),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+    axis.set(
+        title=f"The rule of thumb for MNIST: from {bounds.lower:,} to "
+        f"{bounds.upper:,} parameters",
+        xscale="log",
+        xlim=(100, 2e7),
+        ylim=(-0.7, len(counts) - 0.3),
+        xlabel="parameters (logarithmic)",
+        yticks=[],
+    )
+    axis.spines["left"].set_visible(False)
+    return figure
+
+
+def canvas(image, evidence, digit: int):
+    """A canvas, and where on it a network sees its answer.
+
+    Args:
+        image: [height, width], what the network was given.
+        evidence: [height, width], the last convolution's output for the digit.
+        digit: the answer.
+    """
+    figure, axes = _axes(3.4, 2)
+    axes[0].imshow(image, cmap="gray_r")
+    axes[0].set(title=f"{image.shape[0]} × {image.shape[1]} pixels")
+    shown = axes[1].imshow(evidence, cmap="viridis")
+    axes[1].set(title=f"evidence for a {digit}, before its average")
+    figure.colorbar(shown, ax=axes[1], label="last convolution's output")
+    for axis in axes:
+        axis.grid(visible=False)
+        axis.set(xlabel="column", ylabel="row")
     return figure

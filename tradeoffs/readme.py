@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tradeoffs import article, plots, records
 from tradeoffs.comparison import accuracy_table
+from tradeoffs.models import MODELS
 from tradeoffs.reproduction import SERIES, runs
 from tradeoffs.schedules import ARTICLE
 
@@ -21,9 +22,9 @@ def table() -> str:
     """The recorded accuracies under the common schedule, as Markdown."""
     recorded = [
         run
-        for model, framework, schedule, _ in SERIES
-        if schedule == ARTICLE
-        for run in runs(model, framework)
+        for series in SERIES
+        if series.schedule == ARTICLE and "filters" not in series.model_arguments
+        for run in runs(series.model, series.framework, **series.model_arguments)
     ]
     frame = accuracy_table(recorded, {"article": article.ACCURACY}).reset_index()
     rows = [list(frame.columns), ["---"] * frame.shape[1], *frame.values.tolist()]
@@ -36,9 +37,8 @@ def with_table(text: str) -> str:
 
 
 if __name__ == "__main__":
-    names = ("keras_mlp", "keras_cnn", "pytorch_cnn")
     figure = plots.accuracy_against_parameters(
-        [run for name in names for run in runs(name)],
+        [run for name in MODELS for run in runs(name)],
         "MNIST: what do fifty times the parameters buy?",
     )
     figure.savefig(records.results_folder() / FIGURE, dpi=150)

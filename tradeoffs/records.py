@@ -75,16 +75,24 @@ class Experiment:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed is {self.seed}; it must be from 0 to 2**32 - 1")
         object.__setattr__(self, "seed", int(self.seed))
+        # As JSON has them, so that an experiment equals its recorded self.
+        arguments = json.loads(json.dumps(self.model_arguments))
+        object.__setattr__(self, "model_arguments", arguments)
+
+    @property
+    def variant(self) -> str:
+        """The model with its arguments, such as `gap_cnn,dropout=true`."""
+        arguments = (
+            f",{name}={_short(value)}"
+            for name, value in sorted(self.model_arguments.items())
+        )
+        return self.model + "".join(arguments)
 
     @property
     def path(self) -> Path:
         """Where the record lies under the results folder."""
-        arguments = "".join(
-            f",{name}={json.dumps(value)}"
-            for name, value in sorted(self.model_arguments.items())
-        )
         dataset = "" if self.dataset == "mnist" else f"-{self.dataset}"
-        name = f"{self.model}{arguments}-{self.framework}{dataset}"
+        name = f"{self.variant}-{self.framework}{dataset}"
         return Path(self.schedule.name) / f"{name}-seed{self.seed}.json"
 
     def to_dict(self) -> dict:
@@ -95,6 +103,13 @@ class Experiment:
     def from_dict(cls, values: dict) -> Experiment:
         """The experiment that `to_dict` wrote."""
         return cls(**values | {"schedule": Schedule(**values["schedule"])})
+
+
+def _short(value):
+    """An argument's value in a file's name: `true`, `3`, `5x10`."""
+    if isinstance(value, list):
+        return "x".join(map(_short, value))
+    return json.dumps(value)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -13,14 +13,16 @@ import queue
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from tradeoffs import records
 from tradeoffs.frameworks import set_threads
 from tradeoffs.models import build, framework_for, model_info
+from tradeoffs.progress import bar
 from tradeoffs.records import Experiment, Run
 from tradeoffs.schedules import (
     ARTICLE,
+    BATCH_SIZES,
     KERAS_CNN_RECIPE,
     KERAS_MLP_RECIPE,
     Schedule,
@@ -28,26 +30,67 @@ from tradeoffs.schedules import (
 
 THREADS = 1
 
-# Every series of runs in the repository, the quick ones first:
-# model, framework, schedule, number of seeds.
+
+@dataclass(frozen=True)
+class Series:
+    """One network under one schedule, over the seeds from 0 on."""
+
+    model: str
+    framework: str
+    schedule: Schedule
+    num_seeds: int
+    model_arguments: dict = field(default_factory=dict, hash=False)
+
+    def experiments(self) -> list[Experiment]:
+        """One a seed."""
+        return [
+            Experiment(
+                self.model, self.framework, self.schedule, seed, self.model_arguments
+            )
+            for seed in range(self.num_seeds)
+        ]
+
+
+# Filters of the first two convolutions of the GAP CNN, one seed each.
+GAP_FILTERS = tuple(
+    (first, second)
+    for first in (2, 5, 10, 20)
+    for second in (5, 10, 20)
+    if (first, second) != (10, 20)  # the GAP CNN itself
+)
+
+# Every series of runs in the repository, the quick ones first.
 SERIES = (
-    ("pytorch_cnn", "pytorch", ARTICLE, 5),
-    ("keras_mlp", "keras", ARTICLE, 5),
-    ("keras_mlp", "pytorch", ARTICLE, 3),
-    ("keras_mlp", "keras", KERAS_MLP_RECIPE, 1),
-    ("keras_cnn", "keras", ARTICLE, 3),
-    ("keras_cnn", "pytorch", ARTICLE, 3),
-    ("keras_cnn", "keras", KERAS_CNN_RECIPE, 1),
+    Series("small_net", "pytorch", ARTICLE, 5),
+    Series("gap_cnn", "pytorch", ARTICLE, 5),
+    Series("gap_cnn", "pytorch", ARTICLE, 5, {"dropout": True}),
+    Series("pytorch_cnn", "pytorch", ARTICLE, 5),
+    Series("keras_mlp", "keras", ARTICLE, 5),
+    Series("keras_mlp", "pytorch", ARTICLE, 3),
+    Series("keras_mlp", "keras", KERAS_MLP_RECIPE, 1),
+    Series("keras_cnn", "keras", ARTICLE, 3),
+    Series("keras_cnn", "pytorch", ARTICLE, 3),
+    Series("keras_cnn", "keras", KERAS_CNN_RECIPE, 1),
+    *(
+        Series("gap_cnn", "pytorch", ARTICLE, 1, {"filters": list(filters)})
+        for filters in GAP_FILTERS
+    ),
+    *(  # A batch of one takes a quarter of an hour and more a seed.
+        Series(
+            "pytorch_cnn",
+            "pytorch",
+            ARTICLE.replace(batch_size=size),
+            num_seeds=1 if size < ARTICLE.batch_size else 2,
+        )
+        for size in sorted(BATCH_SIZES, reverse=True)
+        if size != ARTICLE.batch_size
+    ),
 )
 
 
 def recorded_experiments() -> list[Experiment]:
     """Every experiment that the repository holds a record of."""
-    return [
-        Experiment(model, framework, schedule, seed)
-        for model, framework, schedule, num_seeds in SERIES
-        for seed in range(num_seeds)
-    ]
+    return [experiment for series in SERIES for experiment in series.experiments()]
 
 
 def run(
@@ -88,17 +131,28 @@ def run(
     return recorded
 
 
-def runs(model: str, framework: str | None = None, *, schedule=ARTICLE) -> list[Run]:
-    """All runs in the repository of a model under a schedule, seed by seed."""
+def runs(
+    model: str,
+    framework: str | None = None,
+    *,
+    schedule: Schedule = ARTICLE,
+    **model_arguments,
+) -> list[Run]:
+    """All runs in the repository of a network under a schedule, seed by seed."""
     model_info(model)
-    framework = framework_for(model, framework)
-    key = (model, framework, schedule)
-    found = [records.load(e) for e in recorded_experiments() if _key(e) == key]
+    wanted = Experiment(
+        model, framework_for(model, framework), schedule, 0, model_arguments
+    )
+    found = [records.load(e) for e in _same_series(wanted)]
     return [run for run in found if run is not None]
 
 
-def _key(experiment):
-    return experiment.model, experiment.framework, experiment.schedule
+def _same_series(experiment):
+    return [
+        other
+        for other in recorded_experiments()
+        if replace(other, seed=experiment.seed) == experiment
+    ]
 
 
 def train(experiment: Experiment, **fit_options) -> Run:
@@ -182,8 +236,8 @@ def missing(experiments: list[Experiment]) -> list[Experiment]:
 
 def expected_time(experiment: Experiment) -> str:
     """How long a training takes, going by a record of the same series."""
-    for other in recorded_experiments():
-        if _key(other) == _key(experiment) and (known := records.load(other)):
+    for other in _same_series(experiment):
+        if known := records.load(other):
             seconds = known.history.train_seconds.sum()
             return f"about {max(seconds / 60, 1):.0f} min, as seed {other.seed} took"
     return "time not known yet"
@@ -197,8 +251,6 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1, progress=True) ->
         jobs: how many to train at once.
         progress: show a bar for the whole, and one for each training.
     """
-    from tqdm.auto import tqdm
-
     children, lines = _Children(), queue.SimpleQueue()
     for line in range(1, jobs + 1):
         lines.put(line)
@@ -214,16 +266,14 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1, progress=True) ->
     epochs = sum(experiment.schedule.epochs for experiment in experiments)
     with (
         ThreadPoolExecutor(jobs) as pool,
-        tqdm(
-            total=epochs, desc="recorded", unit=" epochs", disable=not progress
-        ) as bar,
+        bar(progress, total=epochs, desc="recorded", unit=" epochs") as shown,
     ):
         try:
             futures = [pool.submit(train_on_a_free_line, e) for e in experiments]
             for future in as_completed(futures):
                 experiment = future.result()
-                bar.update(experiment.schedule.epochs)
-                bar.write(f"recorded {experiment.path}")
+                shown.update(experiment.schedule.epochs)
+                shown.write(f"recorded {experiment.path}")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             children.stop()

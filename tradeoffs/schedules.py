@@ -195,8 +195,16 @@ KERAS_CNN_RECIPE = Schedule(
     input_scaling="unit",
 )
 
+# The article's schedule in all but the batch size, to see what that alone does.
+BATCH_SIZES = (1, 4, 16, 64, 256, 1024, 8192)
+
 SCHEDULES = {
     "article": ARTICLE,
     "keras_mlp_recipe": KERAS_MLP_RECIPE,
     "keras_cnn_recipe": KERAS_CNN_RECIPE,
+    **{
+        f"article_batch{size}": ARTICLE.replace(batch_size=size)
+        for size in BATCH_SIZES
+        if size != ARTICLE.batch_size
+    },
 }

@@ -50,54 +50,125 @@ def pytorch_cnn():
     )
 
 
-def gap_cnn(*, dropout: bool = False):
+def gap_cnn(
+    *,
+    dropout: bool = False,
+    filters: tuple[int, int] = (10, 20),
+    kernel_size: int = 3,
+):
     """The PyTorch CNN with its linear layers gone: 7,090 parameters.
 
-    One 3x3 convolution and global average pooling replace both linear
-    layers. With `dropout`, the 2-d dropout of the PyTorch CNN stays; the
-    article's numbering of the layers fits only the network without it.
+    One convolution and global average pooling replace both linear layers.
+
+    Args:
+        dropout: keep the 2-d dropout of the PyTorch CNN; the article's numbering
+            of the layers fits only the network without it.
+        filters: of the first two convolutions.
+        kernel_size: of the last convolution, from 1 to 4 for MNIST.
+
+    Raises:
+        ValueError: the last kernel is larger than what reaches it.
     """
+    first, second = filters
+    if not 1 <= kernel_size <= 4:
+        raise ValueError(
+            f"kernel_size is {kernel_size}; it must be from 1 to 4, for 4 x 4 "
+            "values reach the last convolution"
+        )
     return _network(
-        conv1=nn.Conv2d(1, 10, 5),
+        conv1=nn.Conv2d(1, first, 5),
         pool1=nn.MaxPool2d(2),
         relu1=nn.ReLU(),
-        conv2=nn.Conv2d(10, 20, 5),
+        conv2=nn.Conv2d(first, second, 5),
         dropout2d=nn.Dropout2d() if dropout else None,
         pool2=nn.MaxPool2d(2),
         relu2=nn.ReLU(),
-        conv3=nn.Conv2d(20, 10, 3),
+        conv3=nn.Conv2d(second, 10, kernel_size),
         gap=nn.AdaptiveAvgPool2d(1),
         flatten=nn.Flatten(),
     )
+
+
+KERNEL_SIZES = (1, 2, 3, 4, 5, 6, 7)
+POOLS = (None, 2, 3, 4)
+POOL_KINDS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
+POOL_PLACES = (1, 2)
 
 
 def small_net(
     *,
     filters: tuple[int, int] = (5, 8),
     kernel_size: int = 3,
+    second_kernel_size: int = 3,
     pool: int | None = 2,
+    pool_kind: str = "max",
+    pool_after: int = 1,
     slope: float = 0.01,
     batch_norm: bool = True,
 ):
-    """The Small Net of the article, in both of its readings.
+    """The Small Net of the article, in both of its readings, and its kin.
 
     With `kernel_size=3` the counts add up to the article's 518 parameters;
-    with the 5 of the article's text they are 598. The text does not say
-    where it pools; `pool` is a max pool after the first convolution, or None.
-    `slope` is that of LeakyReLU; 0 gives ReLU.
+    with the 5 of the article's text they are 598. The text does not say where
+    it pools.
+
+    Args:
+        filters: of the two convolutions, each at least 1.
+        kernel_size, second_kernel_size: of the two convolutions, 1 to 7.
+        pool: window and stride of the pool: 2, 3, 4, or None for no pool.
+        pool_kind: "max" or "average".
+        pool_after: the convolution that it follows, 1 or 2.
+        slope: of LeakyReLU, from 0 to 1; 0 gives ReLU.
+        batch_norm: normalise after the first convolution.
+
+    Raises:
+        ValueError: a value is not allowed; the message says what is.
     """
-    first, second = filters
+    first, second = _two_filters(filters)
+    _one_of("kernel_size", kernel_size, KERNEL_SIZES)
+    _one_of("second_kernel_size", second_kernel_size, KERNEL_SIZES)
+    _one_of("pool", pool, POOLS)
+    _one_of("pool_kind", pool_kind, tuple(POOL_KINDS))
+    _one_of("pool_after", pool_after, POOL_PLACES)
+    if isinstance(slope, bool) or not 0 <= slope <= 1:
+        raise ValueError(f"slope is {slope!r}; it must be from 0 to 1")
+    _one_of("batch_norm", batch_norm, (True, False))
+    pools = {place: None for place in POOL_PLACES}
+    if pool:
+        pools[pool_after] = POOL_KINDS[pool_kind](pool)
     return _network(
         conv1=nn.Conv2d(1, first, kernel_size),
         norm=nn.BatchNorm2d(first) if batch_norm else None,
-        pool=nn.MaxPool2d(pool) if pool else None,
+        pool=pools[1],
         activation1=nn.LeakyReLU(slope),
-        conv2=nn.Conv2d(first, second, 3),
+        conv2=nn.Conv2d(first, second, second_kernel_size),
+        pool2=pools[2],
         activation2=nn.LeakyReLU(slope),
         gap=nn.AdaptiveAvgPool2d(1),
         flatten=nn.Flatten(),
         linear=nn.Linear(second, 10),
     )
+
+
+def _two_filters(filters):
+    if (
+        not isinstance(filters, (tuple, list))
+        or len(filters) != 2
+        or not all(type(number) is int and number >= 1 for number in filters)
+    ):
+        raise ValueError(
+            f"filters is {filters!r}; it must be two whole numbers of at least 1, "
+            "such as (5, 8)"
+        )
+    return filters
+
+
+def _one_of(name, value, allowed):
+    # Compared with their types: True is not the kernel size 1.
+    if not any(type(value) is type(a) and value == a for a in allowed):
+        raise ValueError(
+            f"{name} is {value!r}; it must be one of {', '.join(map(repr, allowed))}"
+        )
 
 
 def keras_mlp():
@@ -145,6 +216,49 @@ def _with_keras_initial_weights(network):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
     return network
+
+
+def for_input(network, input_shape):
+    """A network of this page, rebuilt for inputs of another size.
+
+    Linear layers are made as wide as what reaches them. For volumes, layers
+    for pictures become their like with as many dimensions and the same sizes.
+
+    Args:
+        network: an `nn.Sequential`.
+        input_shape: of one input, [channels, *sizes], without the batch.
+
+    Returns:
+        A new `nn.Sequential`; the network itself if it fits already.
+    """
+    if tuple(input_shape) == (1, 28, 28):
+        return network
+    rebuilt, passing = OrderedDict(), torch.empty(2, *input_shape)
+    for name, layer in network.named_children():
+        layer = _with_dimensions(layer, len(input_shape) - 1)
+        if isinstance(layer, nn.Linear) and layer.in_features != passing.shape[1]:
+            layer = nn.Linear(passing.shape[1], layer.out_features)
+        rebuilt[name] = layer
+        passing = layer(passing)
+    return nn.Sequential(rebuilt)
+
+
+def _with_dimensions(layer, dimensions):
+    kind = type(layer).__name__
+    if not kind.endswith("2d") or dimensions == 2:
+        return layer
+    make = getattr(nn, kind.replace("2d", f"{dimensions}d"))
+    match layer:
+        case nn.Conv2d():
+            size = layer.kernel_size[0]
+            return make(layer.in_channels, layer.out_channels, size)
+        case nn.BatchNorm2d():
+            return make(layer.num_features)
+        case nn.MaxPool2d() | nn.AvgPool2d():
+            return make(layer.kernel_size)
+        case nn.AdaptiveAvgPool2d():
+            return make(layer.output_size)
+    return make()  # dropout
 
 
 def copy_keras_weights(network, weights) -> None:

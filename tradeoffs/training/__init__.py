@@ -16,6 +16,7 @@ import numpy as np
 
 from tradeoffs.data import Dataset
 from tradeoffs.frameworks import framework_of
+from tradeoffs.progress import bar
 from tradeoffs.records import HISTORY_COLUMNS, Experiment, Run, environment
 from tradeoffs.schedules import Schedule
 
@@ -82,18 +83,26 @@ def fit(
     history = {column: [] for column in HISTORY_COLUMNS}
     num_images = len(dataset.train_labels)
 
-    with _bar(epochs * num_images, experiment, progress, position) as bar:
+    with bar(
+        progress,
+        total=epochs * num_images,
+        desc=f"{experiment.model} seed {experiment.seed}",
+        unit=" images",
+        unit_scale=True,
+        position=position,
+        leave=position is None,
+    ) as shown:
         for epoch in range(1, epochs + 1):
             trainer.set_learning_rate(schedule.learning_rate_of(epoch))
             train_loss, seconds = _train_epoch(
-                trainer, order.permutation(num_images), schedule, epoch, bar
+                trainer, order.permutation(num_images), schedule, epoch, shown
             )
             test_loss, predictions = trainer.evaluate()
             accuracy = float(np.mean(predictions == dataset.test_labels))
             row = (epoch, train_loss, test_loss, accuracy, seconds)
             for column, value in zip(HISTORY_COLUMNS, row, strict=True):
                 history[column].append(value)
-            bar.set_postfix_str(f"loss {test_loss:.4f}, accuracy {accuracy:.2%}")
+            shown.set_postfix_str(f"loss {test_loss:.4f}, accuracy {accuracy:.2%}")
     return Run(
         experiment=experiment,
         num_parameters=trainer.num_parameters(),
@@ -117,7 +126,7 @@ def check_data_and_schedule(dataset, schedule) -> None:
         )
 
 
-def _train_epoch(trainer, order, schedule, epoch, bar):
+def _train_epoch(trainer, order, schedule, epoch, shown):
     """One pass in the given order: mean loss a sample, and seconds."""
     total_loss = seconds = 0.0
     for indices in chunks(order, schedule.batch_size):
@@ -127,7 +136,7 @@ def _train_epoch(trainer, order, schedule, epoch, bar):
         if not math.isfinite(loss):
             raise TrainingError.of_loss(loss, epoch, schedule)
         total_loss += loss * indices.shape[1]
-        bar.update(indices.size)
+        shown.update(indices.size)
     return total_loss / len(order), seconds
 
 
@@ -143,17 +152,3 @@ def chunks(order, batch_size):
         yield batches[..., start : start + STEPS_AT_ONCE, :]
     if whole < num_images:
         yield order[..., None, whole:]
-
-
-def _bar(total, experiment, progress, position):
-    from tqdm.auto import tqdm
-
-    return tqdm(
-        total=total,
-        desc=f"{experiment.model} seed {experiment.seed}",
-        unit=" images",
-        unit_scale=True,
-        disable=not progress,
-        position=position,
-        leave=position is None,
-    )

@@ -19,7 +19,9 @@ EVALUATION_BATCH = 1000
 
 
 def images_to_tensor(images, input_scaling):
-    """uint8 [n, h, w] to float32 [n, h, w, 1]."""
+    """uint8 [n, h, w] to float32 [n, h, w, 1]; floats pass as they are."""
+    if images.dtype != np.uint8:
+        return tf.constant(images)
     array = images[..., np.newaxis].astype(np.float32) / np.float32(255)
     if input_scaling == "standardized":
         array = (array - np.float32(PIXEL_MEAN)) / np.float32(PIXEL_DEVIATION)

@@ -13,7 +13,9 @@ EVALUATION_BATCH = 1000
 
 
 def images_to_tensor(images, input_scaling):
-    """uint8 [n, h, w] to float32 [n, 1, h, w]."""
+    """uint8 [n, h, w] to float32 [n, 1, h, w]; floats pass as they are."""
+    if images.dtype != np.uint8:
+        return torch.from_numpy(images)
     tensor = torch.tensor(images).unsqueeze(1).float().div_(255)
     if input_scaling == "standardized":
         tensor.sub_(PIXEL_MEAN).div_(PIXEL_DEVIATION)
@@ -29,11 +31,12 @@ class Trainer:
             raise ValueError(f"{type(model).__name__} has nothing to train")
         # Images take the parameters' device and precision.
         like = parameters[0]
-        # The layout that CPU convolutions are fastest in.
-        self.model = model.to(memory_format=torch.channels_last)
         scaling = schedule.input_scaling
         self.train_images = images_to_tensor(dataset.train_images, scaling).to(like)
         self.test_images = images_to_tensor(dataset.test_images, scaling).to(like)
+        # The layout that CPU convolutions are fastest in.
+        layout = {4: torch.channels_last, 5: torch.channels_last_3d}
+        self.model = model.to(memory_format=layout.get(self.train_images.dim()))
         self.train_labels = torch.tensor(dataset.train_labels).long().to(like.device)
         self.test_labels = torch.tensor(dataset.test_labels).long().to(like.device)
         self.optimizer = make_optimizer(schedule, parameters)

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from tradeoffs.data import Dataset
+from tradeoffs.progress import bar
 from tradeoffs.records import HISTORY_COLUMNS, Experiment, Run, environment
 from tradeoffs.schedules import Schedule
 from tradeoffs.training import TrainingError, check_data_and_schedule, chunks
@@ -79,11 +80,19 @@ def fit_stacked(
     num_images = len(dataset.train_labels)
     errors = [None] * len(models)
 
-    with _bar(epochs * num_images, len(models), progress, position) as bar:
+    with bar(
+        progress,
+        total=epochs * num_images,
+        desc=f"{len(models)} networks",
+        unit=" images",
+        unit_scale=True,
+        position=position,
+        leave=position is None,
+    ) as shown:
         for epoch in range(1, epochs + 1):
             trainer.set_learning_rates([s.learning_rate_of(epoch) for s in schedules])
             order = np.stack([order.permutation(num_images) for order in orders])
-            train_losses, seconds = _train_epoch(trainer, order, schedule, bar)
+            train_losses, seconds = _train_epoch(trainer, order, schedule, shown)
             test_losses, predictions = trainer.evaluate()
             accuracies = (predictions == dataset.test_labels).mean(1)
             for k, history in enumerate(histories):
@@ -100,7 +109,7 @@ def fit_stacked(
                 )
                 for column, value in zip(HISTORY_COLUMNS, row, strict=True):
                     history[column].append(value)
-            bar.set_postfix_str(f"best accuracy {accuracies.max():.2%}")
+            shown.set_postfix_str(f"best accuracy {accuracies.max():.2%}")
             if all(errors):
                 break
     trainer.stack.copy_back()
@@ -122,7 +131,7 @@ def _schedules(schedule, learning_rates, count):
     return [schedule.replace(learning_rate=rate) for rate in learning_rates]
 
 
-def _train_epoch(trainer, order, schedule, bar):
+def _train_epoch(trainer, order, schedule, shown):
     """One pass in the given orders [K, n]: mean losses [K], and seconds."""
     total, seconds = np.zeros(len(order)), 0.0
     for indices in chunks(order, schedule.batch_size):
@@ -130,7 +139,7 @@ def _train_epoch(trainer, order, schedule, bar):
         losses = trainer.train_steps(indices)
         seconds += time.perf_counter() - start
         total += losses * indices.shape[2]
-        bar.update(indices[0].size)
+        shown.update(indices[0].size)
     return total / order.shape[1], seconds
 
 
@@ -235,17 +244,3 @@ def keep_freed_memory() -> None:
     if set_option:
         set_option(mmap_threshold, 32 * 2**20)  # the most that it takes
         set_option(trim_threshold, 2**30)
-
-
-def _bar(total, networks, progress, position):
-    from tqdm.auto import tqdm
-
-    return tqdm(
-        total=total,
-        desc=f"{networks} networks",
-        unit=" images",
-        unit_scale=True,
-        disable=not progress,
-        position=position,
-        leave=position is None,
-    )
