@@ -20,6 +20,7 @@ _HOMES = {
     "frameworks": ("import_keras",),
     "training": ("fit", "TrainingError"),
     "training.stacked": ("fit_stacked",),
+    "searches": ("search", "SMALL_NET_SPACE", "SearchError", "read_table"),
     "records": ("Experiment", "Run", "RecordError"),
     "reproduction": ("run", "runs"),
     "probes": ("measure", "predict_memory", "MeasureError"),

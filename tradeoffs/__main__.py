@@ -11,6 +11,7 @@ from tradeoffs.frameworks import FRAMEWORKS
 from tradeoffs.models import MODELS
 from tradeoffs.probes.accelerator import DEVICES
 from tradeoffs.schedules import ARTICLE
+from tradeoffs.searches import command as search_command
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -118,6 +119,14 @@ def _parser():
         "--json", metavar="FILE", help="also write the profile to this file"
     )
     measure.set_defaults(command=_measure)
+
+    search = commands.add_parser(
+        "search",
+        help="train every network of a space, and keep how each one does",
+        description=search_command.DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    search_command.add_arguments(search, _at_least_one)
     return parser
 
 

@@ -196,8 +196,13 @@ def results_folder() -> Path:
 def save(run: Run, folder: Path | None = None) -> Path:
     """Write a run's record, whole or not at all, and return its path."""
     path = (folder or results_folder()) / run.experiment.path
+    write_text(path, json.dumps(run.to_dict(), indent=1, sort_keys=True) + "\n")
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file under a temporary name and rename it: whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(run.to_dict(), indent=1, sort_keys=True) + "\n"
     file = tempfile.NamedTemporaryFile(  # noqa: SIM115  closed below, before the rename
         "w", dir=path.parent, prefix=f".{path.name}-", delete=False
     )
@@ -211,7 +216,6 @@ def save(run: Run, folder: Path | None = None) -> Path:
     except BaseException:
         Path(file.name).unlink(missing_ok=True)
         raise
-    return path
 
 
 def load(experiment: Experiment, folder: Path | None = None) -> Run | None:

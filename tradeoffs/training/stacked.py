@@ -12,6 +12,7 @@ import functools
 import math
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -40,6 +41,7 @@ def fit_stacked(
     progress: bool = True,
     position: int | None = None,
     first_epochs: int | None = None,
+    on_epoch: Callable[[int, np.ndarray], None] | None = None,
 ) -> list[Run | TrainingError]:
     """Train K networks of one shape side by side, in place.
 
@@ -50,6 +52,7 @@ def fit_stacked(
         seeds: K seeds, of the order of each network's images.
         learning_rates: K learning rates; by default the schedule's.
         experiments: what to file the runs under; by default as for `fit`.
+        on_epoch: called with each epoch and the test accuracies [K] after it.
 
     Returns:
         A `Run` for each network; the `TrainingError` that `fit` would raise
@@ -110,6 +113,8 @@ def fit_stacked(
                 for column, value in zip(HISTORY_COLUMNS, row, strict=True):
                     history[column].append(value)
             shown.set_postfix_str(f"best accuracy {accuracies.max():.2%}")
+            if on_epoch:
+                on_epoch(epoch, accuracies)
             if all(errors):
                 break
     trainer.stack.copy_back()
