@@ -96,6 +96,51 @@ def test_single_precision_stays_within_the_rounding_of_training_alone(images):
         assert np.mean(a.test_predictions == b.test_predictions) > 0.98
 
 
+FILTERS = [(3, 5), (5, 8), (4, 9)]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_networks_of_different_widths_stack(images, kernel_size, optimizer):
+    options = {"momentum": 0, "nesterov": False} if optimizer == "adam" else {}
+    schedule = QUICK.replace(optimizer=optimizer, **options)
+    one, other = (
+        [
+            tradeoffs.build(
+                "small_net", seed=seed, filters=filters, kernel_size=kernel_size
+            ).double()
+            for seed, filters in zip(SEEDS, FILTERS, strict=True)
+        ]
+        for _ in range(2)
+    )
+    expected, got = alone(one, images, schedule), stacked(other, images, schedule)
+    assert max(differences(one, other)) < 1e-8
+    counts = [run.num_parameters for run in got]
+    assert counts == [run.num_parameters for run in expected]
+    assert counts[:2] == ([236, 518] if kernel_size == 3 else [284, 598])
+
+
+def test_widths_differ_before_a_dense_layer_too(images):
+    def make(channels, hidden):
+        return nn.Sequential(
+            nn.Conv2d(1, channels, 3, stride=4),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(channels * 49, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, 10),
+        ).double()
+
+    widths = [(2, 9), (3, 5), (1, 7)]
+    one = [make(*pair) for pair in widths]
+    other = [make(*pair) for pair in widths]
+    for model, another in zip(one, other, strict=True):
+        another.load_state_dict(model.state_dict())
+    alone(one, images, QUICK)
+    stacked(other, images, QUICK)
+    assert max(differences(one, other)) < 1e-8
+
+
 def gap_cnn(first, second):
     return nn.Sequential(
         nn.Conv2d(1, first, 5),
@@ -206,6 +251,7 @@ def test_slopes_may_differ_but_shapes_may_not():
     for arguments in SHAPES.values():
         if arguments:
             assert key != stack_key(tradeoffs.build("small_net", **arguments))
+    assert key == stack_key(tradeoffs.build("small_net", filters=(8, 16)))
     with pytest.raises(ValueError, match="network 1 differs from network 0"):
         Stack([tradeoffs.build("small_net"), tradeoffs.build("small_net", pool=3)])
 

@@ -72,22 +72,22 @@ class Worker:
         return make_network(self.plan, self.build, arguments)
 
     def _group_of(self, point):
-        from tradeoffs.training.stack import stack_key
+        from tradeoffs.training.stack import stack_group
 
         key = json.dumps(point, sort_keys=True)
         if key not in self._groups:
-            self._groups[key] = stack_key(self._network(arguments_of(point))[0])
+            self._groups[key] = stack_group(self._network(arguments_of(point))[0])
         return self._groups[key]
 
     def _train(self, claims: list[Claim], tick):
-        from tradeoffs.training.stack import stack_key
+        from tradeoffs.training.stack import stack_group
 
         with alive(self.study, claims):
             stacks = defaultdict(list)
             for claim in claims:
                 try:
                     network = self._network(claim.arguments)
-                    stacks[stack_key(network[0])].append((claim, *network))
+                    stacks[stack_group(network[0])].append((claim, *network))
                 except (ValueError, TypeError) as error:
                     claim.fail(str(error))
             for stack in stacks.values():
@@ -151,7 +151,7 @@ def check_networks(plan: Plan, build: Callable) -> None:
     Raises:
         ValueError, TypeError: as the model says, with the network's arguments.
     """
-    from tradeoffs.training.stack import stack_key
+    from tradeoffs.training.stack import stack_group
 
     if plan.sampler != "grid":
         return
@@ -159,7 +159,7 @@ def check_networks(plan: Plan, build: Callable) -> None:
         arguments = arguments_of(point)
         try:
             network, rate, seed = make_network(plan, build, arguments)
-            stack_key(network)
+            stack_group(network)
             plan.schedule.replace(learning_rate=rate)
             Experiment(plan.model, "pytorch", plan.schedule, seed)
         except (ValueError, TypeError) as error:

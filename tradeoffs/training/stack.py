@@ -4,6 +4,10 @@ A small network is bound by the overhead of its operations, not by arithmetic.
 K of them become one: their channels lie side by side, convolutions have K
 groups, dense layers are batched products. No operation mixes two networks, so
 each one computes what it computes alone.
+
+Widths may differ: a narrower network is padded with filters whose weights are
+zero. They put out zeros into weights that are zero, so no gradient reaches
+either, and they stay what they are.
 """
 
 from __future__ import annotations
@@ -16,8 +20,12 @@ from tradeoffs.training.stacked_layers import (
     Convolution,
     FirstConvolution,
     Normalization,
+    stack_padded,
 )
 
+# The widths of layers, input first, and what else a width shows in.
+_WIDTHS = (("in_channels", "in_features"), ("out_channels", "out_features"))
+_FREE = {*_WIDTHS[0], *_WIDTHS[1], "num_features", "inplace"}
 # Settings that a layer must have for it to be stacked.
 _PLAIN = {
     "groups": 1,
@@ -33,8 +41,8 @@ _PLAIN = {
 def stack_key(model: nn.Sequential) -> tuple:
     """What two networks must have in common to be stacked.
 
-    Everything but weights and the slopes of rectifiers: a `ReLU` is a
-    `LeakyReLU` of slope 0.
+    Everything but weights, the slopes of rectifiers (a `ReLU` is a `LeakyReLU`
+    of slope 0) and the widths of all layers between the first and the last.
 
     Raises:
         TypeError: the model is no `nn.Sequential`, or has a layer that cannot
@@ -44,7 +52,23 @@ def stack_key(model: nn.Sequential) -> tuple:
         raise TypeError(
             f"only an nn.Sequential can be stacked, not a {type(model).__name__}"
         )
-    return tuple(_layer_key(name, layer) for name, layer in model.named_children())
+    layers = tuple(_layer_key(name, layer) for name, layer in model.named_children())
+    ins, outs = (_widths(model, names) for names in _WIDTHS)
+    return (*layers, ("widths", *ins[:1], *outs[-1:]))
+
+
+def stack_group(model: nn.Sequential) -> tuple:
+    """What two networks should have in common for stacking to pay.
+
+    Their `stack_key`, and a widest layer between the same two powers of two:
+    padding costs time.
+    """
+    widest = max(_widths(model, _WIDTHS[1]), default=1)
+    return (*stack_key(model), (widest - 1).bit_length())
+
+
+def _widths(model, names):
+    return [getattr(m, name) for m in model for name in names if hasattr(m, name)]
 
 
 def _layer_key(name, layer):
@@ -65,8 +89,7 @@ def _layer_key(name, layer):
                 f"layer {name!r} has a slope of {slope}; from 0 to 1 can be stacked"
             )
         return ("rectifier",)
-    settings = {s: getattr(layer, s) for s in kind.__constants__}
-    settings.pop("inplace", None)
+    settings = {s: getattr(layer, s) for s in kind.__constants__ if s not in _FREE}
     for setting, value in settings.items():
         if value != _PLAIN.get(setting, value):
             raise TypeError(
@@ -104,7 +127,7 @@ class Stack:
         self._sources = list(zip(*parameters, strict=True))
         if not self._sources:
             raise ValueError("the networks have nothing to train")
-        stacked = [torch.stack([t.detach() for t in ts]) for ts in self._sources]
+        stacked = [stack_padded([t.detach() for t in ts]) for ts in self._sources]
         self.flat = torch.cat([tensor.flatten() for tensor in stacked])
         networks = torch.arange(self.size, device=self.flat.device)
         self.network_of = torch.cat(
@@ -149,7 +172,7 @@ class Stack:
         """Give the networks their weights and running statistics."""
         for stacked, tensors in zip(self.parameters, self._sources, strict=True):
             for value, tensor in zip(stacked, tensors, strict=True):
-                tensor.copy_(value)
+                tensor.copy_(value[tuple(map(slice, tensor.shape))])
         layers = [self._first and self._first.norm, *self._layers]
         for layer in layers:
             if isinstance(layer, Normalization):

@@ -47,7 +47,8 @@ def fit_stacked(
 
     Args:
         models: K `nn.Sequential`s of equal `stack_key`, as from
-            `tradeoffs.build("small_net", ...)`; their slopes may differ.
+            `tradeoffs.build("small_net", ...)`; their slopes and the widths
+            between their first and last layers may differ.
         dataset, schedule, progress, position, first_epochs: as for `fit`.
         seeds: K seeds, of the order of each network's images.
         learning_rates: K learning rates; by default the schedule's.
@@ -119,11 +120,11 @@ def fit_stacked(
                 break
     trainer.stack.copy_back()
     noted = environment("pytorch") | {"trained_side_by_side": len(models)}
-    num_parameters = sum(p.numel() for p in models[0].parameters())
+    counts = [sum(p.numel() for p in model.parameters()) for model in models]
     return [
         error or Run(experiment, num_parameters, history, predicted, noted)
-        for error, experiment, history, predicted in zip(
-            errors, experiments, histories, predictions, strict=True
+        for error, experiment, num_parameters, history, predicted in zip(
+            errors, experiments, counts, histories, predictions, strict=True
         )
     ]
 

@@ -18,6 +18,15 @@ DEPTHWISE_KERNEL = 3
 MOMENTS_CHUNK = 500  # images
 
 
+def stack_padded(tensors, value: float = 0.0):
+    """Tensors of one rank as [K, ...], padded at their ends to the largest."""
+    shape = torch.Size(map(max, zip(*(t.shape for t in tensors), strict=True)))
+    stacked = tensors[0].new_full((len(tensors), *shape), value)
+    for place, tensor in zip(stacked, tensors, strict=True):
+        place[tuple(map(slice, tensor.shape))] = tensor
+    return stacked
+
+
 class Convolution:
     """K convolutions: one of K groups."""
 
@@ -47,8 +56,8 @@ class Normalization:
         self.weight, self.bias = weight, bias
         self.layers = layers
         self.momentum, self.eps = layers[0].momentum, layers[0].eps
-        self.mean = torch.stack([layer.running_mean for layer in layers])
-        self.variance = torch.stack([layer.running_var for layer in layers])
+        self.mean = stack_padded([layer.running_mean for layer in layers])
+        self.variance = stack_padded([layer.running_var for layer in layers], 1.0)
         self.num_batches = 0
 
     def __call__(self, x, training):
@@ -74,8 +83,8 @@ class Normalization:
         for layer, mean, variance in zip(
             self.layers, self.mean, self.variance, strict=True
         ):
-            layer.running_mean.copy_(mean)
-            layer.running_var.copy_(variance)
+            layer.running_mean.copy_(mean[: layer.num_features])
+            layer.running_var.copy_(variance[: layer.num_features])
             layer.num_batches_tracked += self.num_batches
 
 
