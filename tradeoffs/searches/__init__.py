@@ -34,6 +34,7 @@ __all__ = [
 
 WORKER = "tradeoffs.searches.worker"
 WATCH_SECONDS = 2.0
+STOP_SECONDS = 8.0
 
 
 def search(
@@ -193,10 +194,7 @@ def _work_in_children(study, jobs, max_networks, shown):
             time.sleep(WATCH_SECONDS)
             shown.update()
     except BaseException:
-        for child in children:
-            child.send_signal(signal.SIGINT)  # so that it gives its networks back
-        for child in children:
-            child.wait()
+        _stop(children)
         raise
     statuses = [child.wait() for child in children]
     # One killed does no harm as long as another has finished the work.
@@ -208,6 +206,21 @@ def _work_in_children(study, jobs, max_networks, shown):
             if killed
             else "a process of the search failed: see above"
         )
+
+
+def _stop(children):
+    """Interrupt them, so that they give their networks back."""
+    # More than once: an interrupt within a callback of a library is lost.
+    for signal_number in 3 * [signal.SIGINT] + [signal.SIGKILL]:
+        for child in children:
+            child.send_signal(signal_number)
+        end = time.monotonic() + STOP_SECONDS
+        while any(child.poll() is None for child in children):
+            time.sleep(0.1)
+            if time.monotonic() > end:
+                break
+        else:
+            return
 
 
 def _start(order):

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import random
 import threading
+from collections import defaultdict
+from collections.abc import Callable
 
+from tradeoffs.searches.space import arguments_of, label
 from tradeoffs.searches.storage import storage_errors
 
 
@@ -63,6 +68,111 @@ class Claim:
         """Give the network back; with an error, an attempt counts as used."""
         self.closed = True
         self._study.close(self.trial_id, error)
+
+
+def claim(study, limit: int, group_of: Callable) -> list[Claim]:
+    """Take networks that are best trained as one stack.
+
+    Args:
+        study: a `SearchStudy`.
+        limit: the most networks.
+        group_of: a function of a point that gives the same for points that
+            belong in one stack.
+
+    Returns:
+        What was claimed; nothing if no network waits.
+    """
+    taken, kept = [], []
+    try:
+        with storage_errors(study.url):
+            if study.plan.sampler == "grid":
+                _take_a_group(study, limit, group_of, taken)
+            else:
+                _take_new_ones(study, limit, taken)
+            live = study.live()
+            kept = [t for t in taken if not _superseded(t, live, study.states)]
+            return [_claimed(study, trial_id) for trial_id, _, _ in kept]
+    except BaseException:
+        kept = []
+        raise
+    finally:
+        with storage_errors(study.url):
+            for trial in set(taken) - set(kept):
+                study.close(trial[0])
+
+
+def _take_a_group(study, limit, group_of, taken):
+    while groups := _waiting(study, group_of):
+        # The largest first. At random among equals, so that two processes that
+        # start at once do not tear one group in two.
+        random.shuffle(groups)
+        group = max(groups, key=len)
+        stacks = -(-len(group) // limit)
+        for trial in group[: -(-len(group) // stacks)]:
+            if not _take(study, trial._trial_id):
+                break  # another process is at this group
+            taken.append((trial._trial_id, trial.number, trial.user_attrs["point"]))
+        if taken:
+            return
+
+
+def _waiting(study, group_of):
+    failed = study.errors()
+    groups = defaultdict(list)
+    for trial in study.trials():
+        if trial.state == study.states.WAITING:
+            index = trial.user_attrs["point"]
+            # One that failed is tried alone: it takes no other with it.
+            alone = index if index in failed else None
+            groups[group_of(study.plan.points[index]), alone].append(trial)
+    return list(groups.values())
+
+
+def _take_new_ones(study, limit, taken):
+    from optuna.trial import create_trial
+
+    states = [trial.state for trial in study.trials()]
+    busy = states.count(study.states.COMPLETE) + states.count(study.states.RUNNING)
+    for _ in range(min(limit, study.plan.num_networks - busy)):
+        # First waiting, then claimed, as the points of a grid are.
+        template = create_trial(state=study.states.WAITING)
+        trial_id = study.storage.create_new_trial(study.study._study_id, template)
+        if _take(study, trial_id):
+            taken.append((trial_id, 0, None))
+
+
+def _take(study, trial_id):
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    # Before the claim: a process killed between the two would otherwise leave a
+    # running trial without a heartbeat, which is never stale.
+    study.storage.record_heartbeat(trial_id)
+    try:
+        return study.storage.set_trial_state_values(trial_id, study.states.RUNNING)
+    except UpdateFinishedTrialError:
+        return False
+
+
+def _superseded(taken, live, states):
+    """Whether another trial of the same point counts instead."""
+    _, number, point = taken
+    return point is not None and any(
+        other.number < number
+        or (other.number > number and other.state == states.COMPLETE)
+        for other in live[point]
+    )
+
+
+def _claimed(study, trial_id):
+    from optuna.trial import Trial
+
+    trial = Trial(study.study, trial_id)
+    trial.set_user_attr("process", os.getpid())
+    point = {}
+    for name, values in study.plan.space.items():
+        choices = {label(value): value for value in values}
+        point[name] = choices[trial.suggest_categorical(name, list(choices))]
+    return Claim(study, trial, arguments_of(point))
 
 
 @contextlib.contextmanager

@@ -91,6 +91,8 @@ def storage_errors(url: str):
     shown = _without_password(url)
     try:
         yield
+    except SearchError:
+        raise
     except ImportError as error:
         cause = error.__cause__ or error
         raise SearchError(

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from tradeoffs.records import Experiment
-from tradeoffs.searches.claims import Claim, alive
+from tradeoffs.searches.claims import Claim, alive, claim
 from tradeoffs.searches.space import OBJECTIVES, Plan, arguments_of
 from tradeoffs.searches.storage import SearchError
 from tradeoffs.searches.study import POLL_SECONDS, SearchStudy
@@ -60,12 +60,13 @@ class Worker:
         while True:
             tick()
             self.study.recover()
-            claims = self.study.claim(self.max_networks, self._group_of)
+            claims = claim(self.study, self.max_networks, self._group_of)
             if claims:
                 self._train(claims, tick)
             elif self.study.finished():
                 return tick()
             else:
+                self.study.check_errors()
                 time.sleep(POLL_SECONDS)  # others are training the rest
 
     def _network(self, arguments):

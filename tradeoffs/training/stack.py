@@ -63,7 +63,7 @@ def stack_group(model: nn.Sequential) -> tuple:
     Their `stack_key`, and a widest layer between the same two powers of two:
     padding costs time.
     """
-    widest = max(_widths(model, _WIDTHS[1]), default=1)
+    widest = max(_widths(model, _WIDTHS[1])[:-1], default=1)
     return (*stack_key(model), (widest - 1).bit_length())
 
 
