@@ -167,7 +167,7 @@ def test_point_enqueued_twice_is_trained_once(search, storage, images):
 
 
 def test_kill_in_the_middle_of_a_batch_loses_that_batch_at_most(storage):
-    amount = {"epochs": 4, "num_images": 1000}
+    amount = {"epochs": 3, "num_images": 600}
     first = start_worker(storage, **amount)
     assert wait_for_a_running_trial(storage_url(storage)) == first.pid
     first.kill()
@@ -215,9 +215,12 @@ def test_command_searches_in_processes_and_writes_the_table(storage, tmp_path):
     assert frame.attrs["environments"][0]["threads"] == 1
 
 
-def test_stopped_command_gives_its_networks_back(storage):
+def test_stopped_command_gives_its_networks_back(storage, tmp_path):
+    space = tmp_path / "space.json"
+    space.write_text(json.dumps({"filters": [[2, 3]], "pool": [4]}))
+    command = [sys.executable, "-m", "tradeoffs", "search"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tradeoffs", "search", "--storage", storage],
+        [*command, "--space", str(space), "--storage", storage],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
