@@ -303,7 +303,8 @@ def test_first_norm_needs_no_pass_over_the_output(images):
     model = tradeoffs.build("small_net", seed=0, kernel_size=5).double()
     stack = Stack([model])
     batch = images_to_tensor(images.train_images[:16], "standardized").double()
-    moments = [m[None] for m in stack.patch_moments(batch)]
+    table = stack.patch_moments(batch)
+    (moments,) = stack.batch_moments(table, torch.arange(16).view(1, 1, 16))
     stack.logits(batch, moments, training=True)
     output = model.conv1(batch)
     stack.copy_back()

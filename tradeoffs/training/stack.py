@@ -146,18 +146,22 @@ class Stack:
         """What must be known of images [n, 1, h, w] to normalise their batches.
 
         Returns:
-            Tensors with a row for each image, as
-            `FirstConvolution.patch_moments` describes them, or None.
+            A table with a row for each image, or None if nothing.
         """
         return self._first and self._first.patch_moments(images)
+
+    def batch_moments(self, table, indices: torch.Tensor) -> list:
+        """What must be known of the batches of indices [steps, K, b]."""
+        if table is None:
+            return [None] * len(indices)
+        return self._first.batch_moments(table, indices)
 
     def logits(self, images, moments=None, *, training: bool = False):
         """The logits [K, b, classes] of a batch for each network.
 
         Args:
             images: float32 [b, K, h, w], best in `channels_last`.
-            moments: when training, the rows of `patch_moments` that belong to
-                the images, [K, b, ...] each; or None if that is None.
+            moments: when training, one of `batch_moments`.
             training: normalise by the batch, and track its statistics.
         """
         x = images

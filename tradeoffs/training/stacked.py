@@ -181,17 +181,14 @@ class StackedTrainer:
         networks, _, batch = indices.shape
         by_step = torch.from_numpy(np.ascontiguousarray(indices.swapaxes(0, 1)))
         by_step = by_step.to(self.train_labels.device)
+        moments = self.stack.batch_moments(self.moments, by_step)
+        labels = self.train_labels.index_select(0, by_step.flatten())
+        labels = labels.view(-1, networks * batch)
         total = torch.zeros(networks).to(self.stack.flat)
-        for step in by_step:
-            flat = step.flatten()
-            labels = self.train_labels.index_select(0, flat)
-            moments = self.moments and [
-                m.index_select(0, flat).unflatten(0, (networks, batch))
-                for m in self.moments
-            ]
-            logits = self.stack.logits(self._images(step), moments, training=True)
+        for step, known, wanted in zip(by_step, moments, labels, strict=True):
+            logits = self.stack.logits(self._images(step), known, training=True)
             losses = functional.cross_entropy(
-                logits.flatten(0, 1), labels, reduction="none"
+                logits.flatten(0, 1), wanted, reduction="none"
             )
             losses = losses.view(networks, batch).mean(1)
             self._update(losses.sum())

@@ -8,6 +8,7 @@ networks as [K, ...]; no operation here mixes two networks.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -88,6 +89,14 @@ class Normalization:
             layer.num_batches_tracked += self.num_batches
 
 
+class Moments(NamedTuple):
+    """What the patches of a step's images are like, for each network."""
+
+    mean: torch.Tensor  # [K, t, 1]
+    covariance: torch.Tensor  # [K, t, t]
+    count: int  # patches a network
+
+
 class FirstConvolution:
     """The convolution that takes the image, with its normalisation if any.
 
@@ -115,19 +124,44 @@ class FirstConvolution:
             images: float32 [n, 1, h, w].
 
         Returns:
-            float32 [n, t] and [n, t, t] for the t taps of the kernel; None
-            where no normalisation follows.
+            float32 [n, t + t * t] for the t taps of the kernel; None where no
+            normalisation follows.
         """
         if self.norm is None:
             return None
-        settings = self.convolution.settings
-        sums, products = [], []
+        rows = []
         for part in images.split(MOMENTS_CHUNK):
-            patches = functional.unfold(part, self.kernel, **settings)
-            sums.append(patches.sum(2))
-            products.append(patches @ patches.mT)
+            patches = functional.unfold(part, self.kernel, **self.convolution.settings)
+            products = patches @ patches.mT
+            rows.append(torch.cat([patches.sum(2), products.flatten(1)], 1))
         self.num_patches = patches.shape[2]
-        return torch.cat(sums), torch.cat(products)
+        return torch.cat(rows)
+
+    def batch_moments(self, table, indices):
+        """Mean and covariance of the patches of batches, for each step.
+
+        Args:
+            table: of `patch_moments`.
+            indices: of its rows, [steps, K, b].
+
+        Returns:
+            A `Moments` a step.
+        """
+        steps, networks, batch = indices.shape
+        count = batch * self.num_patches
+        sums = functional.embedding_bag(indices.flatten(0, 1), table, mode="sum")
+        # Float64: a variance as the difference of two moments cancels.
+        sums = sums.view(steps, networks, -1).double() / count
+        taps = math.prod(self.kernel)
+        mean, products = sums.split([taps, taps * taps], 2)
+        covariance = products.unflatten(2, (taps, taps))
+        covariance = covariance - mean[..., None] * mean[:, :, None]
+        return [
+            Moments(m[..., None], c, count)
+            for m, c in zip(
+                mean.to(table.dtype), covariance.to(table.dtype), strict=True
+            )
+        ]
 
     def __call__(self, x, training, moments):
         weight, bias = self.convolution.weight, self.convolution.bias
@@ -147,29 +181,17 @@ class FirstConvolution:
         norm = self.norm
         taps = weight.flatten(2)
         if training:
-            mean, variance = self._statistics(taps, moments)
+            mean = (taps @ moments.mean).squeeze(2)
+            variance = (taps @ moments.covariance * taps).sum(2)
             with torch.no_grad():
                 shift = 0 if bias is None else bias
-                norm.track(mean + shift, variance, self._count(moments))
+                norm.track(mean + shift, variance, moments.count)
         else:
             # The convolution's bias is part of the running mean.
             mean, variance = norm.mean, norm.variance
             mean = mean if bias is None else mean - bias
         scale = norm.weight * (variance + norm.eps).rsqrt()
         return weight * scale[..., None, None, None], norm.bias - mean * scale
-
-    def _count(self, moments):
-        return moments[0].shape[1] * self.num_patches
-
-    def _statistics(self, taps, moments):
-        """Mean and variance of each filter's output, both [K, F]."""
-        count = self._count(moments)
-        # Float64: a variance as the difference of two moments cancels.
-        first, second = (m.sum(1).double() / count for m in moments)
-        covariance = second - first[:, :, None] * first[:, None, :]
-        mean = (taps @ first.to(taps.dtype)[..., None]).squeeze(2)
-        variance = (taps @ covariance.to(taps.dtype) * taps).sum(2)
-        return mean, variance
 
 
 class _Rectify(torch.autograd.Function):
