@@ -65,9 +65,10 @@ lab: data  ## open JupyterLab on the notebooks
 reproduce: data  ## retrain every record from scratch (hours)
 	$(BIN)/python -m tradeoffs reproduce --fresh --jobs 2
 
-bench: data  ## training steps beside the stock way; the probes beside the truth
+bench: data  ## training steps beside the stock way and stacked; the probes beside the truth
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/probes.py
+	$(BIN)/python benchmarks/stacked.py
 
 refresh: data  ## execute the notebooks in place, and redraw the README's figure
 	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --log-level WARN --execute \
