@@ -273,6 +273,15 @@ def test_named_model_is_predicted_for_any_picture_and_volume():
         tradeoffs.predict_memory("gap_cnn", [], progress=False)
 
 
+def test_memory_of_own_module_is_predicted_as_that_of_the_named_one():
+    points = [((1, 28, 28), 512)]
+    named = tradeoffs.predict_memory("gap_cnn", points, track=True, progress=False)
+    network = tradeoffs.build("gap_cnn")
+    for model in (network, lambda: network):
+        own = tradeoffs.predict_memory(model, points, track=True, progress=False)
+        assert own.equals(named)
+
+
 def test_windows_are_taken_until_their_median_is_stable(monkeypatch):
     clock = iter(np.cumsum([1.0] * 1000))
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))

@@ -291,12 +291,19 @@ def _predict(order, answer):
         shape, batch = tuple(point["input_shape"]), point["batch_size"]
 
         def build(shape=shape):
-            return for_input(make(), shape) if named else make()
+            """Called where tensors are fake: ours may be of any size there."""
+            return for_input(make(), shape)
+
+        def have():
+            """A reader's model is made of real tensors, then loses them."""
+            model = make()
+            return lambda: model
 
         try:
-            memory = training_memory(build, shape, batch)
+            memory = training_memory(build if named else have(), shape, batch)
             if order.get("track"):
-                memory["tracked"] = tracked_memory(build, shape, batch)
+                again = build if named else have()
+                memory["tracked"] = tracked_memory(again, shape, batch)
         except (RuntimeError, ValueError, TypeError) as error:
             text = " ".join(str(error).split())[:200]
             raise Refused(
