@@ -7,6 +7,7 @@ JSON object a line on its standard output: {"stage": ...} as it goes, then
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import json
@@ -296,7 +297,7 @@ def _predict(order, answer):
 
         def have():
             """A reader's model is made of real tensors, then loses them."""
-            model = make()
+            model = copy.deepcopy(make())
             return lambda: model
 
         try:
