@@ -81,11 +81,18 @@ def maker(order):
 
     # Written a moment ago by our own parent into a folder only it can write.
     content = Path(source["pickle"]).read_bytes()
-    return (
-        cloudpickle.loads(content)
-        if source["call"]
-        else (lambda: cloudpickle.loads(content))
-    )
+
+    def load():
+        try:
+            return cloudpickle.loads(content)
+        except Exception as error:
+            text = " ".join(str(error).split())[:200]
+            raise Refused(
+                "the model cannot be made again in a process of its own; give a "
+                f"function that makes it instead ({text})"
+            ) from error
+
+    return load() if source["call"] else load
 
 
 def _input_shape(order, model, framework):
