@@ -1,10 +1,11 @@
 """Milliseconds a training step at batch 16: ours beside the stock way.
 
-Both ways train the same network on the same images with the same optimizer,
-in turns within one process, so that a slow moment of the machine meets both.
-The figure of a way is the median over turns; the ratio is the median of the
-turns' ratios. The stock way is a `DataLoader` with transforms a sample, as in
-PyTorch's MNIST example, or `model.fit` on NumPy arrays for Keras.
+Both ways train the same network on the same images with the same optimizer, in
+turns, so that a slow moment of the machine meets both; each in a process of its
+own, so that neither profits from the other's settings. The figure of a way is
+the median over turns; the ratio is the median of the turns' ratios. The stock
+way is a `DataLoader` with transforms a sample, as in PyTorch's MNIST example, or
+`model.fit` on NumPy arrays for Keras.
 
     python benchmarks/training_step.py [--threads 2] [--turns 9]
 """
@@ -145,17 +146,33 @@ def stock_keras(model):
     return turn
 
 
-def compare(name, framework, threads, turns):
-    """Milliseconds a step, ours and stock, and the ratio of each turn."""
+def start(way, name, framework, threads):
+    """Make a way ready, in a process of its own."""
+    global _take
     set_threads(framework, threads)
-    stock_way = {"pytorch": stock_pytorch, "keras": stock_keras}[framework]
-    ways = (
-        our_way(tradeoffs.build(name, framework, seed=0), framework),
-        stock_way(tradeoffs.build(name, framework, seed=0)),
-    )
-    for way in ways:
-        way(WARM_UP_STEPS)
-    return [[way(STEPS) / STEPS * 1e3 for way in ways] for _ in range(turns)]
+    model = tradeoffs.build(name, framework, seed=0)
+    if way == "stock":
+        _take = {"pytorch": stock_pytorch, "keras": stock_keras}[framework](model)
+    else:
+        _take = our_way(model, framework)
+    _take(WARM_UP_STEPS)
+
+
+def milliseconds_a_step():
+    """One turn of the way that this process holds."""
+    return _take(STEPS) / STEPS * 1e3
+
+
+def compare(name, framework, threads, turns):
+    """Milliseconds a step, ours and stock, of each turn."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as ours, context.Pool(1) as stock:
+        ours.apply(start, ("ours", name, framework, threads))
+        stock.apply(start, ("stock", name, framework, threads))
+        return [
+            [process.apply(milliseconds_a_step) for process in (ours, stock)]
+            for _ in range(turns)
+        ]
 
 
 def main():
@@ -165,12 +182,8 @@ def main():
     options = parser.parse_args()
     print(f"{processor()}, {options.threads} threads, batch {BATCH}")
     print(f"{'model':<14}{'framework':<11}{'ours ms':>9}{'stock ms':>10}{'ratio':>7}")
-    context = multiprocessing.get_context("spawn")
     for (name, framework), target in TARGETS.items():
-        with context.Pool(1) as pool:
-            rows = pool.apply(
-                compare, (name, framework, options.threads, options.turns)
-            )
+        rows = compare(name, framework, options.threads, options.turns)
         ours, stock = (statistics.median(column) for column in zip(*rows, strict=True))
         ratio = statistics.median(row[1] / row[0] for row in rows)
         aim = f"   (target {target})" if target else ""

@@ -143,3 +143,25 @@ def test_keras_model_of_ones_own_is_measured_in_a_child():
     assert profile.peak_train_memory_mib > 0
     assert profile.activation_bytes is None
     assert any("PyTorch models only" in note for note in profile.notes)
+
+
+def test_model_that_only_this_process_can_make_is_measured_by_its_function():
+    from tradeoffs.frameworks import import_keras
+
+    keras = import_keras()
+
+    def make():
+        class Twice(keras.layers.Layer):
+            def call(self, inputs):
+                return 2 * inputs
+
+        flatten, dense = keras.layers.Flatten(), keras.layers.Dense(10)
+        return keras.Sequential([keras.Input((28, 28, 1)), Twice(), flatten, dense])
+
+    quick = {"threads": 1, "progress": False, "parts": "size"}
+    with pytest.raises(tradeoffs.MeasureError, match="give a function that makes it"):
+        tradeoffs.measure(make(), **quick)
+    profile = tradeoffs.measure(make, **quick)
+    assert profile.num_parameters == 7_850
+    assert profile.macs is None
+    assert profile.notes == ("MACs are not counted for Twice",)

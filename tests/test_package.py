@@ -80,7 +80,7 @@ def test_constraints_cover_every_requirement():
         assert requirement.specifier.contains(pin.version), text
 
 
-@pytest.mark.parametrize("command", [[], ["fetch"], ["reproduce"]])
+@pytest.mark.parametrize("command", [[], ["fetch"], ["reproduce"], ["measure"]])
 def test_each_command_has_a_help_text(command):
     done = run("-m", "tradeoffs", *command, "--help")
     assert done.returncode == 0

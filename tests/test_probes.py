@@ -4,9 +4,11 @@ import math
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 import torchinfo
 from torch import nn
 
@@ -273,6 +275,15 @@ def test_named_model_is_predicted_for_any_picture_and_volume():
         tradeoffs.predict_memory("gap_cnn", [], progress=False)
 
 
+def test_memory_of_own_module_is_predicted_as_that_of_the_named_one():
+    points = [((1, 28, 28), 512)]
+    named = tradeoffs.predict_memory("gap_cnn", points, track=True, progress=False)
+    network = tradeoffs.build("gap_cnn")
+    for model in (network, lambda: network):
+        own = tradeoffs.predict_memory(model, points, track=True, progress=False)
+        assert own.equals(named)
+
+
 def test_windows_are_taken_until_their_median_is_stable(monkeypatch):
     clock = iter(np.cumsum([1.0] * 1000))
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
@@ -282,6 +293,41 @@ def test_windows_are_taken_until_their_median_is_stable(monkeypatch):
     assert len(calls) == 2 + 1 + timing.MIN_WINDOWS
     assert timing.uncertainty([1.0, 1.0, 1.0]) == 0
     assert timing.uncertainty([1.0, 2.0, 3.0]) > timing.STABLE
+
+
+def test_accelerator_s_memory_is_what_framework_and_driver_say(monkeypatch):
+    """No GPU is needed: the documented functions answer in its place."""
+    import pynvml
+
+    from tradeoffs.probes import accelerator
+
+    process = SimpleNamespace(pid=os.getpid(), usedGpuMemory=900 * MIB)
+    other = SimpleNamespace(pid=1, usedGpuMemory=5 * MIB)
+    answers = {
+        (torch.cuda, "max_memory_allocated"): 300 * MIB,
+        (torch.cuda, "max_memory_reserved"): 400 * MIB,
+        (torch.cuda, "current_device"): 0,
+        (torch.mps, "current_allocated_memory"): 30 * MIB,
+        (torch.mps, "driver_allocated_memory"): 40 * MIB,
+        (pynvml, "nvmlInit"): None,
+        (pynvml, "nvmlShutdown"): None,
+        (pynvml, "nvmlDeviceGetHandleByIndex"): "handle",
+        (pynvml, "nvmlDeviceGetComputeRunningProcesses"): [other, process],
+    }
+    for (module, name), answer in answers.items():
+        monkeypatch.setattr(module, name, lambda *_, answer=answer: answer)
+    assert accelerator.pytorch_memory("cpu") == {}
+    assert accelerator.pytorch_memory("cuda") == {
+        "accelerator_allocated_mib": 300,
+        "accelerator_reserved_mib": 400,
+        "accelerator_process_mib": 900,
+    }
+    assert accelerator.pytorch_memory("mps") == {
+        "accelerator_allocated_mib": 30,
+        "accelerator_reserved_mib": 40,
+    }
+    other.pid = process.pid = 1  # as in a container that hides process numbers
+    assert accelerator.cuda_process_memory(0) == {}
 
 
 def run_measure(*arguments):

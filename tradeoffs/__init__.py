@@ -14,6 +14,7 @@ _HOMES = {
         "SCHEDULES",
         "ARTICLE",
         "BATCH_SIZES",
+        "at_batch_size",
         "KERAS_MLP_RECIPE",
         "KERAS_CNN_RECIPE",
     ),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 
 def bar(progress: bool = True, **options):
     """A tqdm bar for terminals and notebooks.
 
     Args:
-        progress: False shows none; True leaves it to `TQDM_DISABLE`.
+        progress: False shows none; True leaves it to `TQDM_DISABLE`, which
+            tqdm itself overlooks in notebooks.
         options: of `tqdm.tqdm`.
     """
     from tqdm.auto import tqdm
 
-    # An explicit `disable=False` would overrule the environment.
-    return tqdm(**options) if progress else tqdm(disable=True, **options)
+    disabled = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+    return tqdm(disable=disabled or not progress, **options)

@@ -26,6 +26,7 @@ from tradeoffs.schedules import (
     KERAS_CNN_RECIPE,
     KERAS_MLP_RECIPE,
     Schedule,
+    at_batch_size,
 )
 
 THREADS = 1
@@ -79,7 +80,7 @@ SERIES = (
         Series(
             "pytorch_cnn",
             "pytorch",
-            ARTICLE.replace(batch_size=size),
+            at_batch_size(size),
             num_seeds=1 if size < ARTICLE.batch_size else 2,
         )
         for size in sorted(BATCH_SIZES, reverse=True)

@@ -10,28 +10,18 @@ that nobody else can write to.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
-from tradeoffs.frameworks import FRAMEWORKS, framework_of
-from tradeoffs.models import MODELS, framework_for
 from tradeoffs.probes.accelerator import DEVICES
+from tradeoffs.probes.parent import Child, MeasureError
 from tradeoffs.probes.profile import Profile
 from tradeoffs.progress import bar
 from tradeoffs.schedules import ARTICLE
 
 TRAINING_PARTS = ("size", "training_time", "training_memory")
 INFERENCE_PARTS = ("inference_time", "inference_memory")
+_TASKS = {"training": TRAINING_PARTS, "inference": INFERENCE_PARTS}
 PARTS = (*TRAINING_PARTS, *INFERENCE_PARTS, "prediction")
-PIXELS = (28, 28)
-
-
-class MeasureError(RuntimeError):
-    """A model that could not be measured; the message says why."""
 
 
 def measure(
@@ -98,19 +88,20 @@ def measure(
             "parts": parts,
             "max_seconds": max_seconds,
         }
-        with bar(progress, desc=f"measuring {child.label}", bar_format=_BAR) as shown:
-            found = {}
-            for task, asked in (
-                ("training", TRAINING_PARTS),
-                ("inference", INFERENCE_PARTS),
-            ):
-                if set(asked) & set(parts) or not found:
-                    found |= child.carry_out(order | {"task": task}, shown)
-                    order |= {name: found[name] for name in _KNOWN_NOW}
+        asked = [t for t, names in _TASKS.items() if set(names) & set(parts)]
+        tasks = asked or ["training"]  # which says the framework and the shape
+        total = len(tasks) + ("prediction" in parts)
+        found = {}
+        with bar(progress, desc=f"measuring {child.label}", total=total) as shown:
+            for task in tasks:
+                found |= child.carry_out(order | {"task": task}, shown)
+                order |= {name: found[name] for name in ("framework", "input_shape")}
+                shown.update()
             if "prediction" in parts:
                 predicted = _predicted(child, order, shown)
                 notes = found.get("notes", []) + predicted.get("notes", [])
                 found |= predicted | {"notes": notes}
+                shown.update()
     kept = {name: found[name] for name in found if name in Profile.__annotations__}
     conditions = {k: order[k] for k in ("batch_size", "inference_batch_size", "device")}
     return Profile(name=child.label, **conditions | kept)
@@ -157,8 +148,9 @@ def predict_memory(
         raise ValueError("there are no points to predict")
     with Child(model, "pytorch", model_arguments) as child:
         order = {"task": "predict", "points": asked, "track": track, "threads": 1}
-        with bar(progress, desc=f"predicting {child.label}", bar_format=_BAR) as shown:
+        with bar(progress, desc=f"predicting {child.label}", total=len(asked)) as shown:
             found = child.carry_out(order | asked[0], shown)
+            shown.update(len(asked))
     return pd.DataFrame(
         {
             "input_shape": tuple(point["input_shape"]),
@@ -167,10 +159,6 @@ def predict_memory(
         }
         for point, memory in zip(asked, found, strict=True)
     )
-
-
-_KNOWN_NOW = ("framework", "input_shape")  # after the first child's answer
-_BAR = "{desc}: {postfix} [{elapsed}]"
 
 
 def _predicted(child, order, shown):
@@ -190,153 +178,6 @@ def _predicted(child, order, shown):
 
 def _note(text):
     return {"notes": [text]}
-
-
-class Child:
-    """Hands a model to child processes, and takes their answers.
-
-    A plain command, not `multiprocessing`: that imports the caller's script
-    again, and a script without a main guard would start over in each child.
-
-    Attributes:
-        seconds_in_model: of all tasks so far, those spent in timed calls.
-    """
-
-    def __init__(self, model, framework=None, arguments=None):
-        self.seconds_in_model = 0.0
-        self.folder = tempfile.TemporaryDirectory(prefix="tradeoffs-")
-        try:
-            self._take(model, framework, arguments or {})
-        except BaseException:
-            self.folder.cleanup()
-            raise
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.folder.cleanup()
-
-    def _take(self, model, framework, arguments):
-        if framework is not None and framework not in FRAMEWORKS:
-            raise ValueError(
-                f"framework is {framework!r}; it must be one of {', '.join(FRAMEWORKS)}"
-            )
-        self.framework = framework
-        if isinstance(model, str) and ":" not in model:
-            self.framework = framework_for(model, framework)
-            self.label = model
-            self.source = {"name": model, "arguments": arguments}
-            return
-        if arguments:
-            raise TypeError(
-                f"{', '.join(arguments)} can be given for a named model only; the "
-                f"names are {', '.join(MODELS)}"
-            )
-        if isinstance(model, str):
-            file, _, function = model.rpartition(":")
-            if not Path(file).is_file():
-                raise ValueError(f"no file {file!r}; give NAME or FILE.py:function")
-            self.label = function
-            self.source = {"file": str(Path(file).resolve()), "function": function}
-            return
-        import cloudpickle
-
-        is_function = callable(model) and _framework_or_none(model) is None
-        if not is_function:
-            self.framework = framework_of(model)
-        self.label = getattr(model, "__name__", None) or type(model).__name__
-        path = Path(self.folder.name) / "model"
-        try:
-            path.write_bytes(cloudpickle.dumps(model))
-        except Exception as error:
-            raise MeasureError(
-                f"{self.label} cannot be handed to a process of its own ({error}); "
-                "give a function that makes it instead"
-            ) from error
-        self.source = {"pickle": str(path), "call": is_function}
-
-    def known_shape(self):
-        """A named model's input shape, or None."""
-        if "name" not in self.source:
-            return None
-        return (1, *PIXELS) if self.framework == "pytorch" else (*PIXELS, 1)
-
-    def has_port(self):
-        """Whether the model is one of ours and in PyTorch too."""
-        return "pytorch" in getattr(
-            MODELS.get(self.source.get("name")), "frameworks", ()
-        )
-
-    def carry_out(self, order, shown):
-        """Let a child do a task, and return its result.
-
-        Raises:
-            MeasureError: it refused, failed or was killed.
-        """
-        order = {"source": self.source, "framework": self.framework} | order
-        path = Path(self.folder.name) / "order.json"
-        path.write_text(json.dumps(order))
-        last = {}
-        with (
-            (Path(self.folder.name) / "stderr").open("w+") as errors,
-            subprocess.Popen(
-                [sys.executable, "-m", "tradeoffs.probes.child", str(path)],
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                env=os.environ | _environment(order["threads"]),
-            ) as child,
-        ):
-            try:
-                for line in child.stdout:
-                    last = json.loads(line)
-                    if "stage" in last:
-                        shown.set_postfix_str(last["stage"])
-                status = child.wait()
-            except BaseException:
-                child.kill()
-                raise
-            if "result" in last and status == 0:
-                self.seconds_in_model += last["seconds_in_model"]
-                return last["result"]
-            errors.seek(0)
-            raise MeasureError(self._why(last, status, order, errors.read()))
-
-    def _why(self, last, status, order, errors):
-        if "error" in last:
-            return f"{self.label}: {last['error']}"
-        stage = last.get("stage", "start-up")
-        if status < 0:
-            return (
-                f"{self.label}: the process was killed by signal {-status} during "
-                f"{stage} at batch size {order['batch_size']}; most often that is for "
-                "want of memory: try a smaller batch"
-            )
-        return (
-            f"{self.label}: the process ended with status {status} during {stage}: "
-            f"{(errors.strip().splitlines() or ['it said nothing'])[-1]}"
-        )
-
-
-def _framework_or_none(model):
-    try:
-        return framework_of(model)
-    except TypeError:
-        if callable(model):
-            return None
-        raise
-
-
-def _environment(threads):
-    return {
-        "OMP_NUM_THREADS": str(threads),
-        "TF_NUM_INTRAOP_THREADS": str(threads),
-        "TF_NUM_INTEROP_THREADS": str(threads),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        # So that the child finds what the caller could import.
-        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
-    }
 
 
 def _checked_parts(parts):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import weakref
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -144,9 +144,8 @@ def training_memory(build, input_shape, batch_size: int) -> dict[str, float]:
         "allocated" (tensors alone) and "reserved" (segments), MiB at peak.
     """
     allocator = CachingAllocator()
-    replay = _Replay(allocator)
-    with FakeTensorMode() as mode:
-        module = _fake(build(), mode)
+    replay, mode = _Replay(allocator), FakeTensorMode()
+    module = _fake(build, mode)
     for tensor in (*module.parameters(), *module.buffers()):
         replay.note(tensor.untyped_storage())
     with mode, replay:
@@ -163,8 +162,9 @@ def tracked_memory(build, input_shape, batch_size: int) -> float:
     """MiB of tensors at the peak of a step, by PyTorch's own memory tracker."""
     from torch.distributed._tools.mem_tracker import MemTracker
 
-    with FakeTensorMode() as mode:
-        module = _fake(build(), mode)
+    mode = FakeTensorMode()
+    module = _fake(build, mode)
+    with mode:
         take_step = _training_step(module, input_shape, batch_size)
         take_step()
         tracker = MemTracker()
@@ -175,10 +175,10 @@ def tracked_memory(build, input_shape, batch_size: int) -> float:
     return snapshot["Total"] / MIB
 
 
-def _fake(module, mode):
-    """The module with fake tensors in place of real ones."""
-    from torch._subclasses.fake_tensor import FakeTensor
-
+def _fake(build, mode):
+    """A module with fake tensors only: what it was built with is replaced."""
+    with mode:
+        module = build()
     for part in module.modules():
         for name, tensor in part._parameters.items():
             if tensor is not None and not isinstance(tensor.data, FakeTensor):
