@@ -20,7 +20,7 @@ def run(*arguments):
 def test_import_loads_no_framework():
     code = (
         "import sys, tradeoffs; tradeoffs.MODELS; tradeoffs.ARTICLE; tradeoffs.run;"
-        "loaded = {'torch', 'tensorflow', 'keras', 'pandas', 'matplotlib'}"
+        "loaded = {'torch', 'tensorflow', 'keras', 'pandas', 'optuna', 'matplotlib'}"
         " & set(sys.modules); sys.exit(' '.join(loaded) or 0)"
     )
     done = run("-c", code)
@@ -80,7 +80,9 @@ def test_constraints_cover_every_requirement():
         assert requirement.specifier.contains(pin.version), text
 
 
-@pytest.mark.parametrize("command", [[], ["fetch"], ["reproduce"], ["measure"]])
+@pytest.mark.parametrize(
+    "command", [[], ["fetch"], ["reproduce"], ["measure"], ["search"]]
+)
 def test_each_command_has_a_help_text(command):
     done = run("-m", "tradeoffs", *command, "--help")
     assert done.returncode == 0

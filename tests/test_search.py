@@ -286,6 +286,12 @@ def damaged(tmp_path):
     return str(path)
 
 
+def read_only(tmp_path):
+    path = tmp_path / "read-only.sqlite3"
+    path.touch()
+    return f"sqlite:///file:{path}?mode=ro&uri=true"
+
+
 def closed_port(_):
     return "postgresql+psycopg://me:secret@127.0.0.1:1/searches"
 
@@ -294,6 +300,7 @@ def closed_port(_):
     ("make", "said"),
     [
         (damaged, "cannot be read or written"),
+        (read_only, "attempt to write a readonly database"),
         (closed_port, "does not answer"),
         (lambda _: "sqlite:////proc/none/searches", "unable to open database file"),
         (lambda _: "oracle://server/searches", "driver that is not installed"),

@@ -9,6 +9,7 @@ from tradeoffs import data, records
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.searches import Plan, search
 from tradeoffs.searches.space import OBJECTIVES, SAMPLERS, SMALL_NET_SPACE
+from tradeoffs.searches.storage import storage_url, without_password
 from tradeoffs.searches.table import FILE, write_table
 
 DESCRIPTION = """\
@@ -113,7 +114,8 @@ def run(options) -> int:
     }
     objective = tuple(options.objective.split(","))
     plan = Plan(objective=objective, **arguments)
-    print(f"study {plan.study_name}: {plan.num_networks} networks")
+    url = without_password(storage_url(options.storage))
+    print(f"study {plan.study_name}: {plan.num_networks} networks, kept in {url}")
     if options.list:
         return 0
     data.fetch()

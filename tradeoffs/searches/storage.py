@@ -88,7 +88,7 @@ def storage_errors(url: str):
     import sqlalchemy.exc
     from optuna.exceptions import StorageInternalError
 
-    shown = _without_password(url)
+    shown = without_password(url)
     try:
         yield
     except SearchError:
@@ -118,7 +118,8 @@ def storage_errors(url: str):
         ) from error
 
 
-def _without_password(url):
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
     import sqlalchemy
 
     try:
