@@ -50,7 +50,7 @@ unit: data
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 \
 		--ignore tests/test_keras.py --ignore tests/test_audit.py tests
 	$(BIN)/pytest -q --doctest-modules tradeoffs/schedules.py tradeoffs/comparison.py \
-		tradeoffs/significance.py tradeoffs/decisions.py
+		tradeoffs/significance.py tradeoffs/decisions.py tradeoffs/searches
 	$(BIN)/pytest -q tests/test_keras.py
 
 audit: data  ## retrain the first epoch of each recorded series, and compare
