@@ -15,10 +15,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from tradeoffs.training.first_convolution import FirstConvolution
 from tradeoffs.training.stacked_layers import (
     STACKED,
     Convolution,
-    FirstConvolution,
     Normalization,
     stack_padded,
 )
