@@ -22,7 +22,7 @@ FIRSTS = [
 
 
 def train_first_epoch(experiment):
-    run = train(experiment, first_epochs=1, progress=False)
+    [(_, run)] = train([experiment], first_epochs=1, progress=False)
     return run.history_columns, run.environment, run.num_parameters
 
 

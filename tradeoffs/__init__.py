@@ -24,6 +24,7 @@ _HOMES = {
     "searches": ("search", "SMALL_NET_SPACE", "SearchError", "read_table"),
     "records": ("Experiment", "Run", "RecordError"),
     "reproduction": ("run", "runs"),
+    "weights": ("trained",),
     "probes": ("measure", "predict_memory", "MeasureError"),
     "probes.profile": ("Profile",),
     "significance": ("wilson_interval", "paired_test", "paired_tests"),

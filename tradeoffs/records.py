@@ -196,19 +196,19 @@ def results_folder() -> Path:
 def save(run: Run, folder: Path | None = None) -> Path:
     """Write a run's record, whole or not at all, and return its path."""
     path = (folder or results_folder()) / run.experiment.path
-    write_text(path, json.dumps(run.to_dict(), indent=1, sort_keys=True) + "\n")
+    write(path, json.dumps(run.to_dict(), indent=1, sort_keys=True) + "\n")
     return path
 
 
-def write_text(path: Path, text: str) -> None:
+def write(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name and rename it: whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = tempfile.NamedTemporaryFile(  # noqa: SIM115  closed below, before the rename
-        "w", dir=path.parent, prefix=f".{path.name}-", delete=False
+        "wb", dir=path.parent, prefix=f".{path.name}-", delete=False
     )
     try:
         with file:
-            file.write(text)
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         Path(file.name).chmod(0o644)
@@ -232,12 +232,12 @@ def load(experiment: Experiment, folder: Path | None = None) -> Run | None:
         return None
     if run.experiment.to_dict() != experiment.to_dict():
         raise RecordError(
-            f"{path} holds another experiment than its name says: {run!r}. {_MEND}"
+            f"{path} holds another experiment than its name says: {run!r}. {MEND}"
         )
     return run
 
 
-_MEND = (
+MEND = (
     "Restore the file (git checkout), or delete it and run "
     "'python -m tradeoffs reproduce'"
 )
@@ -258,7 +258,7 @@ def read(path: Path) -> Run:
         if digest != _digest(content):
             raise RecordError(
                 f"{path} was changed after it was written: its digest does not "
-                f"fit. {_MEND}"
+                f"fit. {MEND}"
             )
         return Run(
             Experiment.from_dict(content["experiment"]),
@@ -269,7 +269,7 @@ def read(path: Path) -> Run:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise RecordError(
-            f"{path} is not a whole record ({error!r}). {_MEND}"
+            f"{path} is not a whole record ({error!r}). {MEND}"
         ) from error
 
 

@@ -3,7 +3,7 @@
 Every recorded run trains in a process of its own, on one thread: for networks
 this small two processes on a thread each finish sooner than one on two, the
 order of additions does not depend on the machine's number of cores, and the
-frameworks never meet.
+frameworks never meet. The seeds of a Small Net train side by side in one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 
-from tradeoffs import records
+from tradeoffs import records, weights
 from tradeoffs.frameworks import set_threads
 from tradeoffs.models import build, framework_for, model_info
 from tradeoffs.progress import bar
@@ -42,6 +42,11 @@ class Series:
     num_seeds: int
     model_arguments: dict = field(default_factory=dict, hash=False)
 
+    @property
+    def side_by_side(self) -> bool:
+        """Whether its seeds are trained as one stack."""
+        return self.model == "small_net"
+
     def experiments(self) -> list[Experiment]:
         """One a seed."""
         return [
@@ -60,9 +65,20 @@ GAP_FILTERS = tuple(
     if (first, second) != (10, 20)  # the GAP CNN itself
 )
 
+# The Small Net with other arguments than the article's, five seeds each.
+SMALL_NETS = (
+    {},
+    {"kernel_size": 5},
+    {"pool": None},
+    {"pool": None, "kernel_size": 5},
+    {"batch_norm": False},
+    {"slope": 0.0},
+    {"slope": 0.0, "batch_norm": False},
+)
+
 # Every series of runs in the repository, the quick ones first.
 SERIES = (
-    Series("small_net", "pytorch", ARTICLE, 5),
+    *(Series("small_net", "pytorch", ARTICLE, 5, given) for given in SMALL_NETS),
     Series("gap_cnn", "pytorch", ARTICLE, 5),
     Series("gap_cnn", "pytorch", ARTICLE, 5, {"dropout": True}),
     Series("pytorch_cnn", "pytorch", ARTICLE, 5),
@@ -124,7 +140,7 @@ def run(
     if recorded is None:
         children = _Children()
         try:
-            children.train(experiment, progress=progress)
+            children.train([experiment], progress=progress)
         except BaseException:
             children.stop()
             raise
@@ -156,46 +172,69 @@ def _same_series(experiment):
     ]
 
 
-def train(experiment: Experiment, **fit_options) -> Run:
-    """Train an experiment in this process, on one thread."""
+def train(experiments: list[Experiment], **fit_options) -> list[tuple]:
+    """Train an experiment in this process, on one thread; several as one stack.
+
+    Args:
+        experiments: one, or several of one `Series` that differ in their seeds.
+        fit_options: of `tradeoffs.fit`.
+
+    Returns:
+        The trained network and the `Run` of each.
+    """
     from tradeoffs.data import mnist
     from tradeoffs.training import fit
 
-    set_threads(experiment.framework, THREADS)
-    model = build(
-        experiment.model,
-        experiment.framework,
-        seed=experiment.seed,
-        **experiment.model_arguments,
-    )
-    return fit(
-        model,
+    first = experiments[0]
+    set_threads(first.framework, THREADS)
+    networks = [
+        build(e.model, e.framework, seed=e.seed, **e.model_arguments)
+        for e in experiments
+    ]
+    if len(experiments) == 1:
+        options = fit_options | {"experiment": first}
+        return [
+            (
+                networks[0],
+                fit(networks[0], mnist(), first.schedule, first.seed, **options),
+            )
+        ]
+    from tradeoffs.training.stacked import fit_stacked
+
+    runs = fit_stacked(
+        networks,
         mnist(),
-        experiment.schedule,
-        experiment.seed,
-        experiment=experiment,
+        first.schedule,
+        [e.seed for e in experiments],
+        experiments=experiments,
         **fit_options,
     )
+    for run in runs:
+        if isinstance(run, Exception):
+            raise run
+    return list(zip(networks, runs, strict=True))
 
 
 def train_and_record(
-    experiment: Experiment,
+    experiments: list[Experiment],
     progress: bool = True,
     jobs: int = 1,
     position: int | None = None,
 ) -> None:
-    """Train an experiment in this process and write its record.
+    """Train experiments as `train` does, and write their records.
 
     Args:
-        experiment: what to train.
+        experiments: what to train.
         progress: show a bar.
         jobs: trainings that run at the same time, this one among them; they
             slow each other down a little, so the record says how many.
         position: the line of the bar.
     """
-    finished = train(experiment, progress=progress, position=position)
-    noted = finished.environment | {"trainings_at_once": jobs}
-    records.save(replace(finished, environment=noted))
+    for network, run in train(experiments, progress=progress, position=position):
+        noted = run.environment | {"trainings_at_once": jobs}
+        if weights.are_kept(run):
+            weights.save(run, network)
+        records.save(replace(run, environment=noted))
 
 
 class _Children:
@@ -208,8 +247,9 @@ class _Children:
     def __init__(self):
         self.running = set()
 
-    def train(self, experiment, **options):
-        order = json.dumps({"experiment": experiment.to_dict(), **options})
+    def train(self, experiments, **options):
+        wanted = [experiment.to_dict() for experiment in experiments]
+        order = json.dumps({"experiments": wanted, **options})
         command = [sys.executable, "-m", "tradeoffs.reproduction", order]
         with subprocess.Popen(command) as child:
             self.running.add(child)
@@ -219,11 +259,13 @@ class _Children:
                 self.running.discard(child)
         if status < 0:
             raise RuntimeError(
-                f"the training of {experiment.path} was killed by signal {-status} "
+                f"the training of {experiments[0].path} was killed by signal {-status} "
                 "(out of memory?); what has finished is kept"
             )
         if status:
-            raise RuntimeError(f"the training of {experiment.path} failed: see above")
+            raise RuntimeError(
+                f"the training of {experiments[0].path} failed: see above"
+            )
 
     def stop(self):
         for child in list(self.running):
@@ -256,13 +298,13 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1, progress=True) ->
     for line in range(1, jobs + 1):
         lines.put(line)
 
-    def train_on_a_free_line(experiment):
+    def train_on_a_free_line(stack):
         line = lines.get()
         try:
-            children.train(experiment, progress=progress, jobs=jobs, position=line)
+            children.train(stack, progress=progress, jobs=jobs, position=line)
         finally:
             lines.put(line)
-        return experiment
+        return stack
 
     epochs = sum(experiment.schedule.epochs for experiment in experiments)
     with (
@@ -270,23 +312,35 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1, progress=True) ->
         bar(progress, total=epochs, desc="recorded", unit=" epochs") as shown,
     ):
         try:
-            futures = [pool.submit(train_on_a_free_line, e) for e in experiments]
+            stacks = _stacks(experiments)
+            futures = [pool.submit(train_on_a_free_line, stack) for stack in stacks]
             for future in as_completed(futures):
-                experiment = future.result()
-                shown.update(experiment.schedule.epochs)
-                shown.write(f"recorded {experiment.path}")
+                for experiment in future.result():
+                    shown.update(experiment.schedule.epochs)
+                    shown.write(f"recorded {experiment.path}")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             children.stop()
             raise
 
 
+def _stacks(experiments):
+    """The experiments in lists that train at once: those of a side-by-side series."""
+    stacks = {}
+    for experiment in experiments:
+        series = next((s for s in SERIES if experiment in s.experiments()), None)
+        together = series is not None and series.side_by_side
+        key = replace(experiment, seed=0) if together else experiment
+        stacks.setdefault(key, []).append(experiment)
+    return list(stacks.values())
+
+
 def _main(order: str) -> int:
     """Carry out one order of `_Children`: an error is one line, not a page."""
     options = json.loads(order)
-    experiment = Experiment.from_dict(options.pop("experiment"))
+    experiments = [Experiment.from_dict(e) for e in options.pop("experiments")]
     try:
-        train_and_record(experiment, **options)
+        train_and_record(experiments, **options)
     except KeyboardInterrupt:
         return 130
     except (RuntimeError, ValueError, TypeError, OSError) as error:

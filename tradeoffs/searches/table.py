@@ -84,7 +84,7 @@ def write_table(frame, path: Path) -> Path:
     ).to_csv(index=False, lineterminator="\n")
     head = {**frame.attrs, "sha256": _digest(text)}
     path = Path(path)
-    records.write_text(path, f"# {json.dumps(head, sort_keys=True)}\n{text}")
+    records.write(path, f"# {json.dumps(head, sort_keys=True)}\n{text}")
     return path
 
 
