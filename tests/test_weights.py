@@ -51,7 +51,9 @@ def test_weights_survive_the_way_to_disk_and_back(tmp_path):
 
 
 def test_missing_or_damaged_weights_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="small_net-pytorch-seed0.safetensors"):
+    with pytest.raises(
+        FileNotFoundError, match=r"small_net-pytorch-seed0\.safetensors"
+    ):
         tradeoffs.trained(made(), tmp_path)
     path = weights.save(made(), tradeoffs.build("small_net"), tmp_path)
     path.write_bytes(path.read_bytes()[:-20])

@@ -1,0 +1,48 @@
+"""A look inside a trained PyTorch network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def dead_units(network, images) -> np.ndarray:
+    """Which units no image makes positive, before their rectifier.
+
+    A unit is a filter of a convolution, or an output of a linear layer. One that
+    is dead passes ReLU as a zero whatever it is shown, and no gradient comes back;
+    through LeakyReLU both are small.
+
+    Args:
+        network: an `nn.Module` with `nn.ReLU` or `nn.LeakyReLU` layers.
+        images: float32 [n, 1, h, w], scaled as in training.
+
+    Returns:
+        A bool for each unit, in the order of the rectifiers.
+
+    Raises:
+        ValueError: the network has no rectifier.
+    """
+    import torch
+    from torch import nn
+
+    highest = []
+
+    def note(layer, inputs, output):
+        values = inputs[0].detach()
+        highest.append(values.movedim(1, 0).flatten(1).amax(1))
+
+    rectifiers = [
+        m for m in network.modules() if isinstance(m, (nn.ReLU, nn.LeakyReLU))
+    ]
+    if not rectifiers:
+        raise ValueError(f"{type(network).__name__} has no ReLU or LeakyReLU")
+    handles = [layer.register_forward_hook(note) for layer in rectifiers]
+    training = network.training
+    try:
+        with torch.inference_mode():
+            network.eval()(images)
+    finally:
+        network.train(training)
+        for handle in handles:
+            handle.remove()
+    return torch.cat(highest).le(0).numpy()
