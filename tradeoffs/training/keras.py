@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tradeoffs.frameworks import import_keras
+from tradeoffs.training.allocation import keep_freed_memory
 
 keras = import_keras()
 
@@ -47,6 +48,7 @@ class Trainer:
     """Trains one Keras model."""
 
     def __init__(self, model, dataset, schedule, seed):
+        keep_freed_memory()
         scaling = schedule.input_scaling
         self.model = model
         self.train_images = images_to_tensor(dataset.train_images, scaling)

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from tradeoffs.training.allocation import keep_freed_memory
+
 # Mean and deviation of MNIST's training pixels, scaled to 0..1, as in the
 # examples of PyTorch.
 PIXEL_MEAN, PIXEL_DEVIATION = 0.1307, 0.3081
@@ -26,6 +28,7 @@ class Trainer:
     """Trains one module on the device it is on."""
 
     def __init__(self, model, dataset, schedule, seed):
+        keep_freed_memory()
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:
             raise ValueError(f"{type(model).__name__} has nothing to train")

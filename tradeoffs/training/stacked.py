@@ -7,10 +7,7 @@ floating-point tolerance. `tradeoffs.training.stack` says how it is computed.
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import math
-import sys
 import time
 from collections.abc import Callable
 
@@ -24,6 +21,7 @@ from tradeoffs.progress import bar
 from tradeoffs.records import HISTORY_COLUMNS, Experiment, Run, environment
 from tradeoffs.schedules import Schedule
 from tradeoffs.training import TrainingError, check_data_and_schedule, chunks
+from tradeoffs.training.allocation import keep_freed_memory
 from tradeoffs.training.pytorch import images_to_tensor, make_optimizer
 from tradeoffs.training.stack import Stack
 
@@ -231,19 +229,3 @@ class StackedTrainer:
             predictions.append(logits.argmax(2).byte())
         losses = total.double().cpu().numpy() / len(self.test_labels)
         return losses, torch.cat(predictions, 1).cpu().numpy()
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Let this process keep the memory that each step frees.
-
-    By default glibc hands large blocks back to the system at once, and the
-    next step waits for each of their pages again: a fifth of its time.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    trim_threshold, mmap_threshold = -1, -3  # M_..., in malloc.h
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc alone has it
-    if set_option:
-        set_option(mmap_threshold, 32 * 2**20)  # the most that it takes
-        set_option(trim_threshold, 2**30)
