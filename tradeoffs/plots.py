@@ -390,7 +390,7 @@ def filter_sweep(runs: list, reference: dict[str, list], title: str):
         ylabel="test accuracy (%)",
     )
     axis.margins(y=0.12)
-    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1, symbol=""))
+    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=""))
     return figure
 
 
