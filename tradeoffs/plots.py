@@ -1,4 +1,4 @@
-"""Every figure of the series.
+"""Every figure of the series; each function returns it.
 
 All have one width, a title, and units on both axes. A model keeps its colour,
 marker and line in every figure; the three differ in lightness and in form, so
@@ -34,6 +34,9 @@ def _axes(height=3.4, columns=1, rows=1, **options):
         layout="constrained",
         **options,
     )
+    # Closed for pyplot, so that a notebook shows the figure that a cell returns,
+    # once, and no other.
+    plt.close(figure)
     for axis in np.ravel(axes):
         axis.grid(alpha=0.3)
         axis.set_axisbelow(True)
@@ -143,6 +146,8 @@ def accuracy_against_parameters(runs: list, title: str):
             capsize=5,
         )
         published = article.ACCURACY[row.model]
+        ends = [row.accuracy_mean - deviation, row.accuracy_mean + deviation, published]
+        below = row.model == "keras_mlp"  # the Keras CNN is above it
         axis.plot(
             row.num_parameters,
             published,
@@ -154,10 +159,11 @@ def accuracy_against_parameters(runs: list, title: str):
         )
         axis.annotate(
             f"{MODELS[row.model].label}\n{row.num_parameters:,}",
-            (row.num_parameters, max(row.accuracy_mean + deviation, published)),
-            xytext=(0, 9),
+            (row.num_parameters, min(ends) if below else max(ends)),
+            xytext=(0, -9 if below else 9),
             textcoords="offset points",
             ha="center",
+            va="top" if below else "bottom",
         )
     axis.plot([], [], "o", color="#666666", label="measured: mean ± deviation")
     axis.plot([], [], "o", mfc="none", color="#666666", label="the article")
@@ -384,7 +390,7 @@ def filter_sweep(runs: list, reference: dict[str, list], title: str):
         ylabel="test accuracy (%)",
     )
     axis.margins(y=0.12)
-    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1, symbol=""))
+    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=""))
     return figure
 
 
