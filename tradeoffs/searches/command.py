@@ -29,7 +29,7 @@ def add_arguments(parser, at_least_one) -> None:
     parser.add_argument(
         "--space",
         metavar="FILE.json",
-        help="names to lists of values (default: the 360 networks of "
+        help="names to lists of values (default: the 304 networks of "
         "tradeoffs.SMALL_NET_SPACE)",
     )
     parser.add_argument(
