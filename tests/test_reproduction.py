@@ -10,6 +10,7 @@ import pytest
 
 import tradeoffs
 from tradeoffs import ARTICLE, Experiment, records
+from tradeoffs.reproduction import recorded_experiments
 
 
 @pytest.fixture
@@ -86,7 +87,10 @@ def test_stopped_reproduce_leaves_no_half_record_and_goes_on(results, stop):
         assert "Traceback" not in rest
     assert list(results.rglob("*.json*")) == []
     again = start_reproduce("--only", "pytorch_cnn", "--seeds", "1")
-    assert "1 to train" in read_until(again, "images/s")
+    wanted = [
+        e for e in recorded_experiments() if e.model == "pytorch_cnn" and e.seed == 0
+    ]
+    assert f"{len(wanted)} to train" in read_until(again, "images/s")
     os.killpg(again.pid, signal.SIGKILL)
     again.communicate(timeout=60)
 

@@ -25,6 +25,8 @@ _HOMES = {
     "records": ("Experiment", "Run", "RecordError"),
     "reproduction": ("run", "runs"),
     "weights": ("trained",),
+    "inspection": ("dead_units",),
+    "searches.replay": ("replay",),
     "probes": ("measure", "predict_memory", "MeasureError"),
     "probes.profile": ("Profile",),
     "significance": ("wilson_interval", "paired_test", "paired_tests"),

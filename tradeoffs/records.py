@@ -263,7 +263,7 @@ def read(path: Path) -> Run:
         return Run(
             Experiment.from_dict(content["experiment"]),
             content["num_parameters"],
-            content["history"],
+            {column: content["history"][column] for column in HISTORY_COLUMNS},
             np.frombuffer(content["test_predictions"].encode(), np.uint8) - ord("0"),
             content["environment"],
         )

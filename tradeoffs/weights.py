@@ -32,7 +32,8 @@ def save(run: Run, network, folder: Path | None = None) -> Path:
     from safetensors import torch
 
     path = path_of(run, folder)
-    records.write(path, torch.save(network.state_dict()))
+    state = {name: t.contiguous() for name, t in network.state_dict().items()}
+    records.write(path, torch.save(state))
     return path
 
 

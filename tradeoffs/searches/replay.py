@@ -55,7 +55,9 @@ def replay(table, sampler: str, num_networks: int, seed: int, max_parameters: in
         order = np.random.default_rng(seed).permutation(len(table))[:num_networks]
     else:
         order = _asked(table, space, sampler, num_networks, seed)
-    return np.fmax.accumulate(counted[order])
+    found = np.fmax.accumulate(counted[order])
+    # A sampler that asks for nothing new any more finds nothing better.
+    return np.pad(found, (0, num_networks - len(found)), mode="edge")
 
 
 def _asked(table, space, sampler, num_networks, seed):
