@@ -22,6 +22,7 @@ import time
 import numpy as np
 
 import tradeoffs
+from tradeoffs import data
 from tradeoffs.frameworks import set_threads
 from tradeoffs.records import processor
 
@@ -84,7 +85,7 @@ def stock_pytorch(model):
 
     transforms = torchvision.transforms
     images = torchvision.datasets.MNIST(
-        tradeoffs.data.cache_folder(),
+        data.cache_folder(),
         transform=transforms.Compose(
             [transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))]
         ),
