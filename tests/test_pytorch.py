@@ -277,7 +277,7 @@ def test_ctrl_c_leaves_no_record_and_no_half_file(small, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "chunks", interrupted)
     experiment = tradeoffs.Experiment("small_net", "pytorch", QUICK)
     with pytest.raises(KeyboardInterrupt):
-        reproduction.train_and_record(experiment, progress=False)
+        reproduction.train_and_record([experiment], progress=False)
     assert list(tmp_path.rglob("*")) == []
 
 
