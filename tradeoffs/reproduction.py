@@ -301,8 +301,10 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1, progress=True) ->
         bar(progress, total=epochs, desc="recorded", unit=" epochs") as shown,
     ):
         try:
-            stacks = _stacks(experiments)
-            futures = [pool.submit(train_on_a_free_line, stack) for stack in stacks]
+            futures = [
+                pool.submit(train_on_a_free_line, stack)
+                for stack in stacks(experiments)
+            ]
             for future in as_completed(futures):
                 for experiment in future.result():
                     shown.update(experiment.schedule.epochs)
@@ -313,15 +315,15 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1, progress=True) ->
             raise
 
 
-def _stacks(experiments):
+def stacks(experiments: list[Experiment]) -> list[list[Experiment]]:
     """The experiments in lists that train at once: those of a side-by-side series."""
-    stacks = {}
+    found = {}
     for experiment in experiments:
         series = next((s for s in SERIES if experiment in s.experiments()), None)
         together = series is not None and series.side_by_side
         key = replace(experiment, seed=0) if together else experiment
-        stacks.setdefault(key, []).append(experiment)
-    return list(stacks.values())
+        found.setdefault(key, []).append(experiment)
+    return list(found.values())
 
 
 def _main(order: str) -> int:
