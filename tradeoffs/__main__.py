@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tradeoffs import data, evidence, probes, records, reproduction, verdicts
+from tradeoffs import data, measurements, probes, records, reproduction, verdicts
 from tradeoffs.frameworks import FRAMEWORKS
 from tradeoffs.models import MODELS, model_info
 from tradeoffs.probes.accelerator import DEVICES
@@ -226,13 +226,13 @@ def _record_measurements(options):
     if options.model:
         model_info(options.model)
     measured = {"threads": options.threads, "device": options.device}
-    for profile in evidence.record(
+    for profile in measurements.record_profiles(
         [options.model] if options.model else MODELS, **measured
     ):
         print(profile)
     if not options.model:
-        evidence.record_gpu_memory()
-        evidence.record_dead_units()
+        measurements.record_gpu_memory()
+        measurements.record_dead_units()
     return 0
 
 
