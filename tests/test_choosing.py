@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import tradeoffs
-from tradeoffs import LIMITS, Profile, choose, cost, ensemble, pareto
-from tradeoffs.decisions import expected_best
+from tradeoffs import Profile, choose, cost, ensemble, pareto
+from tradeoffs.decisions import LIMITS, expected_best
 
 
 def profile(name, num_parameters, **measured):

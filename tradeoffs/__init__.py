@@ -29,7 +29,6 @@ _HOMES = {
     "probes.profile": ("Profile",),
     "significance": ("wilson_interval", "paired_test", "paired_tests"),
     "decisions": (
-        "LIMITS",
         "choose",
         "cost",
         "ensemble",

@@ -39,7 +39,7 @@ def decision_panel(table, *, live: bool | None = None, **limits: float):
     Args:
         table: as from `tradeoffs.cost_table`, with accuracies.
         live: show widgets; by default where they can run.
-        limits: names of `tradeoffs.LIMITS` and where they start.
+        limits: names of `tradeoffs.decisions.LIMITS` and where they start.
 
     Returns:
         A widget; or the figure that it would show at first.

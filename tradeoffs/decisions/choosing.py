@@ -102,7 +102,7 @@ def choose(profiles, *, by: str = "accuracy_mean", **limits: float) -> Choice:
             is a limit on them; or a list of `Profile`s.
         by: the column that says which of those that fit is best; equals are
             ordered by their parameters.
-        limits: names of `LIMITS`. min_accuracy (0 to 1); max_parameters;
+        limits: names of `LIMITS`, on the page `columns`. min_accuracy (0 to 1); max_parameters;
             max_file_mib; max_latency_ms (of one image, for nine of ten);
             max_inference_seconds (10,000 images); max_inference_memory_mib and
             max_train_memory_mib (main memory at peak); max_gpu_memory_mib (as
