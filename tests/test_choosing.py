@@ -60,7 +60,9 @@ def test_choose_says_which_limit_each_other_broke_and_by_how_much(table):
     assert broken.loc[("small", "min_accuracy"), "excess"] == pytest.approx(1)
     assert len(broken) == 3
     assert "max_file_mib: 4 MiB for 1 MiB, +300%" in repr(choice)
-    assert "+100% errors" in choice.reasons()["small"]
+    assert choice.reasons()["small"] == [
+        "min_accuracy: 90.00% for 95.00%, +100% errors"
+    ]
 
 
 def test_choose_keeps_what_is_just_at_the_limit(table):
@@ -85,7 +87,7 @@ def test_choose_names_the_one_limit_to_relax_least(table):
 def test_what_was_not_measured_keeps_no_limit(table):
     choice = choose(table, max_latency_ms=100)
     assert list(choice.fitting.index) == ["large", "middle"]
-    assert choice.reasons() == {"small": "max_latency_ms: not measured"}
+    assert choice.reasons() == {"small": ["max_latency_ms: not measured"]}
     assert math.isnan(choice.broken.excess[0])
     alone = choose(table.loc[["small"]], max_latency_ms=100)
     assert alone.relax is None

@@ -173,7 +173,7 @@ def ensembles(points: dict, title: str):
         ylabel="test accuracy (%)",
     )
     axis.margins(x=0.15, y=0.35)
-    _percent_axis(axis)
+    _percent_axis(axis, 2)
     axis.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 

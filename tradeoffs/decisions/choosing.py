@@ -66,7 +66,7 @@ class Choice:
         """The first model that fits, or None."""
         return None if self.fitting.empty else self.fitting.index[0]
 
-    def reasons(self) -> dict[str, str]:
+    def reasons(self) -> dict[str, list[str]]:
         """For each model that does not fit, the limits it breaks, to read."""
         found = {}
         for row in self.broken.itertuples():
@@ -78,7 +78,7 @@ class Choice:
                     errors = " errors" if limit.least else ""
                     text += f", {row.excess:+.0%}{errors}"
             found.setdefault(row.model, []).append(text)
-        return {model: "; ".join(texts) for model, texts in found.items()}
+        return found
 
     def __repr__(self):
         asked = ", ".join(
@@ -86,7 +86,10 @@ class Choice:
         )
         lines = [asked or "no limits"]
         lines += [f"  fits          {model}" for model in self.fitting.index]
-        lines += [f"  does not fit  {m}: {text}" for m, text in self.reasons().items()]
+        for model, (first, *others) in self.reasons().items():
+            start = f"  does not fit  {model}: "
+            lines.append(start + first)
+            lines += [" " * len(start) + text for text in others]
         if self.relax:
             lines.append(f"  nearest: {self.relax}")
         elif self.fitting.empty:
@@ -102,8 +105,8 @@ def choose(profiles, *, by: str = "accuracy_mean", **limits: float) -> Choice:
             is a limit on them; or a list of `Profile`s.
         by: the column that says which of those that fit is best; equals are
             ordered by their parameters.
-        limits: names of `LIMITS`, on the page `columns`. min_accuracy (0 to 1); max_parameters;
-            max_file_mib; max_latency_ms (of one image, for nine of ten);
+        limits: names of `tradeoffs.decisions.LIMITS`. min_accuracy (0 to 1);
+            max_parameters; max_file_mib; max_latency_ms (nine images of ten);
             max_inference_seconds (10,000 images); max_inference_memory_mib and
             max_train_memory_mib (main memory at peak); max_gpu_memory_mib (as
             predicted for training); max_epoch_seconds; max_cost_per_month

@@ -128,7 +128,7 @@ class Claim:
 
     def agrees_if(self, finding: Finding) -> str:
         """The test in words, with the numbers in it."""
-        unit = f" {self.unit}" if self.unit else ""
+        unit = {"": "", "%": " points"}.get(self.unit, f" {self.unit}")
         theirs = self.write(self.article)
         allowed = f"{self.tolerance:g}{unit}"
         margin = f"{finding.margin:.{self.decimals + 1}f}{unit}"
