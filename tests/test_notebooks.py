@@ -19,6 +19,7 @@ def code_cells(path):
 def test_the_series_is_there():
     names = [path.stem for path in NOTEBOOKS]
     assert names[:2] == ["01_keras_baselines", "02_pytorch_baseline"]
+    assert names[-2:] == ["06_decide", "07_verdicts"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
