@@ -14,7 +14,7 @@ export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup data notebooks test lint unit audit check-notebooks lab \
-	reproduce bench refresh constraints clean
+	reproduce profiles bench refresh constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -50,7 +50,7 @@ unit: data
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 \
 		--ignore tests/test_keras.py --ignore tests/test_audit.py tests
 	$(BIN)/pytest -q --doctest-modules tradeoffs/schedules.py tradeoffs/comparison.py \
-		tradeoffs/significance.py tradeoffs/decisions.py tradeoffs/searches
+		tradeoffs/significance.py tradeoffs/decisions tradeoffs/searches
 	$(BIN)/pytest -q tests/test_keras.py
 
 audit: data  ## retrain the first epoch of each recorded series, and compare
@@ -64,6 +64,9 @@ lab: data  ## open JupyterLab on the notebooks
 
 reproduce: data  ## retrain every record from scratch (hours)
 	$(BIN)/python -m tradeoffs reproduce --fresh --jobs 2
+
+profiles: data  ## measure what the verdicts need, on a quiet machine (minutes)
+	$(BIN)/python -m tradeoffs measure --record
 
 bench: data  ## training steps beside the stock way and stacked; the probes beside the truth
 	$(BIN)/python benchmarks/training_step.py

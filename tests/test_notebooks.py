@@ -19,6 +19,7 @@ def code_cells(path):
 def test_the_series_is_there():
     names = [path.stem for path in NOTEBOOKS]
     assert names[:2] == ["01_keras_baselines", "02_pytorch_baseline"]
+    assert names[-2:] == ["06_decide", "07_verdicts"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -63,7 +64,7 @@ def test_code_cells_are_short_and_narrow(path):
 def test_every_plotting_cell_shows_its_figure(path):
     """nbval ignores pictures, so it would not miss one."""
     for cell in code_cells(path):
-        if re.search(r"\bplots\.\w+\(", cell.source):
+        if re.search(r"plots\.\w+\(|_panel\(", cell.source):
             shown = [o for o in cell.outputs if "image/png" in o.get("data", {})]
             assert shown, cell.source
 

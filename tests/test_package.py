@@ -81,7 +81,7 @@ def test_constraints_cover_every_requirement():
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["fetch"], ["reproduce"], ["measure"], ["search"]]
+    "command", [[], ["fetch"], ["reproduce"], ["measure"], ["search"], ["claims"]]
 )
 def test_each_command_has_a_help_text(command):
     done = run("-m", "tradeoffs", *command, "--help")
@@ -112,8 +112,10 @@ def test_reproduce_has_nothing_to_do_in_a_whole_checkout():
     assert " 0 to train" in done.stdout
 
 
-def test_readme_table_is_as_new_as_the_records():
-    from tradeoffs.readme import with_table
+@pytest.mark.parametrize("name", ["table", "claims"])
+def test_readme_is_as_new_as_the_records(name):
+    from tradeoffs import readme
 
     text = (ROOT / "README.md").read_text()
-    assert text == with_table(text), "run 'make refresh'"
+    content = getattr(readme, name)()
+    assert text == readme.with_section(text, name, content), "run 'make refresh'"

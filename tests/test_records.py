@@ -7,6 +7,8 @@ import pytest
 
 import tradeoffs
 from tradeoffs import ARTICLE, Experiment, RecordError, Run, records
+from tradeoffs.evidence import measurements_path, profile_path
+from tradeoffs.models import MODELS
 from tradeoffs.reproduction import missing, recorded_experiments
 
 
@@ -44,10 +46,13 @@ def test_every_file_in_results_is_a_known_record():
     folder = records.results_folder()
     kept = {
         path.relative_to(folder)
-        for path in folder.glob("*/*.json")
+        for path in folder.rglob("*.json")
         if not path.parent.name.startswith("custom-")
     }
-    assert kept == {experiment.path for experiment in recorded_experiments()}
+    measured = [profile_path(model) for model in MODELS]
+    measured += [measurements_path(name) for name in ("gpu_memory", "dead_units")]
+    known = {path.relative_to(folder) for path in measured}
+    assert kept == known | {experiment.path for experiment in recorded_experiments()}
 
 
 def test_results_stay_under_5_mb():
@@ -177,7 +182,7 @@ def test_record_holds_no_name_or_path_of_a_machine():
 
     for path in records.results_folder().rglob("*.json"):
         content = json.loads(path.read_text())
-        content.pop("test_predictions")
+        content.pop("test_predictions", None)
         text = json.dumps(content)
         assert "/" not in text.replace("w/", ""), path
         assert socket.gethostname() not in text, path

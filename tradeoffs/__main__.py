@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from tradeoffs import data, probes, records, reproduction
+from tradeoffs import data, measurements, probes, records, reproduction, verdicts
 from tradeoffs.frameworks import FRAMEWORKS
-from tradeoffs.models import MODELS
+from tradeoffs.models import MODELS, model_info
 from tradeoffs.probes.accelerator import DEVICES
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.searches import command as search_command
@@ -82,10 +82,12 @@ def _parser():
         "measure",
         help="what a model costs on this machine",
         description="Parameters, bytes, multiply-accumulates, times and memory of a "
-        "model, measured in processes of its own.",
+        "model, measured in processes of its own. With --record, what is found is "
+        "kept in the results folder, for the verdicts: do that on a quiet machine.",
     )
     measure.add_argument(
         "model",
+        nargs="?",
         metavar="NAME|FILE.py:FUNCTION",
         help=f"one of {', '.join(MODELS)}; or a file and a function in it that "
         "returns a torch.nn.Module or keras.Model",
@@ -102,9 +104,8 @@ def _parser():
     measure.add_argument(
         "--batch-size",
         type=_at_least_one,
-        default=ARTICLE.batch_size,
         metavar="N",
-        help="of the training steps (default: %(default)s)",
+        help=f"of the training steps (default: {ARTICLE.batch_size})",
     )
     measure.add_argument(
         "--threads",
@@ -118,6 +119,12 @@ def _parser():
     measure.add_argument(
         "--json", metavar="FILE", help="also write the profile to this file"
     )
+    measure.add_argument(
+        "--record",
+        action="store_true",
+        help="keep the profile of a named model; without a name, of each of them, and "
+        "the memory predicted for a GPU, and the dead units of the Small Nets",
+    )
     measure.set_defaults(command=_measure)
 
     search = commands.add_parser(
@@ -127,6 +134,16 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     search_command.add_arguments(search, _at_least_one)
+
+    claims = commands.add_parser(
+        "claims",
+        help="every claim of the article beside what was measured",
+        description="Compute each verdict anew from the records, and print them.",
+    )
+    claims.add_argument(
+        "--json", action="store_true", help="print JSON, for other programs"
+    )
+    claims.set_defaults(command=_claims)
     return parser
 
 
@@ -181,19 +198,50 @@ def _reproduce(options):
 
 
 def _measure(options):
+    if options.record:
+        return _record_measurements(options)
+    if options.model is None:
+        raise ValueError(f"name a model: {', '.join(MODELS)}, or FILE.py:FUNCTION")
     if options.json and not Path(options.json).resolve().parent.is_dir():
         raise ValueError(f"there is no folder for {options.json}")
     profile = probes.measure(
         options.model,
         options.input_shape,
         framework=options.framework,
-        batch_size=options.batch_size,
+        batch_size=options.batch_size or ARTICLE.batch_size,
         threads=options.threads,
         device=options.device,
     )
     print(profile)
     if options.json:
         profile.save(options.json)
+    return 0
+
+
+def _record_measurements(options):
+    for name in ("input_shape", "framework", "batch_size", "json"):
+        if getattr(options, name):
+            flag = name.replace("_", "-")
+            raise ValueError(f"--record measures models as published, without --{flag}")
+    if options.model:
+        model_info(options.model)
+    measured = {"threads": options.threads, "device": options.device}
+    for profile in measurements.record_profiles(
+        [options.model] if options.model else MODELS, **measured
+    ):
+        print(profile)
+    if not options.model:
+        measurements.record_gpu_memory()
+        measurements.record_dead_units()
+    return 0
+
+
+def _claims(options):
+    table = verdicts.claims()
+    if options.json:
+        print(verdicts.as_json(table))
+    else:
+        print(verdicts.as_text(table))
     return 0
 
 

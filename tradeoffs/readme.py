@@ -1,6 +1,6 @@
-"""Draws the README's figure and table from the records.
+"""Draws the README's figure and tables from the records.
 
-`python -m tradeoffs.readme` writes both; a test compares the table.
+`python -m tradeoffs.readme` writes all; tests compare the tables.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tradeoffs import article, plots, records
+from tradeoffs import article, plots, records, verdicts
 from tradeoffs.comparison import accuracy_table
 from tradeoffs.models import MODELS
 from tradeoffs.reproduction import SERIES, runs
 from tradeoffs.schedules import ARTICLE
 
 FIGURE = "accuracy_against_parameters.png"
-_TABLE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end -->)", re.DOTALL)
+SECTION = r"(?<=<!-- {} -->\n).*?(?=<!-- end -->)"
 
 
 def table() -> str:
@@ -27,13 +27,30 @@ def table() -> str:
         for run in runs(series.model, series.framework, **series.model_arguments)
     ]
     frame = accuracy_table(recorded, {"article": article.ACCURACY}).reset_index()
+    return _markdown(frame)
+
+
+def claims() -> str:
+    """The claims of the article and their verdicts, as Markdown."""
+    found = verdicts.claims()
+    return f"{verdicts.tally(found)}\n\n{_markdown(verdicts.written(found))}"
+
+
+def _markdown(frame):
     rows = [list(frame.columns), ["---"] * frame.shape[1], *frame.values.tolist()]
     return "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
 
 
-def with_table(text: str) -> str:
-    """The README's text with its table as the records have it now."""
-    return _TABLE.sub(table(), text)
+def with_section(text: str, name: str, content: str) -> str:
+    """The README's text with the section between `<!-- name -->` and the end.
+
+    Raises:
+        ValueError: the text has no such section, or more than one.
+    """
+    pattern = re.compile(SECTION.format(re.escape(name)), re.DOTALL)
+    if len(pattern.findall(text)) != 1:
+        raise ValueError(f"the README must have one section '<!-- {name} -->'")
+    return pattern.sub(lambda _: content, text)
 
 
 if __name__ == "__main__":
@@ -43,4 +60,5 @@ if __name__ == "__main__":
     )
     figure.savefig(records.results_folder() / FIGURE, dpi=150)
     readme = Path(__file__).parent.parent / "README.md"
-    readme.write_text(with_table(readme.read_text()))
+    text = with_section(readme.read_text(), "table", table())
+    readme.write_text(with_section(text, "claims", claims()))

@@ -149,11 +149,12 @@ def runs(
     wanted = Experiment(
         model, framework_for(model, framework), schedule, 0, model_arguments
     )
-    found = [records.load(e) for e in _same_series(wanted)]
+    found = [records.load(e) for e in same_series(wanted)]
     return [run for run in found if run is not None]
 
 
-def _same_series(experiment):
+def same_series(experiment: Experiment) -> list[Experiment]:
+    """The recorded experiments that differ from this one in the seed alone."""
     return [
         other
         for other in recorded_experiments()
@@ -268,7 +269,7 @@ def missing(experiments: list[Experiment]) -> list[Experiment]:
 
 def expected_time(experiment: Experiment) -> str:
     """How long a training takes, going by a record of the same series."""
-    for other in _same_series(experiment):
+    for other in same_series(experiment):
         if known := records.load(other):
             seconds = known.history.train_seconds.sum()
             return f"about {max(seconds / 60, 1):.0f} min, as seed {other.seed} took"

@@ -1,4 +1,4 @@
-"""Help with choosing: how large should a model be?"""
+"""How large should a model be? The rule of thumb of the article."""
 
 from __future__ import annotations
 

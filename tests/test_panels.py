@@ -1,0 +1,112 @@
+"""The panel of limits: widgets where they run, a figure elsewhere."""
+
+import subprocess
+import sys
+
+import pytest
+from matplotlib.figure import Figure
+
+import tradeoffs
+from tradeoffs import decision_panel, decision_plots
+from tradeoffs.decisions import LIMITS
+from tradeoffs.models import MODELS
+from tradeoffs.panels import has_live_front_end
+
+
+@pytest.fixture(scope="module")
+def table():
+    runs = [run for name in MODELS for run in tradeoffs.runs(name)]
+    return tradeoffs.cost_table(tradeoffs.recorded_profiles(), runs)
+
+
+@pytest.fixture(autouse=True)
+def no_front_end(monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    monkeypatch.delenv("TRADEOFFS_PANEL", raising=False)
+
+
+def test_a_front_end_is_found_by_its_session(monkeypatch):
+    assert not has_live_front_end()
+    monkeypatch.setenv("JPY_SESSION_NAME", "06_decide.ipynb")
+    assert has_live_front_end()
+    monkeypatch.setenv("TRADEOFFS_PANEL", "0")
+    assert not has_live_front_end()
+
+
+def test_without_a_front_end_the_panel_is_its_figure(table):
+    figure = decision_panel(table, min_accuracy=0.98, max_file_mib=1)
+    assert isinstance(figure, Figure)
+    (axis,) = figure.axes
+    assert axis.get_title().startswith("2 of 5 models fit")
+
+
+def test_moving_a_slider_redraws_what_fits(table):
+    panel = decision_panel(table, live=True, min_accuracy=0.98, max_file_mib=1)
+    accuracy, size, picture, text = panel.children
+    assert bytes(picture.value).startswith(b"\x89PNG")
+    assert "fits          small_net" not in text.value
+    before = bytes(picture.value)
+    accuracy.value = 0.9
+    assert "fits          small_net" in text.value
+    assert bytes(picture.value) != before
+    size.value = 10**size.max
+    assert "fits          keras_cnn" in text.value
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_every_limit_has_a_slider(table, name):
+    table = table.assign(cost_per_month=[1.0, 2.0, 3.0, 4.0, 5.0])
+    limit = LIMITS[name]
+    start = 0.95 if limit.least else float(table[limit.column].median()) / limit.scale
+    slider = decision_panel(table, live=True, **{name: start}).children[0]
+    assert slider.value == pytest.approx(start)
+    low, high = slider.min, slider.max
+    if not limit.least:  # exponents of ten
+        low, high = 10**low, 10**high
+    assert low < start < high
+
+
+def test_a_panel_without_limits_is_refused(table):
+    with pytest.raises(ValueError, match="give limits to move"):
+        decision_panel(table)
+    with pytest.raises(TypeError, match="no limit 'max_size'"):
+        decision_panel(table, max_size=1)
+
+
+def test_what_does_not_fit_is_drawn_hollow(table):
+    chosen = tradeoffs.choose(table, max_parameters=10_000)
+    (axis,) = decision_plots.choice(table, chosen, "t").axes
+    hollow = {
+        line.get_xdata()[0]
+        for line in axis.lines
+        if len(line.get_xdata()) and line.get_markerfacecolor() == "none"
+    }
+    assert hollow == {21_840, 669_706, 1_199_882}
+
+
+def test_figures_of_verdicts_count_every_claim():
+    import pandas as pd
+
+    made = pd.DataFrame(
+        {
+            "section": ["a", "a", "b"],
+            "verdict": ["holds", "does not hold", "holds"],
+            "article": [1.0, 2.0, 4.0],
+            "ours": [1.1, 4.0, 4.0],
+        },
+        index=["x", "y", "z"],
+    )
+    (axis,) = decision_plots.verdicts(made, "t").axes
+    assert sum(bar.get_width() for bar in axis.patches) == 3
+    (axis,) = decision_plots.agreement(made, "t").axes
+    drawn = sorted(x for line in axis.lines[1:] for x in line.get_xdata())
+    assert drawn == pytest.approx([1.0, 1.1, 2.0])
+
+
+def test_panel_loads_no_framework():
+    code = (
+        "import sys, tradeoffs; tradeoffs.decision_panel; "
+        "loaded = {'torch', 'tensorflow', 'keras'} & set(sys.modules);"
+        "sys.exit(' '.join(loaded) or 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,210 @@
+"""Models held against limits: which fit, and what is wrong with the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tradeoffs.decisions.columns import (
+    LARGER_IS_BETTER,
+    LIMITS,
+    as_table,
+    number,
+    numbers_in,
+)
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """The one limit to relax, and how far, so that a model fits.
+
+    Attributes:
+        model: that would fit.
+        limit: a name of `LIMITS`.
+        allowed: the limit as it is.
+        needed: as it would have to be.
+        excess: the share by which it is broken (of errors, for an accuracy).
+    """
+
+    model: str
+    limit: str
+    allowed: float
+    needed: float
+    excess: float
+
+    def __str__(self):
+        write = LIMITS[self.limit].write
+        return (
+            f"relax {self.limit} from {write(self.allowed)} to "
+            f"{write(self.needed)}, and {self.model} fits"
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Choice:
+    """What `choose` found.
+
+    Attributes:
+        limits: that were asked for.
+        fitting: the table's rows of the models that fit, best first.
+        broken: a DataFrame, a row a model and limit that it breaks, with the
+            columns model, limit, allowed, value and excess. The excess is a
+            share: 0.5 is half as much again as allowed; of an accuracy, in
+            errors. A value that was not measured is NaN, and so is its excess.
+        relax: the `Relaxation` that takes least where nothing fits; None where
+            something does, or where no single limit is to blame.
+    """
+
+    limits: Mapping[str, float]
+    fitting: object
+    broken: object
+    relax: Relaxation | None
+
+    @property
+    def best(self) -> str | None:
+        """The first model that fits, or None."""
+        return None if self.fitting.empty else self.fitting.index[0]
+
+    def reasons(self) -> dict[str, list[str]]:
+        """For each model that does not fit, the limits it breaks, to read."""
+        found = {}
+        for row in self.broken.itertuples():
+            limit = LIMITS[row.limit]
+            text = f"{row.limit}: {limit.write(row.value)}"
+            if not math.isnan(row.value):
+                text += f" for {limit.write(row.allowed)}"
+                if math.isfinite(row.excess):
+                    errors = " errors" if limit.least else ""
+                    text += f", {row.excess:+.0%}{errors}"
+            found.setdefault(row.model, []).append(text)
+        return found
+
+    def __repr__(self):
+        asked = ", ".join(
+            f"{name} {LIMITS[name].write(value)}" for name, value in self.limits.items()
+        )
+        lines = [asked or "no limits"]
+        lines += [f"  fits          {model}" for model in self.fitting.index]
+        for model, (first, *others) in self.reasons().items():
+            start = f"  does not fit  {model}: "
+            lines.append(start + first)
+            lines += [" " * len(start) + text for text in others]
+        if self.relax:
+            lines.append(f"  nearest: {self.relax}")
+        elif self.fitting.empty:
+            lines.append("  nothing fits, and no single limit is to blame")
+        return "\n".join(lines)
+
+
+def choose(profiles, *, by: str = "accuracy_mean", **limits: float) -> Choice:
+    """The models that keep every limit, and what is wrong with the others.
+
+    Args:
+        profiles: the table of `tradeoffs.cost_table`, with accuracies if there
+            is a limit on them; or a list of `Profile`s.
+        by: the column that says which of those that fit is best; equals are
+            ordered by their parameters.
+        limits: names of `tradeoffs.decisions.LIMITS`. min_accuracy (0 to 1);
+            max_parameters; max_file_mib; max_latency_ms (nine images of ten);
+            max_inference_seconds (10,000 images); max_inference_memory_mib and
+            max_train_memory_mib (main memory at peak); max_gpu_memory_mib (as
+            predicted for training); max_epoch_seconds; max_cost_per_month
+            (after joining the table of `tradeoffs.cost`). None is no limit.
+
+    Returns:
+        A `Choice`. A value that was not measured keeps no limit.
+
+    Raises:
+        TypeError: no table and no profiles; an unknown limit; not a number.
+        ValueError: no models, a limit out of range, or no such column.
+    """
+    table = as_table(profiles)
+    limits = _checked(limits)
+    broken = [
+        row for name, most in limits.items() for row in _broken(table, name, most)
+    ]
+    bad = {model for model, *_ in broken}
+    order = numbers_in(table, by).to_frame("by").assign(size=table.num_parameters)
+    order = order.sort_values(["by", "size"], ascending=[by not in LARGER_IS_BETTER, 1])
+    fitting = table.loc[[model for model in order.index if model not in bad]]
+    return Choice(
+        limits, fitting, _as_frame(broken, table), _relaxation(fitting, broken)
+    )
+
+
+def _checked(limits):
+    for name in limits:
+        if name not in LIMITS:
+            raise TypeError(f"no limit {name!r}; the limits are {', '.join(LIMITS)}")
+    return {
+        name: number(name, value, most=1 if LIMITS[name].least else math.inf)
+        for name, value in limits.items()
+        if value is not None
+    }
+
+
+def _broken(table, name, allowed):
+    limit = LIMITS[name]
+    for model, value in (numbers_in(table, limit.column) / limit.scale).items():
+        excess = math.nan if math.isnan(value) else limit.excess(value, allowed)
+        if excess != 0:
+            yield model, name, allowed, value, excess
+
+
+def _as_frame(broken, table):
+    import pandas as pd
+
+    columns = ["model", "limit", "allowed", "value", "excess"]
+    place = {model: i for i, model in enumerate(table.index)}
+    rows = sorted(broken, key=lambda row: place[row[0]])
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _relaxation(fitting, broken):
+    if not fitting.empty:
+        return None
+    counts = {}
+    for model, *_ in broken:
+        counts[model] = counts.get(model, 0) + 1
+    alone = [
+        Relaxation(model, name, allowed, value, excess)
+        for model, name, allowed, value, excess in broken
+        if counts[model] == 1 and not math.isnan(value)
+    ]
+    return min(alone, key=lambda relaxation: relaxation.excess, default=None)
+
+
+def environments(profiles, limits_by_name: Mapping[str, Mapping[str, float]]):
+    """Which models fit where: `choose` for each of several sets of limits.
+
+    Args:
+        profiles: as for `choose`.
+        limits_by_name: the name of an environment to its limits.
+
+    Returns:
+        A DataFrame of text, a row an environment and a column a model: "fits",
+        or the names of the limits that it breaks, or of which it is not known
+        whether it keeps them ("?").
+
+    Raises:
+        TypeError, ValueError: as `choose`.
+    """
+    import pandas as pd
+
+    table = as_table(profiles)
+    rows = {}
+    for name, limits in limits_by_name.items():
+        broken = choose(table, **limits).broken
+        rows[name] = dict.fromkeys(table.index, "fits") | {
+            model: ", ".join(_short(row) for row in group.itertuples())
+            for model, group in broken.groupby("model")
+        }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(table.index))
+
+
+def _short(row):
+    words = row.limit.split("_")[1:]
+    if words[-1] in ("mib", "ms", "seconds") and len(words) > 1:
+        words.pop()
+    return " ".join(words) + ("?" if math.isnan(row.value) else "")

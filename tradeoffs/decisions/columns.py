@@ -1,0 +1,149 @@
+"""The quantities that decisions are about: names, units and directions."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from tradeoffs.comparison import cost_table
+from tradeoffs.probes.profile import MIB, Profile
+
+# Of everything else, less is better.
+LARGER_IS_BETTER = ("accuracy_mean", "validation_accuracy", "images_per_second")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A limit that `choose` knows.
+
+    Attributes:
+        column: of the table that it is held against.
+        text: how a value is written.
+        scale: the column's units in one of the limit's.
+        least: whether the limit is the least allowed, not the most.
+    """
+
+    column: str
+    text: str
+    scale: float = 1
+    least: bool = False
+
+    def write(self, value: float) -> str:
+        """A value in the limit's unit, to read."""
+        return "not measured" if math.isnan(value) else self.text.format(value)
+
+    def excess(self, value: float, allowed: float) -> float:
+        """By what share a value breaks the limit; 0 or less where it keeps it.
+
+        For an accuracy it is the share of errors that counts: 99 % is twice as
+        far from perfect as 99.5 %.
+        """
+        if self.least:
+            value, allowed = 1 - value, 1 - allowed
+        if value <= allowed:
+            return 0.0
+        return value / allowed - 1 if allowed else math.inf
+
+
+LIMITS = MappingProxyType(
+    {
+        "min_accuracy": Limit("accuracy_mean", "{:.2%}", least=True),
+        "max_parameters": Limit("num_parameters", "{:,.0f}"),
+        "max_file_mib": Limit("file_bytes", "{:,.3g} MiB", MIB),
+        "max_latency_ms": Limit("latency_ms_p90", "{:,.3g} ms"),
+        "max_inference_seconds": Limit("inference_seconds", "{:,.3g} s"),
+        "max_inference_memory_mib": Limit("peak_inference_memory_mib", "{:,.0f} MiB"),
+        "max_train_memory_mib": Limit("peak_train_memory_mib", "{:,.0f} MiB"),
+        "max_gpu_memory_mib": Limit("predicted_gpu_memory_mib", "{:,.0f} MiB"),
+        "max_epoch_seconds": Limit("epoch_seconds", "{:,.3g} s"),
+        "max_cost_per_month": Limit("cost_per_month", "{:,.2f}"),
+    }
+)
+
+
+def as_table(profiles):
+    """Profiles, or a table of them, as a table with a row a model.
+
+    Raises:
+        TypeError: neither.
+        ValueError: empty, or a model is there twice.
+    """
+    import pandas as pd
+
+    if isinstance(profiles, pd.DataFrame):
+        table = profiles
+    elif isinstance(profiles, (str, bytes, Mapping)) or not hasattr(
+        profiles, "__iter__"
+    ):
+        raise TypeError(
+            f"profiles is a {type(profiles).__name__}; give the table of "
+            "tradeoffs.cost_table, or a list of Profiles"
+        )
+    else:
+        profiles = list(profiles)
+        for profile in profiles:
+            if not isinstance(profile, Profile):
+                raise TypeError(f"{profile!r} is not a Profile")
+        table = cost_table(profiles) if profiles else pd.DataFrame()
+    if table.empty:
+        raise ValueError("there are no profiles to decide on")
+    if not table.index.is_unique:
+        twice = table.index[table.index.duplicated()][0]
+        raise ValueError(f"{twice!r} is there twice; give each model one row")
+    return table
+
+
+def numbers_in(table, column: str):
+    """A column as floats, NaN for what was not measured.
+
+    Raises:
+        ValueError: there is no such column, or it holds no numbers.
+    """
+    import pandas as pd
+
+    numeric = [n for n in table.columns if pd.api.types.is_numeric_dtype(table[n])]
+    if column not in table.columns:
+        hint = (
+            "; join the table of tradeoffs.cost to it"
+            if column == "cost_per_month"
+            else ""
+        )
+        raise ValueError(
+            f"there is no column {column!r}{hint}; the columns of numbers are "
+            f"{', '.join(map(str, numeric))}"
+        )
+    try:
+        return table[column].astype(float)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"the column {column!r} holds no numbers; those that do are "
+            f"{', '.join(map(str, numeric))}"
+        ) from None
+
+
+def number(name: str, value, *, least: float = 0, most: float = math.inf) -> float:
+    """A finite number in a range, as a float.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: NaN, infinite or out of range; the message says what is allowed.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} is {value!r}; it must be a number")
+    if not math.isfinite(value) or not least <= value <= most:
+        allowed = f"from {least:g} to {most:g}" if most < math.inf else f"{least:g} or"
+        raise ValueError(
+            f"{name} is {value}; it must be {allowed}"
+            f"{'' if most < math.inf else ' more'}"
+        )
+    return float(value)
+
+
+def whole_number(name: str, value, *, least: int = 0) -> int:
+    """A whole number of at least `least`; raises like `number`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} is {value!r}; it must be a whole number")
+    return int(number(name, value, least=least))

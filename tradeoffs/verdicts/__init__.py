@@ -1,0 +1,158 @@
+"""Every checkable claim of the article, beside what was measured.
+
+`claims.toml` lists the claims in our own words, each with the article's figure
+and a test that says when ours agrees. The functions that compute our figures
+are in `counts`, `accuracies`, `costs` and `small_nets`, under the claims' names.
+No verdict is written down anywhere: each call computes all of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import tomllib
+from importlib import import_module
+from importlib.resources import files
+
+from tradeoffs.evidence import Evidence, EvidenceError
+from tradeoffs.verdicts.claim import VERDICTS, Claim
+from tradeoffs.verdicts.figures import FIGURES
+
+__all__ = [
+    "VERDICTS",
+    "Claim",
+    "as_json",
+    "as_text",
+    "claims",
+    "listed",
+    "tally",
+    "written",
+]
+
+_MODULES = ("counts", "accuracies", "costs", "small_nets")
+
+
+@functools.cache
+def listed() -> tuple[Claim, ...]:
+    """The claims of `claims.toml`, in the article's order.
+
+    Raises:
+        ValueError: a claim is not whole, is there twice, or has no function.
+    """
+    for name in _MODULES:
+        import_module(f"tradeoffs.verdicts.{name}")
+    text = (files("tradeoffs.verdicts") / "claims.toml").read_text(encoding="utf-8")
+    found = tuple(Claim(**values) for values in tomllib.loads(text)["claim"])
+    names = [claim.id for claim in found]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"claims.toml has {min(twice)!r} twice")
+    if apart := set(names) ^ set(FIGURES):
+        raise ValueError(
+            f"{min(apart)!r} is either in claims.toml or has a function, not both"
+        )
+    return found
+
+
+def claims():
+    """The article's claims and their verdicts, computed from the records.
+
+    Returns:
+        A DataFrame, a row a claim, named by its id: section, statement, article
+        (its figure), ours, unit, agrees_if (the test, to read), reason (for the
+        test's tolerance), basis (what ours is: "a count", "recorded runs", "times
+        on this machine" or "an estimate") and verdict, one of `VERDICTS`.
+
+    Raises:
+        EvidenceError: a record, profile or measurement is missing; the message
+            names the claim and the file, and says how to make it.
+        RecordError: one cannot be trusted.
+    """
+    import pandas as pd
+
+    evidence = Evidence()
+    rows = {}
+    for claim in listed():
+        try:
+            finding = FIGURES[claim.id](evidence)
+        except EvidenceError as error:
+            raise EvidenceError(
+                f"no evidence for the claim {claim.id}: {error}"
+            ) from error
+        rows[claim.id] = {
+            "section": claim.section,
+            "statement": claim.statement,
+            "article": claim.article,
+            "ours": finding.value,
+            "unit": claim.unit,
+            "agrees_if": claim.agrees_if(finding),
+            "reason": claim.reason,
+            "basis": finding.basis,
+            "verdict": claim.verdict(finding),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("id")
+
+
+_IN_NUMBERS = {
+    "holds": "hold",
+    "holds on this machine": "hold on this machine",
+    "does not hold": "do not hold",
+    "cannot be checked here": "cannot be checked here",
+}
+
+
+def tally(table) -> str:
+    """How many claims have which verdict, in one line.
+
+    Args:
+        table: of `claims`.
+    """
+    counts = table.verdict.value_counts()
+    parts = [f"{counts.get(name, 0)} {_IN_NUMBERS[name]}" for name in VERDICTS]
+    return f"Of {len(table)} claims, {', '.join(parts)}."
+
+
+_SIGNS = {"above": "> ", "below": "< ", "at least": "≥ ", "at most": "≤ "}
+
+
+def written(table):
+    """The table to read, as text.
+
+    Args:
+        table: of `claims`, or some of its rows.
+
+    Returns:
+        A DataFrame with the columns claim, article, here and verdict. A claim
+        in words has a sign before the article's figure.
+    """
+    import pandas as pd
+
+    known = {claim.id: claim for claim in listed()}
+    rows = {
+        row.Index: {
+            "claim": row.statement,
+            "article": _SIGNS.get(known[row.Index].test, "")
+            + known[row.Index].write(row.article),
+            "here": known[row.Index].write(row.ours),
+            "verdict": row.verdict,
+        }
+        for row in table.itertuples()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("id")
+
+
+def as_text(table) -> str:
+    """What `python -m tradeoffs claims` prints."""
+    lines = []
+    for section, part in table.groupby("section", sort=False):
+        lines.append(section)
+        for row in written(part).itertuples():
+            lines.append(f"  {row.verdict:>22}  {row.claim}")
+            lines.append(f"  {'':>22}  article {row.article}; here {row.here}")
+        lines.append("")
+    return "\n".join([*lines, tally(table)])
+
+
+def as_json(table) -> str:
+    """The table as a JSON list, a mapping a claim."""
+    rows = table.reset_index().to_dict(orient="records")
+    return json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,146 @@
+"""`Claim`: a statement of the article, and the test that our figure must pass."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+HOLDS = "holds"
+HOLDS_HERE = "holds on this machine"
+FAILS = "does not hold"
+UNKNOWN = "cannot be checked here"
+VERDICTS = (HOLDS, HOLDS_HERE, FAILS, UNKNOWN)
+
+COUNT = "a count"
+RUNS = "recorded runs"
+TIMES = "times on this machine"
+ESTIMATE = "an estimate"
+BASES = (COUNT, RUNS, TIMES, ESTIMATE)
+
+TESTS = (
+    "within",
+    "within a factor",
+    "rounds",
+    "another run",
+    "above",
+    "below",
+    "at least",
+    "at most",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Our figure for a claim.
+
+    Attributes:
+        value: in the claim's unit.
+        basis: what it is, of `BASES`. Counts, of bytes and tensor shapes too, are
+            the same anywhere; an estimate stands for what cannot be measured here.
+        margin: of a figure that varies by seed, in the claim's unit: what the
+            tests "another run" and "above" allow for.
+    """
+
+    value: float
+    basis: str = COUNT
+    margin: float = 0.0
+
+    def __post_init__(self):
+        if self.basis not in BASES:
+            raise ValueError(f"basis is {self.basis!r}; it must be of {BASES}")
+        if not math.isfinite(self.value) or not math.isfinite(self.margin):
+            raise ValueError(f"a figure must be finite, not {self.value}")
+        object.__setattr__(self, "value", float(self.value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One checkable statement of the article.
+
+    Attributes:
+        id: its name, and that of the function that computes our figure.
+        section: of the article.
+        statement: in our own words.
+        article: its figure; of a claim in words, the bound that they amount to.
+        unit: of both figures.
+        decimals: both are written with.
+        test: one of `TESTS`. "within": no further from the article's figure than
+            `tolerance`. "within a factor": of `tolerance`. "rounds": ours is the
+            article's to `tolerance` significant digits. "another run": ours is
+            so near that the article's may be one more run of the same network.
+            "above": ours is larger, by more than its seeds explain. "below",
+            "at least" and "at most" compare, the latter two with `tolerance`.
+        tolerance: of the test, where it takes one.
+        reason: why the test is fair.
+    """
+
+    id: str
+    section: str
+    statement: str
+    article: float
+    unit: str
+    test: str
+    reason: str
+    tolerance: float = 0
+    decimals: int = 0
+
+    def __post_init__(self):
+        if self.test not in TESTS:
+            raise ValueError(
+                f"the test of {self.id} is {self.test!r}; it must be one of "
+                f"{', '.join(TESTS)}"
+            )
+        if self.tolerance < 0 or not self.reason.strip():
+            raise ValueError(f"{self.id} needs a tolerance of 0 or more, and a reason")
+
+    def agrees(self, finding: Finding) -> bool:
+        """Whether our figure passes the test."""
+        ours, theirs, tolerance = finding.value, self.article, self.tolerance
+        match self.test:
+            case "within":
+                return abs(ours - theirs) <= tolerance + 1e-12
+            case "within a factor":
+                return theirs / tolerance <= ours <= theirs * tolerance
+            case "rounds":
+                return float(f"{ours:.{int(tolerance) - 1}e}") == theirs
+            case "another run":
+                return abs(ours - theirs) <= finding.margin
+            case "above":
+                return ours - finding.margin > theirs
+            case "below":
+                return ours < theirs
+            case "at least":
+                return ours >= theirs - tolerance
+            case "at most":
+                return ours <= theirs + tolerance
+
+    def verdict(self, finding: Finding) -> str:
+        """One of `VERDICTS`."""
+        if finding.basis == ESTIMATE:
+            return UNKNOWN
+        if not self.agrees(finding):
+            return FAILS
+        return HOLDS_HERE if finding.basis == TIMES else HOLDS
+
+    def write(self, value: float) -> str:
+        """A figure with the claim's decimals and unit."""
+        return f"{value:,.{self.decimals}f} {self.unit}".rstrip()
+
+    def agrees_if(self, finding: Finding) -> str:
+        """The test in words, with the numbers in it."""
+        unit = {"": "", "%": " points"}.get(self.unit, f" {self.unit}")
+        theirs = self.write(self.article)
+        allowed = f"{self.tolerance:g}{unit}"
+        margin = f"{finding.margin:.{self.decimals + 1}f}{unit}"
+        slack = f", with {allowed} to spare" if self.tolerance else ""
+        return {
+            "within": f"within {allowed} of {theirs}" if self.tolerance else theirs,
+            "within a factor": f"within a factor of {self.tolerance:g} of {theirs}",
+            "rounds": f"{theirs} when rounded alike",
+            "another run": f"within {margin} of {theirs}",
+            "above": f"above {theirs}"
+            + (f" by more than {margin}" if finding.margin else ""),
+            "below": f"below {theirs}",
+            "at least": f"at least {theirs}{slack}",
+            "at most": f"at most {theirs}{slack}",
+        }[self.test]
