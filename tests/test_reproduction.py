@@ -95,6 +95,13 @@ def test_stopped_reproduce_leaves_no_half_record_and_goes_on(results, stop):
     again.communicate(timeout=60)
 
 
+def test_training_ends_when_its_parent_is_killed(results):
+    process = start_reproduce("--only", "pytorch_cnn", "--seeds", "1")
+    read_until(process, "images/s")
+    process.kill()
+    process.communicate(timeout=30)  # the training holds the pipe while it lives
+
+
 def start_and_finish(*options):
     process = start_reproduce(*options)
     output, _ = process.communicate(timeout=60)

@@ -9,7 +9,6 @@ import sys
 import tomllib
 from importlib.resources import files
 
-import made_evidence
 import pytest
 
 import tradeoffs
@@ -21,25 +20,11 @@ from tradeoffs.verdicts.claim import BASES, VERDICTS, Claim, Finding
 from tradeoffs.verdicts.figures import FIGURES, another_run, difference, mean_of_pairs
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole") / "results"
-    made_evidence.fill(folder)
-    return folder
-
-
 @pytest.fixture
-def results(whole, monkeypatch):
-    """A whole results folder, to read."""
-    monkeypatch.setenv("TRADEOFFS_RESULTS", str(whole))
-    return whole
-
-
-@pytest.fixture
-def copy(whole, tmp_path, monkeypatch):
-    """A whole results folder, to spoil."""
+def copy(tmp_path, monkeypatch):
+    """The recorded results, to spoil."""
     folder = tmp_path / "results"
-    shutil.copytree(whole, folder)
+    shutil.copytree(records.results_folder(), folder)
     monkeypatch.setenv("TRADEOFFS_RESULTS", str(folder))
     return folder
 
@@ -56,7 +41,7 @@ def test_every_claim_has_its_evidence_in_the_repository():
     assert set(table.verdict) <= set(VERDICTS)
 
 
-def test_claims_are_a_table_with_a_row_a_claim(results):
+def test_claims_are_a_table_with_a_row_a_claim():
     table = tradeoffs.claims()
     assert list(table.index) == [claim.id for claim in verdicts.listed()]
     assert table.index.is_unique
@@ -69,7 +54,7 @@ def test_claims_are_a_table_with_a_row_a_claim(results):
     assert (verdicts.written(table).here.str.len() > 0).all()
 
 
-def test_claims_cover_numbers_and_words_of_every_section(results):
+def test_claims_cover_numbers_and_words_of_every_section():
     table = tradeoffs.claims()
     assert len(table) >= 40
     assert table.section.nunique() == 5
@@ -89,7 +74,7 @@ def test_no_verdict_is_written_down():
         assert not set(values.values()) & set(VERDICTS)
 
 
-def test_every_verdict_follows_the_figures(results):
+def test_every_verdict_follows_the_figures():
     """A claim that holds fails once the article says something far off."""
     found = Evidence()
     held = 0
@@ -298,7 +283,7 @@ def test_recorded_dead_units_are_those_of_the_recorded_weights():
     assert {} in RECTIFIERS
 
 
-def test_claims_take_no_framework(results):
+def test_claims_take_no_framework():
     code = (
         "import sys, tradeoffs; tradeoffs.claims();"
         "loaded = {'torch', 'tensorflow', 'keras', 'optuna'} & set(sys.modules);"
@@ -308,7 +293,7 @@ def test_claims_take_no_framework(results):
     assert done.returncode == 0, done.stderr
 
 
-def test_command_prints_the_claims_for_people_and_for_machines(results):
+def test_command_prints_the_claims_for_people_and_for_machines():
     shown = run("-m", "tradeoffs", "claims")
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.strip().splitlines()[-1] == verdicts.tally(tradeoffs.claims())

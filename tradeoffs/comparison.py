@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from tradeoffs.models import MODELS
 from tradeoffs.records import Run
+from tradeoffs.reproduction import CHOSEN_SMALL_NET, Series
+from tradeoffs.schedules import ARTICLE
+
+# The Small Net that the recorded search chose: its full name is a line long.
+CHOSEN = (
+    Series("small_net", "pytorch", ARTICLE, 1, CHOSEN_SMALL_NET)
+    .experiments()[0]
+    .variant
+)
 
 
 def summarize(runs: list[Run]):
@@ -77,7 +86,11 @@ def label(variant: str) -> str:
     'Keras MLP'
     >>> label("gap_cnn,dropout=true")
     'GAP CNN, dropout=true'
+    >>> label(CHOSEN)
+    'Small Net, chosen'
     """
+    if variant == CHOSEN:
+        return f"{MODELS['small_net'].label}, chosen"
     model, *arguments = variant.split(",")
     return ", ".join([MODELS[model].label, *arguments])
 

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from tradeoffs import article
-from tradeoffs.comparison import inversions, summarize
+from tradeoffs.comparison import inversions, label, summarize
 from tradeoffs.models import MODELS
 
 WIDTH = 8.0  # inches, of every figure
@@ -145,6 +145,15 @@ def accuracy_against_parameters(runs: list, title: str):
             markersize=9,
             capsize=5,
         )
+        if row.variant != row.model:  # beside its model, whose point has the article's
+            axis.annotate(
+                f"{label(row.variant)}: {row.num_parameters:,}",
+                (row.num_parameters, row.accuracy_mean),
+                xytext=(12, 0),
+                textcoords="offset points",
+                va="center",
+            )
+            continue
         published = article.ACCURACY[row.model]
         ends = [row.accuracy_mean - deviation, row.accuracy_mean + deviation, published]
         below = row.model == "keras_mlp"  # the Keras CNN is above it

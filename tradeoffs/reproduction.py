@@ -8,10 +8,14 @@ frameworks never meet. The seeds of a Small Net train side by side in one.
 
 from __future__ import annotations
 
+import _thread
 import json
+import os
 import queue
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 
@@ -65,9 +69,32 @@ GAP_FILTERS = tuple(
     if (first, second) != (10, 20)  # the GAP CNN itself
 )
 
+# Arguments of the Small Nets: both readings of the article, with a pool and
+# without, and the article's own without batch norm and with ReLU.
+SMALL_NETS = (
+    {},
+    {"kernel_size": 5},
+    {"pool": None},
+    {"pool": None, "kernel_size": 5},
+    {"batch_norm": False},
+    {"slope": 0.0},
+    {"slope": 0.0, "batch_norm": False},
+)
+# The best of the recorded search with at most the article's 518 parameters.
+CHOSEN_SMALL_NET = {
+    "filters": [3, 7],
+    "kernel_size": 5,
+    "second_kernel_size": 4,
+    "pool": 4,
+    "slope": 0.1,
+}
+
 # Every series of runs in the repository, the quick ones first.
 SERIES = (
-    Series("small_net", "pytorch", ARTICLE, 5),
+    *(
+        Series("small_net", "pytorch", ARTICLE, 5, arguments)
+        for arguments in (*SMALL_NETS, CHOSEN_SMALL_NET)
+    ),
     Series("gap_cnn", "pytorch", ARTICLE, 5),
     Series("gap_cnn", "pytorch", ARTICLE, 5, {"dropout": True}),
     Series("pytorch_cnn", "pytorch", ARTICLE, 5),
@@ -239,7 +266,7 @@ class _Children:
 
     def train(self, experiments, **options):
         wanted = [experiment.to_dict() for experiment in experiments]
-        order = json.dumps({"experiments": wanted, **options})
+        order = json.dumps({"experiments": wanted, "parent": os.getpid(), **options})
         command = [sys.executable, "-m", "tradeoffs.reproduction", order]
         with subprocess.Popen(command) as child:
             self.running.add(child)
@@ -327,10 +354,22 @@ def stacks(experiments: list[Experiment]) -> list[list[Experiment]]:
     return list(found.values())
 
 
+def _stop_without(parent: int) -> None:
+    """Interrupt this process when its parent is gone, killed as it may be."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        _thread.interrupt_main()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _main(order: str) -> int:
     """Carry out one order of `_Children`: an error is one line, not a page."""
     options = json.loads(order)
     experiments = [Experiment.from_dict(e) for e in options.pop("experiments")]
+    _stop_without(options.pop("parent"))
     try:
         train_and_record(experiments, **options)
     except KeyboardInterrupt:
