@@ -15,6 +15,7 @@ from tradeoffs import records
 from tradeoffs.records import RecordError
 
 FILE = "small_net_search.csv"
+REFINED_FILE = "small_net_refined.csv"  # a few more networks near its best
 _LAST_COLUMNS = (
     "seed",
     "num_parameters",
