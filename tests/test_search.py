@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from torch import nn
 
 import tradeoffs
 from tradeoffs import ARTICLE, SMALL_NET_SPACE, RecordError, SearchError
+from tradeoffs.searches.claims import alive, claim
 from tradeoffs.searches.space import Plan, arguments_of
 from tradeoffs.searches.storage import storage_url
 from tradeoffs.searches.study import SearchStudy
@@ -164,6 +166,21 @@ def test_point_enqueued_twice_is_trained_once(search, storage, images):
         )
     assert len(search()) == 4
     check_every_point_once(trials_in(storage), 4)
+
+
+def test_long_training_keeps_its_networks(storage, images):
+    plan = Plan(space=SPACE, schedule=SCHEDULE, dataset=images.name)
+    study, other = (SearchStudy(plan, storage_url(storage), 1) for _ in range(2))
+    claims = claim(study, 4, lambda point: "one stack")
+    with alive(study, claims):
+        time.sleep(6)  # past the four seconds after which a process counts as dead
+        other.recover()
+        assert [t.state for t in other.trials()] == [STATES.RUNNING] * 4
+    other.recover()
+    assert Counter(t.state for t in other.trials()) == {
+        STATES.FAIL: 4,
+        STATES.WAITING: 4,
+    }
 
 
 def test_kill_in_the_middle_of_a_batch_loses_that_batch_at_most(storage):

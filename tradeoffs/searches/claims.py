@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from tradeoffs.searches.space import arguments_of, label
-from tradeoffs.searches.storage import storage_errors
+from tradeoffs.searches.storage import SearchError, storage_errors
 
 
 class Claim:
@@ -186,9 +186,9 @@ def alive(study, claims: list[Claim]):
     def beat():
         while not stop.wait(study.heartbeat_seconds):
             # A lost connection is the trainer's to report.
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(SearchError), storage_errors(study.url):
                 for claim in claims:
-                    study._storage.record_heartbeat(claim.trial_id)
+                    study.storage.record_heartbeat(claim.trial_id)
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()

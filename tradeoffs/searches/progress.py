@@ -40,6 +40,8 @@ class Progress:
         if self._bar.disable:
             return
         self._bar.n = self._trained()
+        # A killed process's stack begins anew: the time left must not count it.
+        self._bar.initial = min(self._bar.initial, self._bar.n)
         self._bar.set_postfix_str(self._best(), refresh=False)
         self._bar.refresh()
 

@@ -116,6 +116,9 @@ def read_table(path: Path | None = None):
     for column in frame.columns:
         if frame[column].astype(str).str.startswith("[").all():
             frame[column] = frame[column].map(lambda cell: tuple(json.loads(cell)))
+        elif column not in _LAST_COLUMNS and frame[column].isna().any():
+            # None among whole numbers, which pandas makes floats.
+            frame[column] = frame[column].convert_dtypes()
     frame.attrs.update(attributes)
     return frame
 
