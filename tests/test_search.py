@@ -171,8 +171,8 @@ def test_point_enqueued_twice_is_trained_once(search, storage, images):
 def test_long_training_keeps_its_networks(storage, images):
     plan = Plan(space=SPACE, schedule=SCHEDULE, dataset=images.name)
     study, other = (SearchStudy(plan, storage_url(storage), 1) for _ in range(2))
-    claims = claim(study, 4, lambda point: "one stack")
-    with alive(study, claims):
+    with alive(study) as claims:
+        claims += claim(study, 4, lambda point: "one stack")
         time.sleep(6)  # past the four seconds after which a process counts as dead
         other.recover()
         assert [t.state for t in other.trials()] == [STATES.RUNNING] * 4
@@ -230,6 +230,30 @@ def test_command_searches_in_processes_and_writes_the_table(storage, tmp_path):
     assert frame.pool.tolist() == [3, 4]
     assert frame.attrs["study"] in done.stdout
     assert frame.attrs["environments"][0]["threads"] == 1
+
+
+@pytest.mark.parametrize("interrupts", [1, 2])
+def test_interrupt_within_a_claim(search, storage, monkeypatch, interrupts):
+    take, left = SearchStudy.take, list(range(interrupts))
+
+    def interrupted(study, trial_id):
+        taken = take(study, trial_id)
+        while left:
+            left.pop()
+            os.kill(os.getpid(), signal.SIGINT)
+        return taken
+
+    monkeypatch.setattr(SearchStudy, "take", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search()
+    monkeypatch.undo()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    running = [t for t in trials_in(storage) if t.state == STATES.RUNNING]
+    # The second does not wait: a network is left, until it counts as abandoned.
+    assert len(running) == interrupts - 1
+    if interrupts == 1:
+        assert len(search()) == 4
+        check_every_point_once(trials_in(storage), 4)
 
 
 def test_stopped_command_gives_its_networks_back(storage, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import signal
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -109,7 +110,7 @@ def _take_a_group(study, limit, group_of, taken):
         group = max(groups, key=len)
         stacks = -(-len(group) // limit)
         for trial in group[: -(-len(group) // stacks)]:
-            if not _take(study, trial._trial_id):
+            if not study.take(trial._trial_id):
                 break  # another process is at this group
             taken.append((trial._trial_id, trial.number, trial.user_attrs["point"]))
         if taken:
@@ -137,20 +138,8 @@ def _take_new_ones(study, limit, taken):
         # First waiting, then claimed, as the points of a grid are.
         template = create_trial(state=study.states.WAITING)
         trial_id = study.storage.create_new_trial(study.study._study_id, template)
-        if _take(study, trial_id):
+        if study.take(trial_id):
             taken.append((trial_id, 0, None))
-
-
-def _take(study, trial_id):
-    from optuna.exceptions import UpdateFinishedTrialError
-
-    # Before the claim: a process killed between the two would otherwise leave a
-    # running trial without a heartbeat, which is never stale.
-    study.storage.record_heartbeat(trial_id)
-    try:
-        return study.storage.set_trial_state_values(trial_id, study.states.RUNNING)
-    except UpdateFinishedTrialError:
-        return False
 
 
 def _superseded(taken, live, states):
@@ -176,11 +165,14 @@ def _claimed(study, trial_id):
 
 
 @contextlib.contextmanager
-def alive(study, claims: list[Claim]):
+def alive(study):
     """Record heartbeats of claims while they are trained.
 
-    What is not completed in the end is failed, to be tried again.
+    Yields:
+        An empty list, for the claims. What is not completed in the end is
+        failed, to be tried again.
     """
+    claims = []
     stop = threading.Event()
 
     def beat():
@@ -193,11 +185,39 @@ def alive(study, claims: list[Claim]):
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:
+        yield claims
+    finally:
+        with interrupts_held():
+            stop.set()
+            thread.join()
+            for claim in claims:
+                if not claim.closed:
+                    with storage_errors(study.url):
+                        claim.fail()
+
+
+@contextlib.contextmanager
+def interrupts_held():
+    """Let a Ctrl-C wait until the block has ended; a second one does not wait.
+
+    Between a claim in the storage and the note of it here, an interrupt would
+    leave a network that nobody trains. Only in the main thread: no other is
+    interrupted.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held = []
+
+    def hold(*arguments):
+        if held:
+            raise KeyboardInterrupt
+        held.append(arguments)
+
+    usual = signal.signal(signal.SIGINT, hold)
+    try:
         yield
     finally:
-        stop.set()
-        thread.join()
-        for claim in claims:
-            if not claim.closed:
-                with storage_errors(study.url):
-                    claim.fail()
+        signal.signal(signal.SIGINT, usual)
+    if held and callable(usual):
+        usual(*held[0])

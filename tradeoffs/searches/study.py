@@ -166,6 +166,16 @@ class SearchStudy:
                 f"{hopeless[0][-1]}. What has finished is kept"
             )
 
+    def take(self, trial_id: int) -> bool:
+        """Claim a waiting trial. False if another process has it."""
+        # Before the claim: a process killed between the two would otherwise leave
+        # a running trial without a heartbeat, which is never stale.
+        self.storage.record_heartbeat(trial_id)
+        try:
+            return self.storage.set_trial_state_values(trial_id, self.states.RUNNING)
+        except self._optuna.exceptions.UpdateFinishedTrialError:
+            return False
+
     def close(self, trial_id: int, error: str | None = None) -> None:
         """Fail a trial, if it is not finished."""
         with contextlib.suppress(self._optuna.exceptions.UpdateFinishedTrialError):

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from tradeoffs.records import Experiment
-from tradeoffs.searches.claims import Claim, alive, claim
+from tradeoffs.searches.claims import alive, claim, interrupts_held
 from tradeoffs.searches.space import OBJECTIVES, Plan, arguments_of
 from tradeoffs.searches.storage import SearchError
 from tradeoffs.searches.study import POLL_SECONDS, SearchStudy
@@ -60,14 +60,12 @@ class Worker:
         while True:
             tick()
             self.study.recover()
-            claims = claim(self.study, self.max_networks, self._group_of)
-            if claims:
-                self._train(claims, tick)
-            elif self.study.finished():
+            if self._train_some(tick):
+                continue
+            if self.study.finished():
                 return tick()
-            else:
-                self.study.check_errors()
-                time.sleep(POLL_SECONDS)  # others are training the rest
+            self.study.check_errors()
+            time.sleep(POLL_SECONDS)  # others are training the rest
 
     def _network(self, arguments):
         return make_network(self.plan, self.build, arguments)
@@ -80,19 +78,23 @@ class Worker:
             self._groups[key] = stack_group(self._network(arguments_of(point))[0])
         return self._groups[key]
 
-    def _train(self, claims: list[Claim], tick):
+    def _train_some(self, tick):
+        """Claim networks and train them. Whether there were any."""
         from tradeoffs.training.stack import stack_group
 
-        with alive(self.study, claims):
+        with alive(self.study) as claims:
+            with interrupts_held():
+                claims += claim(self.study, self.max_networks, self._group_of)
             stacks = defaultdict(list)
-            for claim in claims:
+            for one in claims:
                 try:
-                    network = self._network(claim.arguments)
-                    stacks[stack_group(network[0])].append((claim, *network))
+                    network = self._network(one.arguments)
+                    stacks[stack_group(network[0])].append((one, *network))
                 except (ValueError, TypeError) as error:
-                    claim.fail(str(error))
+                    one.fail(str(error))
             for stack in stacks.values():
                 self._train_stack(*zip(*stack, strict=True), tick)
+        return bool(claims)
 
     def _train_stack(self, claims, models, rates, seeds, tick):
         from tradeoffs.training.stacked import fit_stacked
