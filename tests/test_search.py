@@ -24,12 +24,14 @@ from search_worker import (
 from torch import nn
 
 import tradeoffs
-from tradeoffs import ARTICLE, SMALL_NET_SPACE, RecordError, SearchError
+from tradeoffs import ARTICLE, SMALL_NET_SPACE, RecordError, SearchError, article
+from tradeoffs.records import results_folder
+from tradeoffs.reproduction import CHOSEN_SMALL_NET
 from tradeoffs.searches.claims import alive, claim
 from tradeoffs.searches.space import Plan, arguments_of
 from tradeoffs.searches.storage import storage_url
 from tradeoffs.searches.study import SearchStudy
-from tradeoffs.searches.table import read_table, write_table
+from tradeoffs.searches.table import FILE, REFINED_FILE, read_table, write_table
 from tradeoffs.searches.worker import check_networks, named_builder
 
 SCHEDULE = ARTICLE.first(1)
@@ -408,3 +410,29 @@ def test_search_leaves_global_randomness_alone(search):
     torch.manual_seed(5)
     search({"filters": [(2, 3)]})
     assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize("name", [FILE, REFINED_FILE])
+def test_recorded_searches_are_whole(name):
+    frame = read_table(results_folder() / name)
+    plan = Plan.from_dict(frame.attrs["plan"])
+    assert plan.schedule == ARTICLE
+    assert plan.num_images is None
+    assert plan.num_networks == len(frame)
+    assert (frame.epochs == ARTICLE.epochs).all()
+    assert not frame.diverged.any()
+    if name == FILE:
+        assert plan == Plan(space=SMALL_NET_SPACE)
+    for row, point in zip(frame.itertuples(), plan.points, strict=True):
+        arguments = arguments_of(point) | {"seed": row.seed}
+        network = tradeoffs.build("small_net", **arguments)
+        assert row.num_parameters == sum(p.numel() for p in network.parameters())
+
+
+def test_chosen_small_net_is_the_best_of_the_finer_search():
+    frame = read_table(results_folder() / REFINED_FILE)
+    assert frame.num_parameters.max() <= article.NUM_PARAMETERS["small_net"]
+    by_network = frame.groupby(list(CHOSEN_SMALL_NET)).validation_accuracy
+    assert (by_network.size() == 3).all()
+    best = dict(zip(CHOSEN_SMALL_NET, by_network.mean().idxmax(), strict=True))
+    assert best | {"filters": list(best["filters"])} == CHOSEN_SMALL_NET

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from tradeoffs import article
 from tradeoffs.plots import STYLES, _axes
@@ -43,7 +43,9 @@ def searched_networks(table, front, title: str):
         linewidth=1,
         label="Pareto front",
     )
-    axis.axhline(WANTED, color="#999999", linestyle="--", linewidth=1)
+    axis.axhline(
+        WANTED, color="#999999", linestyle="--", linewidth=1, label=f"{WANTED:.0%}"
+    )
     count, accuracy = article.NUM_PARAMETERS["small_net"], article.ACCURACY["small_net"]
     axis.plot(
         count,
@@ -62,9 +64,12 @@ def searched_networks(table, front, title: str):
         ylabel="validation accuracy (%)",
         ylim=(max(0, learnt.validation_accuracy.quantile(0.02) - 0.05), 1),
     )
-    ticks = [100, 200, 500, 1000, 2000]
+    smallest, largest = learnt.num_parameters.min(), learnt.num_parameters.max()
+    ticks = [100 * n for n in (1, 2, 3, 5, 7, 10, 20, 50, 100)]
+    ticks = [tick for tick in ticks if smallest / 1.2 <= tick <= largest * 1.2]
     axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axis.minorticks_off()
+    axis.yaxis.set_major_locator(MultipleLocator(0.05))
     axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
     axis.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
