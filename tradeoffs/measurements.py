@@ -5,6 +5,7 @@ Times are fair only on a machine that does nothing else meanwhile.
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -47,24 +48,34 @@ def _write(subject, rows):
 
 
 def record_profiles(
-    models: Iterable[str] = MODELS, *, progress: bool = True, **options
+    models: Iterable[str] = MODELS,
+    *,
+    turns: int = 3,
+    progress: bool = True,
+    **options,
 ):
-    """Measure models, and write their profiles, each when it is done.
+    """Measure models in turns, and write of each the profile with the median epoch.
+
+    Other work on the machine, or on its host, then meets all of them alike.
 
     Args:
         models: names of `MODELS`.
+        turns: how often each is measured.
         progress: show bars.
         options: of `tradeoffs.measure`, such as threads.
 
     Yields:
-        Each `Profile`.
+        Each `Profile` that was written.
     """
     from tradeoffs.probes import measure
 
-    for model in models:
+    measured = {model: [] for model in models}
+    for _, (model, profiles) in itertools.product(range(turns), measured.items()):
+        profiles.append(measure(model, progress=progress, **options))
+    for model, profiles in measured.items():
         path = profile_path(model)
         path.parent.mkdir(parents=True, exist_ok=True)
-        profile = measure(model, progress=progress, **options)
+        profile = sorted(profiles, key=lambda one: one.epoch_seconds or 0)[turns // 2]
         profile.save(path)
         yield profile
 
