@@ -124,10 +124,11 @@ def _leaky_gains(table):
     """Points that a slope above 0 gains on ReLU in networks alike but for it."""
     table = table[~table.diverged]
     alike = [n for n in table.columns if n not in (*_RESULTS, "slope")]
-    keys = [table[name].astype(str) for name in alike]
     score = 100 * table.validation_accuracy
-    leaky = score[table.slope > 0].groupby([k[table.slope > 0] for k in keys]).mean()
-    plain = score[table.slope == 0].groupby([k[table.slope == 0] for k in keys]).mean()
+    leaky, plain = (
+        score[chosen].groupby([table[name] for name in alike], dropna=False).mean()
+        for chosen in (table.slope > 0, table.slope == 0)
+    )
     return (leaky - plain).dropna()
 
 
