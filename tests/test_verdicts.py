@@ -156,6 +156,23 @@ def test_a_claim_or_figure_that_is_not_whole_is_refused():
         Finding(1, "hearsay")
 
 
+@pytest.mark.parametrize(
+    ("test", "bound"),
+    [
+        ("within", "50.0 %"),
+        ("above", "> 50.0 %"),
+        ("below", "< 50.0 %"),
+        ("at least", "≥ 49.5 %"),
+        ("at most", "≤ 50.5 %"),
+    ],
+)
+def test_bounds_and_margins_are_written(test, bound):
+    asked = claim(test=test, article=50, tolerance=0.5, decimals=1, unit="%")
+    assert asked.write_bound() == bound
+    assert asked.write(51.04) == "51.0 %"
+    assert asked.write(51.04, 1.26) == "51.0 ± 1.3 %"
+
+
 def test_margins_are_the_known_formulas():
     from scipy import stats
 

@@ -145,7 +145,7 @@ def accuracy_against_parameters(runs: list, title: str):
             markersize=9,
             capsize=5,
         )
-        if row.variant != row.model:  # beside its model, whose point has the article's
+        if row.model == "small_net":  # two of them, one above the other
             axis.annotate(
                 f"{label(row.variant)}: {row.num_parameters:,}",
                 (row.num_parameters, row.accuracy_mean),
@@ -153,19 +153,22 @@ def accuracy_against_parameters(runs: list, title: str):
                 textcoords="offset points",
                 va="center",
             )
+        if row.variant != row.model:
             continue
         published = article.ACCURACY[row.model]
         ends = [row.accuracy_mean - deviation, row.accuracy_mean + deviation, published]
-        below = row.model == "keras_mlp"  # the Keras CNN is above it
+        below = row.model in ("keras_mlp", "pytorch_cnn")  # others are above them
         axis.plot(
             row.num_parameters,
             published,
             marker=style["marker"],
-            markersize=9,
+            markersize=14,  # around ours where the two agree
             markerfacecolor="none",
             markeredgecolor=style["color"],
             linestyle="none",
         )
+        if row.model == "small_net":
+            continue
         axis.annotate(
             f"{MODELS[row.model].label}\n{row.num_parameters:,}",
             (row.num_parameters, min(ends) if below else max(ends)),
@@ -175,7 +178,9 @@ def accuracy_against_parameters(runs: list, title: str):
             va="top" if below else "bottom",
         )
     axis.plot([], [], "o", color="#666666", label="measured: mean ± deviation")
-    axis.plot([], [], "o", mfc="none", color="#666666", label="the article")
+    axis.plot(
+        [], [], "o", markersize=9, mfc="none", color="#666666", label="the article"
+    )
     axis.set(
         title=title,
         xscale="log",

@@ -58,7 +58,8 @@ def claims():
 
     Returns:
         A DataFrame, a row a claim, named by its id: section, statement, article
-        (its figure), ours, unit, agrees_if (the test, to read), reason (for the
+        (its figure), ours, margin (how far ours may be off by chance, 0 if it does
+        not vary by seed), unit, agrees_if (the test, to read), reason (for the
         test's tolerance), basis (what ours is: "a count", "recorded runs", "times
         on this machine" or "an estimate") and verdict, one of `VERDICTS`.
 
@@ -83,6 +84,7 @@ def claims():
             "statement": claim.statement,
             "article": claim.article,
             "ours": finding.value,
+            "margin": finding.margin,
             "unit": claim.unit,
             "agrees_if": claim.agrees_if(finding),
             "reason": claim.reason,
@@ -111,9 +113,6 @@ def tally(table) -> str:
     return f"Of {len(table)} claims, {', '.join(parts)}."
 
 
-_SIGNS = {"above": "> ", "below": "< ", "at least": "≥ ", "at most": "≤ "}
-
-
 def written(table):
     """The table to read, as text.
 
@@ -122,7 +121,9 @@ def written(table):
 
     Returns:
         A DataFrame with the columns claim, article, here and verdict. A claim
-        in words has a sign before the article's figure.
+        in words has a sign before the bound that it amounts to. A figure that
+        varies by seed has its margin behind it, at 95 %: of a difference where
+        the sign is >, else of one more run.
     """
     import pandas as pd
 
@@ -130,9 +131,8 @@ def written(table):
     rows = {
         row.Index: {
             "claim": row.statement,
-            "article": _SIGNS.get(known[row.Index].test, "")
-            + known[row.Index].write(row.article),
-            "here": known[row.Index].write(row.ours),
+            "article": known[row.Index].write_bound(),
+            "here": known[row.Index].write(row.ours, row.margin),
             "verdict": row.verdict,
         }
         for row in table.itertuples()

@@ -122,9 +122,24 @@ class Claim:
             return FAILS
         return HOLDS_HERE if finding.basis == TIMES else HOLDS
 
-    def write(self, value: float) -> str:
-        """A figure with the claim's decimals and unit."""
-        return f"{value:,.{self.decimals}f} {self.unit}".rstrip()
+    def write(self, value: float, margin: float = 0) -> str:
+        """A figure with the claim's decimals and unit, and with its margin if any."""
+        numbers = [value, margin] if margin else [value]
+        text = " ± ".join(f"{number:,.{self.decimals}f}" for number in numbers)
+        return f"{text} {self.unit}".rstrip()
+
+    def write_bound(self) -> str:
+        """The article's figure; of a claim in words, the bound with its sign."""
+        match self.test:
+            case "above":
+                return f"> {self.write(self.article)}"
+            case "below":
+                return f"< {self.write(self.article)}"
+            case "at least":
+                return f"≥ {self.write(self.article - self.tolerance)}"
+            case "at most":
+                return f"≤ {self.write(self.article + self.tolerance)}"
+        return self.write(self.article)
 
     def agrees_if(self, finding: Finding) -> str:
         """The test in words, with the numbers in it."""
