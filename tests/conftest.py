@@ -1,4 +1,5 @@
 import os
+import signal
 import sys
 
 # Before any kernel or worker starts: bars would be compared as output.
@@ -8,6 +9,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest
 
 import tradeoffs
+
+# A shell's & lets its commands ignore the signal; some tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

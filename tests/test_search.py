@@ -27,7 +27,7 @@ import tradeoffs
 from tradeoffs import ARTICLE, SMALL_NET_SPACE, RecordError, SearchError, article
 from tradeoffs.records import results_folder
 from tradeoffs.reproduction import CHOSEN_SMALL_NET
-from tradeoffs.searches.claims import alive, claim
+from tradeoffs.searches.claims import alive, claim, interrupts_held
 from tradeoffs.searches.space import Plan, arguments_of
 from tradeoffs.searches.storage import storage_url
 from tradeoffs.searches.study import SearchStudy
@@ -256,6 +256,16 @@ def test_interrupt_within_a_claim(search, storage, monkeypatch, interrupts):
     if interrupts == 1:
         assert len(search()) == 4
         check_every_point_once(trials_in(storage), 4)
+
+
+def test_interrupts_stay_ignored_where_they_are():
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts_held():
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def test_stopped_command_gives_its_networks_back(storage, tmp_path):

@@ -12,6 +12,7 @@ import _thread
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -367,6 +368,9 @@ def _stop_without(parent: int) -> None:
 def _main(order: str) -> int:
     """Carry out one order of `_Children`: an error is one line, not a page."""
     options = json.loads(order)
+    # A shell that starts a command with & lets it, and all of its children,
+    # ignore the signal by which this one is stopped.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     experiments = [Experiment.from_dict(e) for e in options.pop("experiments")]
     _stop_without(options.pop("parent"))
     try:

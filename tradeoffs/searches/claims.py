@@ -202,9 +202,11 @@ def interrupts_held():
 
     Between a claim in the storage and the note of it here, an interrupt would
     leave a network that nobody trains. Only in the main thread: no other is
-    interrupted.
+    interrupted. A process that ignores the signal goes on ignoring it.
     """
-    if threading.current_thread() is not threading.main_thread():
+    usual = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if not main or not callable(usual):
         yield
         return
     held = []
@@ -214,10 +216,10 @@ def interrupts_held():
             raise KeyboardInterrupt
         held.append(arguments)
 
-    usual = signal.signal(signal.SIGINT, hold)
+    signal.signal(signal.SIGINT, hold)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, usual)
-    if held and callable(usual):
+    if held:
         usual(*held[0])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import sys
 import time
 from collections import defaultdict
@@ -205,6 +206,9 @@ def named_builder(model: str) -> Callable:
 def _main(order: str) -> int:
     """Carry out one order: an error is one line, not a page."""
     options = json.loads(order)
+    # A shell that starts a command with & lets it, and all of its children,
+    # ignore the signal by which this one is stopped.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def stop_with_parent():
         if os.getppid() != options["parent"]:
