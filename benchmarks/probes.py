@@ -1,13 +1,14 @@
 """The probes themselves: are they right, what do they cost, how far is the limit?
 
 - *epoch*: seconds an epoch as a profile extrapolates them, over those of a whole
-  measured epoch of `tradeoffs.fit` (60,000 images, evaluation left out).
+  measured epoch of `tradeoffs.fit` (60,000 images, evaluation left out). Both
+  take turns; the ratio is the median of the turns'.
 - *overhead*: seconds of the measuring processes that are not the model's.
 - *limit*: how many times longer a training step takes than its arithmetic would
   at this machine's rate of matrix multiplication. A step counts three times the
   forward pass's multiply-accumulates: forward, by input, by weight.
 
-    python benchmarks/probes.py [--threads 2] [MODEL ...]
+    python benchmarks/probes.py [--threads 2] [--turns 3] [MODEL ...]
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -69,6 +71,14 @@ def number_from_child(code, arguments, threads):
     return float(done.stdout.split()[-1])
 
 
+def turn(name, threads):
+    """A profile, and the seconds of a whole epoch right after it."""
+    profile = tradeoffs.measure(
+        name, threads=threads, parts=("size", "training_time"), progress=False
+    )
+    return profile, number_from_child(_WHOLE_EPOCH, (name, threads), threads)
+
+
 def overhead(name, threads):
     """Seconds that measuring takes beside the timed calls, and all seconds."""
     with Child(name) as child:
@@ -92,6 +102,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", default=list(MODELS), metavar="MODEL")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     threads = options.threads
     rate = number_from_child(_MATRIX_RATE, (SIDE, threads), threads)
@@ -102,13 +113,13 @@ def main():
         f"{'overhead s':>12}{'of s':>7}{'step ms':>9}{'limit ms':>10}{'limit':>8}"
     )
     for name in options.models:
-        profile = tradeoffs.measure(
-            name, threads=threads, parts=("size", "training_time"), progress=False
-        )
-        whole = number_from_child(_WHOLE_EPOCH, (name, threads), threads)
+        turns = [turn(name, threads) for _ in range(options.turns)]
+        ratio = statistics.median(p.epoch_seconds / whole for p, whole in turns)
+        whole = statistics.median(whole for _, whole in turns)
+        profiles = sorted((p for p, _ in turns), key=lambda p: p.epoch_seconds)
+        profile = profiles[len(profiles) // 2]
         beside, seconds = overhead(name, threads)
         limit_ms = 3 * profile.macs * 16 / rate * 1e3
-        ratio = profile.epoch_seconds / whole
         verdict = "" if abs(ratio - 1) < TOLERANCE else "  more than 10 % apart"
         print(
             f"{name:<13}{profile.epoch_seconds:15.2f}{whole:12.2f}{ratio:7.2f}"
