@@ -87,7 +87,13 @@ def test_pool_of_the_small_net_costs_no_parameters(pool, pool_kind, pool_after):
         kind = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[pool_kind]
         (place,) = (i for i, layer in enumerate(model) if isinstance(layer, kind))
         assert (place < names.index("conv2")) == (pool_after == 1)
-        assert model[place].kernel_size == pool
+        assert model[place].kernel_size == model[place].stride == pool
+
+
+def test_windows_of_the_small_nets_pool_may_overlap():
+    model = tradeoffs.build("small_net", pool=5, pool_stride=4, kernel_size=5)
+    assert model.pool(torch.zeros(1, 5, 24, 24)).shape == (1, 5, 5, 5)
+    assert count(model) == 598
 
 
 def test_small_net_takes_filters_and_kernels_of_both_convolutions():
@@ -112,7 +118,9 @@ def test_small_net_takes_filters_and_kernels_of_both_convolutions():
         ({"kernel_size": 8}, "kernel_size is 8; it must be one of 1, 2, 3"),
         ({"kernel_size": True}, "kernel_size is True"),
         ({"second_kernel_size": 0}, "second_kernel_size is 0"),
-        ({"pool": 5}, "pool is 5; it must be one of None, 2, 3, 4"),
+        ({"pool": 7}, "pool is 7; it must be one of None, 2, 3, 4, 5, 6"),
+        ({"pool_stride": 3}, "pool_stride is 3; it must be one of None, 1, 2"),
+        ({"pool": None, "pool_stride": 1}, "pool_stride is 1; it must be one of None"),
         ({"pool_kind": "mean"}, "pool_kind is 'mean'; it must be one of 'max'"),
         ({"pool_after": 3}, "pool_after is 3; it must be one of 1, 2"),
         ({"slope": -0.1}, "slope is -0.1; it must be from 0 to 1"),

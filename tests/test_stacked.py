@@ -65,6 +65,7 @@ SHAPES = {
     "5x5": ({"kernel_size": 5}, QUICK),
     "no pool": ({"pool": None}, QUICK),
     "no norm": ({"batch_norm": False}, QUICK),
+    "overlap": ({"pool": 5, "pool_stride": 4}, QUICK),
 }
 
 

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from torch import nn
 
 KERNEL_SIZES = (1, 2, 3, 4, 5, 6, 7)
-POOLS = (None, 2, 3, 4)
+POOLS = (None, 2, 3, 4, 5, 6)
 POOL_KINDS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
 POOL_PLACES = (1, 2)
 
@@ -27,6 +27,7 @@ def small_net(
     kernel_size: int = 3,
     second_kernel_size: int = 3,
     pool: int | None = 2,
+    pool_stride: int | None = None,
     pool_kind: str = "max",
     pool_after: int = 1,
     slope: float = 0.01,
@@ -41,7 +42,9 @@ def small_net(
     Args:
         filters: of the two convolutions, each at least 1.
         kernel_size, second_kernel_size: of the two convolutions, 1 to 7.
-        pool: window and stride of the pool: 2, 3, 4, or None for no pool.
+        pool: window of the pool, 2 to 6, or None for no pool.
+        pool_stride: of the pool, 1 to its window; None for the window itself,
+            so that no two windows overlap.
         pool_kind: "max" or "average".
         pool_after: the convolution that it follows, 1 or 2.
         slope: of LeakyReLU, from 0 to 1; 0 gives ReLU.
@@ -54,6 +57,7 @@ def small_net(
     _one_of("kernel_size", kernel_size, KERNEL_SIZES)
     _one_of("second_kernel_size", second_kernel_size, KERNEL_SIZES)
     _one_of("pool", pool, POOLS)
+    _one_of("pool_stride", pool_stride, (None, *range(1, (pool or 0) + 1)))
     _one_of("pool_kind", pool_kind, tuple(POOL_KINDS))
     _one_of("pool_after", pool_after, POOL_PLACES)
     if isinstance(slope, bool) or not 0 <= slope <= 1:
@@ -61,7 +65,7 @@ def small_net(
     _one_of("batch_norm", batch_norm, (True, False))
     pools = {place: None for place in POOL_PLACES}
     if pool:
-        pools[pool_after] = POOL_KINDS[pool_kind](pool)
+        pools[pool_after] = POOL_KINDS[pool_kind](pool, pool_stride)
     return sequence(
         conv1=nn.Conv2d(1, first, kernel_size),
         norm=nn.BatchNorm2d(first) if batch_norm else None,
