@@ -1,8 +1,8 @@
 """The probes themselves: are they right, what do they cost, how far is the limit?
 
-- *epoch*: seconds an epoch as a profile extrapolates them, over those of a whole
-  measured epoch of `tradeoffs.fit` (60,000 images, evaluation left out) in the
-  same process; the median of several such turns.
+- *epoch*: seconds an epoch as a profile extrapolates them, before and after, over
+  those of a whole measured epoch of `tradeoffs.fit` (60,000 images, evaluation
+  left out) in the same process; the median of several such turns.
 - *overhead*: seconds of the measuring processes that are not the model's.
 - *limit*: how many times longer a training step takes than its arithmetic would
   at this machine's rate of matrix multiplication. A step counts three times the
@@ -35,14 +35,15 @@ import tradeoffs
 from tradeoffs.probes.tasks import TASKS
 
 order = json.loads(sys.argv[1])
-profile = TASKS["training"](order, lambda stage: None)
+before = TASKS["training"](order, lambda stage: None)
 run = tradeoffs.fit(
     tradeoffs.build(order["source"]["name"], seed=0),
     tradeoffs.mnist(),
     tradeoffs.ARTICLE.first(2),
     progress=False,
 )
-print(json.dumps([profile, run.history.train_seconds.iloc[1]]))
+after = TASKS["training"](order, lambda stage: None)
+print(json.dumps([[before, after], run.history.train_seconds.iloc[1]]))
 """
 
 _MATRIX_RATE = """
@@ -85,14 +86,17 @@ def order_for(child, threads, parts):
 
 
 def turn(name, threads):
-    """The figures of a profile, and the seconds of a whole epoch after it.
+    """The figures of a profile, and the seconds of a whole epoch.
 
     In one process, since processes that are started alike can differ in speed
-    by a third, from their start to their end.
+    by a third; before and after the epoch, since one process does too.
     """
     with Child(name) as child:
         order = order_for(child, threads, ("size", "training_time"))
-        return from_child(_TURN, order, threads)
+        profiles, whole = from_child(_TURN, order, threads)
+    times = ("train_step_ms", "epoch_seconds")
+    mean = {name: statistics.mean(p[name] for p in profiles) for name in times}
+    return profiles[0] | mean, whole
 
 
 def overhead(name, threads):

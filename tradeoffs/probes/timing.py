@@ -13,6 +13,7 @@ import numpy as np
 
 WINDOW_SECONDS = 0.25
 MIN_WINDOWS = 5
+MIN_SECONDS = 2.0  # in windows: a processor's speed changes from second to second
 STABLE = 0.02  # the median's uncertainty, as a share of it
 
 
@@ -41,7 +42,8 @@ def steady_seconds(
     Args:
         call: makes so many calls in a row.
         max_calls: in one window.
-        max_seconds: when to stop though the windows do not agree.
+        max_seconds: when to stop though the windows do not agree, or though
+            they span less than `MIN_SECONDS`.
     """
     began = time.perf_counter()
     once = min(seconds_of(call, 1) for _ in range(2))
@@ -50,7 +52,8 @@ def steady_seconds(
     windows = []
     while True:
         windows.append(seconds_of(call, calls) / calls)
-        if len(windows) >= MIN_WINDOWS and uncertainty(windows) < STABLE:
+        enough = len(windows) >= MIN_WINDOWS and sum(windows) * calls >= MIN_SECONDS
+        if enough and uncertainty(windows) < STABLE:
             break
         if len(windows) >= 3 and time.perf_counter() - began > max_seconds:
             break
