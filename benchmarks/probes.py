@@ -95,7 +95,7 @@ def turn(name, threads):
         order = order_for(child, threads, ("size", "training_time"))
         profiles, whole = from_child(_TURN, order, threads)
     times = ("train_step_ms", "epoch_seconds")
-    mean = {name: statistics.mean(p[name] for p in profiles) for name in times}
+    mean = {column: statistics.mean(p[column] for p in profiles) for column in times}
     return profiles[0] | mean, whole
 
 

@@ -284,13 +284,18 @@ def test_memory_of_own_module_is_predicted_as_that_of_the_named_one():
         assert own.equals(named)
 
 
-def test_windows_are_taken_until_their_median_is_stable(monkeypatch):
-    clock = iter(np.cumsum([1.0] * 1000))
+@pytest.mark.parametrize(
+    "tick, windows",
+    [(1.0, timing.MIN_WINDOWS), (0.125, timing.MIN_SECONDS / 0.125)],
+    ids=["enough windows", "enough seconds"],
+)
+def test_windows_are_taken_until_their_median_is_stable(monkeypatch, tick, windows):
+    clock = iter(np.cumsum([tick] * 1000))
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
     calls = []
     seconds = timing.steady_seconds(calls.append, max_calls=50, max_seconds=1e9)
-    assert seconds == 1.0
-    assert len(calls) == 2 + 1 + timing.MIN_WINDOWS
+    assert seconds == tick / calls[-1]
+    assert len(calls) == 2 + 1 + windows
     assert timing.uncertainty([1.0, 1.0, 1.0]) == 0
     assert timing.uncertainty([1.0, 2.0, 3.0]) > timing.STABLE
 
