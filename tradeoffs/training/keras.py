@@ -6,6 +6,8 @@ a compiled loop, and SGD is TensorFlow's own fused update.
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from tradeoffs.frameworks import import_keras
@@ -49,6 +51,7 @@ class Trainer:
 
     def __init__(self, model, dataset, schedule, seed):
         keep_freed_memory()
+        _keep_convolutions()
         scaling = schedule.input_scaling
         self.model = model
         self.train_images = images_to_tensor(dataset.train_images, scaling)
@@ -65,10 +68,12 @@ class Trainer:
         self.loss = keras.losses.SparseCategoricalCrossentropy(
             from_logits=not self._returns_probabilities()
         )
-        # Tracing now keeps compilation out of the first epoch's time.
-        self._steps = tf.function(self._train_steps).get_concrete_function(
-            tf.TensorSpec([None, None], tf.int32)
-        )
+        self._steps = tf.function(self._train_steps)
+        # Tracing now keeps compilation out of the first epoch's time. A batch
+        # of a size known to the graph is faster; the last one may be smaller.
+        last = len(self.train_labels) % schedule.batch_size
+        for size in {schedule.batch_size, last} - {0}:
+            self._steps.get_concrete_function(tf.TensorSpec([None, size], tf.int32))
         self._predict = tf.function(
             lambda images: model(images, training=False), reduce_retracing=True
         )
@@ -112,6 +117,15 @@ class Trainer:
         )
         loss = float(self.loss(self.test_labels, probabilities))
         return loss, np.argmax(probabilities, axis=1).astype(np.uint8)
+
+
+def _keep_convolutions():
+    """Set oneDNN's backward convolutions up once, not every step.
+
+    TensorFlow reads this when the process first computes one; where it is
+    built without oneDNN it never does.
+    """
+    os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "0")
 
 
 def _seed_dropout(model, seed):
