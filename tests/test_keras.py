@@ -70,6 +70,20 @@ def test_fused_sgd_is_keras_sgd(keras, small):
         assert np.allclose(one, other, atol=1e-5)
 
 
+def test_nothing_is_traced_while_training_is_timed(small):
+    from tradeoffs.training import keras as backend
+
+    schedule = ARTICLE.replace(batch_size=len(small.train_labels) // 3 + 1)
+    model = tradeoffs.build("keras_mlp", seed=0)
+    trainer = backend.Trainer(model, small, schedule, 0)
+    before = trainer._steps.experimental_get_tracing_count()
+    for indices in tradeoffs.training.chunks(
+        np.arange(len(small.train_labels)), schedule.batch_size
+    ):
+        trainer.train_steps(indices)
+    assert trainer._steps.experimental_get_tracing_count() == before
+
+
 @pytest.mark.parametrize(
     ("name", "recipe"),
     [("keras_mlp", KERAS_MLP_RECIPE), ("keras_cnn", KERAS_CNN_RECIPE)],
