@@ -21,11 +21,11 @@ import sys
 import time
 
 import numpy as np
-from tqdm import tqdm
 
 import tradeoffs
 from tradeoffs import data
 from tradeoffs.frameworks import set_threads
+from tradeoffs.progress import bar
 from tradeoffs.records import processor
 
 BATCH = tradeoffs.ARTICLE.batch_size
@@ -187,12 +187,15 @@ def main():
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     print(f"{processor()}, {options.threads} threads, batch {BATCH}")
-    print(f"{'model':<14}{'framework':<11}{'ours ms':>9}{'stock ms':>10}{'ratio':>7}")
+    print(
+        f"{'model':<14}{'framework':<11}{'ours ms':>9}{'stock ms':>10}{'ratio':>7}"
+        "  of the pairs"
+    )
     for (name, framework), target in TARGETS.items():
         pairs = np.stack(
             [
                 compare(name, framework, options.threads, options.turns)
-                for _ in tqdm(range(options.pairs), desc=name, leave=False)
+                for _ in bar(iterable=range(options.pairs), desc=name, leave=False)
             ]
         )
         ours, stock = np.median(pairs, axis=(0, 1))
