@@ -11,6 +11,8 @@ NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PYTHONHASHSEED ?= 0
+# Threads that spin while they wait make a busy machine several times slower.
+export GOMP_SPINCOUNT ?= 0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup data notebooks test lint unit audit check-notebooks lab \
@@ -47,10 +49,10 @@ lint: $(READY)  ## style of code and notebooks
 
 # Keras and PyTorch are tested in processes of their own: they never share one.
 unit: data
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 \
-		--ignore tests/test_keras.py --ignore tests/test_audit.py tests
-	$(BIN)/pytest -q --doctest-modules tradeoffs/schedules.py tradeoffs/comparison.py \
-		tradeoffs/significance.py tradeoffs/decisions tradeoffs/searches
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal --doctest-modules \
+		--ignore tests/test_keras.py --ignore tests/test_audit.py \
+		--ignore tradeoffs/models/keras.py --ignore tradeoffs/training/keras.py \
+		--ignore tradeoffs/probes/keras.py tests tradeoffs
 	$(BIN)/pytest -q tests/test_keras.py
 
 audit: data  ## retrain the first epoch of each recorded series, and compare
@@ -68,10 +70,11 @@ reproduce: data  ## retrain every record from scratch (hours)
 profiles: data  ## measure what the verdicts need, on a quiet machine (minutes)
 	$(BIN)/python -m tradeoffs measure --record
 
-bench: data  ## training steps beside the stock way and stacked; the probes beside the truth
+bench: data  ## steps beside the stock way, stacked, in both layouts; the probes beside the truth
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/probes.py
 	$(BIN)/python benchmarks/stacked.py
+	$(BIN)/python benchmarks/layouts.py
 
 refresh: data  ## execute the notebooks in place, and redraw the README's figure
 	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --log-level WARN --execute \
@@ -79,7 +82,7 @@ refresh: data  ## execute the notebooks in place, and redraw the README's figure
 		--ClearMetadataPreprocessor.clear_cell_metadata=False \
 		--ClearMetadataPreprocessor.preserve_nb_metadata_mask=kernelspec \
 		$(NOTEBOOKS)
-	$(BIN)/python -m tradeoffs.readme
+	$(BIN)/python docs/write_tables.py
 
 constraints: ## renew constraints.txt with the newest versions that install
 	rm -rf $(VENV)

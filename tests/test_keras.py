@@ -109,37 +109,6 @@ def test_loss_that_is_not_finite_stops_with_advice(keras, small):
         fit(own, small, QUICK)
 
 
-def layer_and_macs():
-    from tradeoffs.frameworks import import_keras
-
-    layers = import_keras().layers
-    return [
-        ((8,), layers.Dense(5), 8 * 5),
-        ((7, 8), layers.Dense(5), 7 * 8 * 5),
-        ((9, 3), layers.Conv1D(4, 3), 7 * 4 * 3 * 3),
-        ((9, 9, 3), layers.Conv2D(4, 3, strides=2), 4 * 4 * 4 * 27),
-        ((9, 9, 4), layers.Conv2D(6, 3, groups=2), 7 * 7 * 6 * 18),
-        ((5, 5, 5, 2), layers.Conv3D(3, 2), 4**3 * 3 * 16),
-        ((9, 9, 3), layers.DepthwiseConv2D(3, depth_multiplier=2), 7 * 7 * 6 * 9),
-        ((9, 9, 3), layers.SeparableConv2D(4, 3), 7 * 7 * (3 * 9 + 3 * 4)),
-        ((4, 4, 3), layers.Conv2DTranspose(5, 2), 4 * 4 * 3 * 5 * 4),
-        ((4, 4, 3), layers.BatchNormalization(), 0),
-        ((4, 4, 3), layers.MaxPooling2D(2), 0),
-        ((4, 3), layers.LSTM(5), None),
-    ]
-
-
-@pytest.mark.parametrize("case", range(12))
-def test_macs_of_a_layer_by_hand(case):
-    from tradeoffs.frameworks import import_keras
-    from tradeoffs.probes.keras import layer_macs
-
-    shape, layer, macs = layer_and_macs()[case]
-    keras = import_keras()
-    keras.Sequential([keras.Input(shape), layer])
-    assert layer_macs(layer) == macs
-
-
 def test_keras_model_of_ones_own_is_measured_in_a_child():
     from tradeoffs.frameworks import import_keras
 
@@ -177,5 +146,4 @@ def test_model_that_only_this_process_can_make_is_measured_by_its_function():
         tradeoffs.measure(make(), **quick)
     profile = tradeoffs.measure(make, **quick)
     assert profile.num_parameters == 7_850
-    assert profile.macs is None
-    assert profile.notes == ("MACs are not counted for Twice",)
+    assert profile.macs == 7_840

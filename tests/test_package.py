@@ -53,6 +53,12 @@ def test_environment_yml_installs_the_project_itself():
     assert "--constraint constraints.txt" in pip_section
 
 
+def requirements(project):
+    extras = project["optional-dependencies"]
+    every = *project["dependencies"], *extras["cluster"], *extras["test"]
+    return [text for text in every if text != "tradeoffs[cluster]"]
+
+
 def test_environment_yml_and_pyproject_name_the_same_packages():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -60,8 +66,7 @@ def test_environment_yml_and_pyproject_name_the_same_packages():
         entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)
     )
     listed = {line for line in pip_section if not line.startswith("--")}
-    wanted = {*project["dependencies"], *project["optional-dependencies"]["test"]}
-    assert listed == wanted
+    assert listed == set(requirements(project))
 
 
 def test_constraints_cover_every_requirement():
@@ -74,7 +79,7 @@ def test_constraints_cover_every_requirement():
         if line and not line.startswith("#")
         for requirement in [Requirement(line)]
     }
-    for text in (*project["dependencies"], *project["optional-dependencies"]["test"]):
+    for text in requirements(project):
         requirement = Requirement(text)
         (pin,) = constraints[requirement.name.lower()]
         assert requirement.specifier.contains(pin.version), text
@@ -110,12 +115,3 @@ def test_reproduce_has_nothing_to_do_in_a_whole_checkout():
     done = run("-m", "tradeoffs", "reproduce", "--list")
     assert done.returncode == 0, done.stderr
     assert " 0 to train" in done.stdout
-
-
-@pytest.mark.parametrize("name", ["table", "claims"])
-def test_readme_is_as_new_as_the_records(name):
-    from tradeoffs import readme
-
-    text = (ROOT / "README.md").read_text()
-    content = getattr(readme, name)()
-    assert text == readme.with_section(text, name, content), "run 'make refresh'"

@@ -1,6 +1,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 
 from tradeoffs import ARTICLE, KERAS_CNN_RECIPE, KERAS_MLP_RECIPE, Schedule
@@ -24,22 +25,14 @@ def test_recipes_are_the_authors():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"learning_rate": -1.0}, "learning_rate is -1.0"),
         ({"learning_rate": 0}, "above 0"),
         ({"learning_rate": math.nan}, "learning_rate is nan"),
-        ({"learning_rate": math.inf}, "finite"),
-        ({"batch_size": 0}, "batch_size is 0"),
         ({"batch_size": -16}, "batch_size is -16"),
         ({"epochs": 0}, "epochs is 0"),
         ({"milestones": (15, 10)}, "must increase"),
-        ({"milestones": (10, 10)}, "must increase"),
         ({"milestones": (20,)}, "never takes effect"),
-        ({"milestones": (0, 5)}, "at least 1"),
-        ({"epochs": 5}, r"\.first\(5\)"),
-        ({"gamma": 0}, "gamma is 0"),
         ({"gamma": 1.5}, "gamma is 1.5"),
         ({"momentum": 1.0}, "momentum is 1.0"),
-        ({"momentum": -0.1}, "momentum is -0.1"),
         ({"momentum": 0.0}, "nesterov=True needs"),
         ({"optimizer": "sdg"}, "one of sgd, rmsprop, adadelta, adam"),
         ({"optimizer": "adam"}, "takes none"),
@@ -54,21 +47,17 @@ def test_value_out_of_range_is_named(change, said):
 
 @pytest.mark.parametrize(
     "change",
-    [
-        {"epochs": 2.0},
-        {"epochs": True},
-        {"batch_size": "16"},
-        {"learning_rate": "0.1"},
-        {"learning_rate": None},
-        {"milestones": 10},
-        {"milestones": "10"},
-        {"milestones": (10, 15.0)},
-        {"nesterov": 1},
-    ],
+    [{"epochs": True}, {"learning_rate": "0.1"}, {"milestones": 10}, {"nesterov": 1}],
 )
 def test_value_of_another_type_is_a_type_error(change):
     with pytest.raises(TypeError):
         ARTICLE.replace(**change)
+
+
+def test_numpy_numbers_are_numbers():
+    changed = ARTICLE.replace(batch_size=np.int64(64), learning_rate=np.float32(0.5))
+    assert (changed.batch_size, type(changed.batch_size)) == (64, int)
+    assert changed.name == ARTICLE.replace(batch_size=64, learning_rate=0.5).name
 
 
 def test_first_drops_later_milestones():

@@ -10,7 +10,7 @@ from torch import nn
 import tradeoffs
 from tradeoffs import ARTICLE, TrainingError
 from tradeoffs.training.stack import Stack, stack_key
-from tradeoffs.training.stacked import fit_stacked
+from tradeoffs.training.stacked import StackedTrainer, fit_stacked
 
 SEEDS = [3, 4, 5]
 SLOPES = [0.01, 0.0, 0.3]
@@ -178,7 +178,24 @@ def padded():
     )
 
 
-@pytest.mark.parametrize("make", [lambda: gap_cnn(3, 6), mlp, padded])
+def same():
+    """A first convolution with padding by name, and a norm behind it."""
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3, padding="same"),
+        nn.BatchNorm2d(3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(3, 10),
+    )
+
+
+def only_a_convolution():
+    return nn.Sequential(nn.Conv2d(1, 10, 28), nn.Flatten())
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: gap_cnn(3, 6), mlp, padded, same, only_a_convolution]
+)
 def test_any_sequence_of_known_layers_stacks(images, make):
     models = []
     for seed in SEEDS:
@@ -286,7 +303,7 @@ def test_wrong_arguments_are_named(images):
     with pytest.raises(ValueError, match="given twice"):
         Stack([models[0], models[0]])
     with pytest.raises(ValueError, match="no networks"):
-        stacked([], images, learning_rates=None)
+        fit_stacked([], images, QUICK, [])
     with pytest.raises(ValueError, match="2 learning_rates for 3 networks"):
         stacked(models, images, learning_rates=[1e-3, 1e-3])
     with pytest.raises(ValueError, match="3 seeds for 2 networks"):
@@ -299,16 +316,14 @@ def test_wrong_arguments_are_named(images):
 
 def test_first_norm_needs_no_pass_over_the_output(images):
     """Mean and variance from the patches' moments are those of the output."""
-    from tradeoffs.training.pytorch import images_to_tensor
-
-    model = tradeoffs.build("small_net", seed=0, kernel_size=5).double()
-    stack = Stack([model])
-    batch = images_to_tensor(images.train_images[:16], "standardized").double()
-    table = stack.patch_moments(batch)
-    (moments,) = stack.batch_moments(table, torch.arange(16).view(1, 1, 16))
-    stack.logits(batch, moments, training=True)
+    model = tradeoffs.build("small_net", seed=0).double()
+    trainer = StackedTrainer([model], images, QUICK)
+    assert trainer.first
+    trainer.first.prepare(torch.arange(4).view(1, 1, 4))
+    batch = trainer.train_images[:4].view(4, 1, 28, 28)
+    trainer.stack.logits(batch, training=True)
     output = model.conv1(batch)
-    stack.copy_back()
+    trainer.stack.copy_back()
     assert torch.allclose(model.norm.running_mean, 0.1 * output.mean((0, 2, 3)))
     variance = output.var((0, 2, 3))  # unbiased, as running variances are
     assert torch.allclose(model.norm.running_var, 0.9 + 0.1 * variance)

@@ -6,19 +6,19 @@ import argparse
 import sys
 from pathlib import Path
 
-from tradeoffs import data, measurements, probes, records, reproduction, verdicts
+from tradeoffs import data, evidence, probes, records, search_command, series, verdicts
 from tradeoffs.frameworks import FRAMEWORKS
-from tradeoffs.models import MODELS, model_info
-from tradeoffs.probes.accelerator import DEVICES
+from tradeoffs.models import MODELS
 from tradeoffs.schedules import ARTICLE
-from tradeoffs.searches import command as search_command
+
+RAW = argparse.RawDescriptionHelpFormatter
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 on success, 1 on an error, 130 on Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
-        return options.command(options)
+        return options.command(options) or 0
     except KeyboardInterrupt:
         print("\nstopped; what has finished is kept", file=sys.stderr)
         return 130
@@ -38,7 +38,7 @@ def _parser():
         "fetch",
         help="fetch MNIST, and check it",
         description=data.fetch.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=RAW,
     )
     fetch.set_defaults(command=_fetch)
 
@@ -111,10 +111,10 @@ def _parser():
         "--threads",
         type=_at_least_one,
         metavar="N",
-        help="to compute on (default: as many as there are processors)",
+        help="to compute on (default: one for small steps of PyTorch, else all)",
     )
     measure.add_argument(
-        "--device", choices=DEVICES, default="cpu", help="(default: %(default)s)"
+        "--device", choices=probes.DEVICES, default="cpu", help="(default: %(default)s)"
     )
     measure.add_argument(
         "--json", metavar="FILE", help="also write the profile to this file"
@@ -131,7 +131,7 @@ def _parser():
         "search",
         help="train every network of a space, and keep how each one does",
         description=search_command.DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=RAW,
     )
     search_command.add_arguments(search, _at_least_one)
 
@@ -164,7 +164,6 @@ def _at_least_one(text):
 
 def _fetch(options):
     print(f"MNIST is whole in {data.fetch()}")
-    return 0
 
 
 def _reproduce(options):
@@ -172,29 +171,24 @@ def _reproduce(options):
 
     wanted = [
         experiment
-        for experiment in reproduction.recorded_experiments()
+        for experiment in series.recorded_experiments()
         if (not options.only or experiment.model in options.only)
         and (options.seeds is None or experiment.seed < options.seeds)
     ]
-    if not wanted:
-        raise ValueError(f"no recorded runs of {', '.join(options.only)} yet")
-    todo = wanted if options.fresh else reproduction.missing(wanted)
+    todo = wanted if options.fresh else series.missing(wanted)
     print(f"{len(wanted)} runs wanted, {len(todo)} to train")
-    if not todo:
-        return 0
     for experiment in todo:
-        print(f"  {experiment.path}: {reproduction.expected_time(experiment)}")
-    if options.list:
-        return 0
-    folder = records.results_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+        print(f"  {experiment.path}: {series.expected_time(experiment)}")
+    if options.list or not todo:
+        return
     data.fetch()
+    lock = records.results_folder() / ".reproduce.lock"
+    records.check_writable(lock)
     try:
-        with FileLock(folder / ".reproduce.lock", timeout=0):
-            reproduction.reproduce(todo, jobs=options.jobs)
+        with FileLock(lock, timeout=0):
+            series.reproduce(todo, jobs=options.jobs)
     except Timeout:
-        raise RuntimeError(f"another process is reproducing into {folder}") from None
-    return 0
+        raise RuntimeError(f"another process is reproducing: {lock} is held") from None
 
 
 def _measure(options):
@@ -202,8 +196,10 @@ def _measure(options):
         return _record_measurements(options)
     if options.model is None:
         raise ValueError(f"name a model: {', '.join(MODELS)}, or FILE.py:FUNCTION")
-    if options.json and not Path(options.json).resolve().parent.is_dir():
-        raise ValueError(f"there is no folder for {options.json}")
+    if options.json:
+        if not Path(options.json).resolve().parent.is_dir():
+            raise ValueError(f"there is no folder for {options.json}")
+        records.check_writable(Path(options.json))
     profile = probes.measure(
         options.model,
         options.input_shape,
@@ -215,7 +211,7 @@ def _measure(options):
     print(profile)
     if options.json:
         profile.save(options.json)
-    return 0
+    return None
 
 
 def _record_measurements(options):
@@ -223,26 +219,19 @@ def _record_measurements(options):
         if getattr(options, name):
             flag = name.replace("_", "-")
             raise ValueError(f"--record measures models as published, without --{flag}")
-    if options.model:
-        model_info(options.model)
+    records.check_writable(evidence.profile_path(options.model or "keras_mlp"))
     measured = {"threads": options.threads, "device": options.device}
-    for profile in measurements.record_profiles(
-        [options.model] if options.model else MODELS, **measured
-    ):
+    models = [options.model] if options.model else MODELS
+    for profile in evidence.record_profiles(models, **measured):
         print(profile)
     if not options.model:
-        measurements.record_gpu_memory()
-        measurements.record_dead_units()
-    return 0
+        evidence.record_gpu_memory()
+        evidence.record_dead_units()
 
 
 def _claims(options):
     table = verdicts.claims()
-    if options.json:
-        print(verdicts.as_json(table))
-    else:
-        print(verdicts.as_text(table))
-    return 0
+    print(verdicts.as_json(table) if options.json else verdicts.as_text(table))
 
 
 if __name__ == "__main__":

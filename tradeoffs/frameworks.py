@@ -12,6 +12,7 @@ import os
 import sys
 
 FRAMEWORKS = ("pytorch", "keras")
+SMALL_STEP_MACS = 12_000_000
 
 
 def import_torch():
@@ -82,10 +83,35 @@ def is_loaded(framework: str) -> bool:
     return {"pytorch": "torch", "keras": "tensorflow"}[framework] in sys.modules
 
 
+def available_processors() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_threads(framework: str, macs: int = 0) -> int:
+    """The threads to compute on where nobody asks for a number.
+
+    PyTorch takes one thread for steps of few multiply-accumulates: a second one
+    gains a quarter there at most, and on a busy machine makes them three to five
+    times as slow, for its threads wait for each other. Larger steps, and all of
+    TensorFlow's, take every processor; see docs/benchmarks.md for the times.
+
+    Args:
+        framework: "pytorch" or "keras".
+        macs: multiply-accumulates of the forward pass of one step.
+    """
+    small = framework == "pytorch" and macs < SMALL_STEP_MACS
+    return 1 if small else available_processors()
+
+
 def set_threads(framework: str, threads: int) -> None:
     """Let a framework compute on so many threads.
 
-    For Keras this works only before TensorFlow's first computation.
+    Raises:
+        RuntimeError: TensorFlow, which takes this only before its first
+            computation, has others already.
     """
     if framework == "pytorch":
         import_torch().set_num_threads(threads)
@@ -93,8 +119,16 @@ def set_threads(framework: str, threads: int) -> None:
     import_keras()
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    if tf.config.threading.get_intra_op_parallelism_threads() == threads:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"TensorFlow has computed already, on {num_threads('keras')} threads, and "
+            f"cannot go on with {threads}; set them first, in a new process"
+        ) from error
 
 
 def num_threads(framework: str) -> int:
@@ -105,4 +139,4 @@ def num_threads(framework: str) -> int:
 
     # TensorFlow answers 0 for "as many as there are".
     threads = tf.config.threading.get_intra_op_parallelism_threads()
-    return threads or os.cpu_count()
+    return threads or available_processors()

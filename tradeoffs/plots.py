@@ -1,8 +1,8 @@
-"""Every figure of the series; each function returns it.
+"""The figures of models and their costs, and what all pages of figures share.
 
-All have one width, a title, and units on both axes. A model keeps its colour,
-marker and line in every figure; the three differ in lightness and in form, so
-that they tell apart in greyscale too.
+Each function returns its figure. All have one width, a title, and units on both
+axes. A model keeps its colour, marker and line in every figure; the three differ
+in lightness and in form, so that they tell apart in greyscale too.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import numpy as np
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from tradeoffs import article
-from tradeoffs.comparison import inversions, label, summarize
-from tradeoffs.models import MODELS
+from tradeoffs.tables import inversions, label, summarize
 
 WIDTH = 8.0  # inches, of every figure
 STYLES = {
@@ -23,74 +22,152 @@ STYLES = {
     "gap_cnn": {"color": "#cc79a7", "marker": "D", "linestyle": ":"},
     "small_net": {"color": "#009e73", "marker": "v", "linestyle": "-"},
 }
+A_READERS_STYLE = {"color": "#d55e00", "marker": "P", "linestyle": "--"}
+GREY = "#999999"
 
 
-def _axes(height=3.4, columns=1, rows=1, **options):
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(WIDTH, height),
-        dpi=100,
-        layout="constrained",
-        **options,
-    )
+def axes(height: float = 3.4, columns: int = 1, rows: int = 1, **options):
+    """A figure of the common width, and its axes; options as of `plt.subplots`."""
+    size = {"figsize": (WIDTH, height), "dpi": 100, "layout": "constrained"}
+    figure, panels = plt.subplots(rows, columns, **size, **options)
     # Closed for pyplot, so that a notebook shows the figure that a cell returns,
     # once, and no other.
     plt.close(figure)
-    for axis in np.ravel(axes):
+    for axis in np.ravel(panels):
         axis.grid(alpha=0.3)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+    return figure, panels
+
+
+def style_of(name: str) -> dict:
+    """Colour, marker and line of a model, whatever its arguments."""
+    return STYLES.get(name.split(",")[0], A_READERS_STYLE)
+
+
+def percent_axis(axis, text: str = "test accuracy (%)", decimals: int | None = None):
+    """Name the y-axis, and write its shares from 0 to 1 as per cent."""
+    axis.set_ylabel(text)
+    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals, symbol=""))
+
+
+def plain(value: float, _=None) -> str:
+    """A tick as a plain number: 0.00005, 0.5, 20, 5k, 1M."""
+    if value < 1000:
+        return np.format_float_positional(value, 6, fractional=False, trim="-")
+    return EngFormatter(sep="")(value)
+
+
+def log_axis(axis, side: str = "x", **options) -> None:
+    """A logarithmic axis with plain ticks; call it when everything is drawn."""
+    axis.set(**{f"{side}scale": "log"}, **options)
+    low, high = getattr(axis, f"get_{side}lim")()
+    steps = (1, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5)
+    ticks = getattr(axis, f"{side}axis")
+    ticks.set_major_locator(LogLocator(subs=steps if high < 1000 * low else (1,)))
+    ticks.set_major_formatter(plain)
+    ticks.set_minor_formatter(NullFormatter())
+
+
+def epoch_axis(axis, epochs: int, text: str = "epoch") -> None:
+    """Name the x-axis, with a tick every five epochs."""
+    axis.set(xlabel=text, xticks=range(0, epochs + 1, 5))
+
+
+def legend(axis, place: str = "best", **options) -> None:
+    """A small legend without a frame."""
+    axis.legend(loc=place, frameon=False, **{"fontsize": 8} | options)
+
+
+def legend_of_fills(axis, filled: str, hollow: str, place: str, **options) -> None:
+    """A legend that says what filled and what hollow points are."""
+    axis.plot([], [], "o", color="#666666", label=filled)
+    axis.plot([], [], "o", color="#666666", markerfacecolor="none", label=hollow)
+    legend(axis, place, **options)
+
+
+def point(axis, name, x, y, deviation=None, *, size=9, hollow=False, **options):
+    """A model's point; with a deviation, the bar of it."""
+    style = style_of(name)
+    options |= {"markerfacecolor": "none" if hollow else style["color"]}
+    options |= {"fmt": style["marker"], "color": style["color"], "markersize": size}
+    axis.errorbar(x, y, yerr=deviation or None, capsize=size / 2, **options)
+
+
+def write(axis, text: str, place, offset=(0, 9), **options) -> None:
+    """A text beside a place: below it where the offset in points is negative."""
+    x, y = offset
+    align = {"ha": "left" if x > 0 else "center"}
+    align["va"] = "center" if y == 0 else "bottom" if y > 0 else "top"
+    shift = {"xytext": offset, "textcoords": "offset points"}
+    axis.annotate(text, place, **shift, **align, **options)
+
+
+def band(axis, x, values, *, color: str, **style) -> None:
+    """A line through the means, and a band from the lowest to the highest.
+
+    Args:
+        axis: to draw on.
+        x: where, [n].
+        values: the several values at each x, n lists.
+        color: of both.
+        style: of the line.
+    """
+    ends = [min(v) for v in values], [max(v) for v in values]
+    axis.plot(x, [np.mean(v) for v in values], color=color, **style)
+    axis.fill_between(x, *ends, color=color, alpha=0.2)
+
+
+def by_epoch(axis, runs: list, column: str, **style) -> None:
+    """A column of the runs' histories by epoch, as a `band` over their seeds."""
+    epochs = runs[0].history.epoch
+    band(axis, epochs, np.stack([run.history[column] for run in runs], 1), **style)
+    epoch_axis(axis, int(epochs.max()), "epoch (line: mean over seeds, band: range)")
+
+
+def picture(axis, image, title: str = "", fontsize: float = 12) -> None:
+    """A grey image without ticks or a frame."""
+    axis.imshow(image, cmap="gray_r")
+    axis.axis("off")
+    axis.set_title(title, fontsize=fontsize)
 
 
 def digits(dataset, columns: int = 10, rows: int = 2):
     """The first training images of each class, one class a column."""
-    figure, axes = _axes(0.95 * rows + 0.4, columns, rows)
-    for digit in range(columns):
+    figure, panels = axes(0.95 * rows + 0.4, columns, rows)
+    for digit, column in enumerate(panels.T):
         examples = np.flatnonzero(dataset.train_labels == digit)[:rows]
-        for row, index in enumerate(examples):
-            axis = axes[row, digit]
-            axis.imshow(dataset.train_images[index], cmap="gray_r")
-            axis.set(xticks=[], yticks=[])
-            axis.grid(visible=False)
-            axis.spines[["left", "bottom"]].set_visible(False)
-        axes[0, digit].set_title(str(digit))
+        for axis, index in zip(column, examples, strict=True):
+            picture(axis, dataset.train_images[index])
+        column[0].set_title(str(digit))
     figure.suptitle("MNIST: training images of 28 × 28 pixels, by label")
     return figure
 
 
 def schedule(schedule):
     """The learning rate of each epoch."""
-    figure, axis = _axes(2.4)
+    figure, axis = axes(2.4)
     epochs = np.arange(1, schedule.epochs + 1)
     rates = [schedule.learning_rate_of(epoch) for epoch in epochs]
     axis.step(epochs, rates, where="mid", color="#0072b2", marker=".")
-    axis.set(
-        title=f"The schedule: {schedule.optimizer.upper()}, batch size "
-        f"{schedule.batch_size}",
-        xlabel="epoch",
-        ylabel="learning rate",
-        yscale="log",
-        xticks=range(0, schedule.epochs + 1, 5),
-    )
+    name, batch = schedule.optimizer.upper(), schedule.batch_size
+    axis.set(title=f"The schedule: {name}, batch size {batch}", ylabel="learning rate")
+    epoch_axis(axis, schedule.epochs)
+    log_axis(axis, "y")
     return figure
 
 
 def parameters_by_layer(model_label: str, counts: dict[str, int]):
     """A bar for each layer with parameters, its count written beside it."""
-    figure, axis = _axes(0.45 * len(counts) + 1.1)
-    names, values = list(counts), list(counts.values())
-    bars = axis.barh(names, values, color="#0072b2")
-    total = sum(values)
-    axis.bar_label(bars, [f"{v:,}  ({v / total:.1%})" for v in values], padding=4)
+    figure, axis = axes(0.45 * len(counts) + 1.1)
+    total = sum(counts.values())
+    bars = axis.barh(list(counts), list(counts.values()), color="#0072b2")
+    shares = [f"{count:,}  ({count / total:.1%})" for count in counts.values()]
+    axis.bar_label(bars, shares, padding=4)
     axis.invert_yaxis()
     axis.margins(x=0.22)
-    axis.set(
-        title=f"Where the {total:,} parameters of the {model_label} lie",
-        xlabel="parameters (weights and biases)",
-        ylabel="layer",
-    )
+    axis.set_title(f"Where the {total:,} parameters of the {model_label} lie")
+    axis.set(xlabel="parameters (weights and biases)", ylabel="layer")
     axis.xaxis.set_major_formatter("{x:,.0f}")
     return figure
 
@@ -102,94 +179,45 @@ def curves(runs_by_model: dict[str, list], title: str):
         runs_by_model: model name to its runs of equal length.
         title: of the figure.
     """
-    figure, axes = _axes(3.6, 2)
+    figure, (left, right) = axes(3.6, 2)
     for name, runs in runs_by_model.items():
-        style = STYLES[name] | {"markersize": 4}
-        label = f"{MODELS[name].label} ({_seeds(runs)})"
-        for axis, column in zip(axes, ("test_loss", "test_accuracy"), strict=True):
-            values = np.stack([run.history[column] for run in runs])
-            epochs = runs[0].history.epoch
-            axis.plot(epochs, values.mean(0), label=label, **style)
-            axis.fill_between(
-                epochs, values.min(0), values.max(0), color=style["color"], alpha=0.2
-            )
-    axes[0].set(title="Test loss", ylabel="cross-entropy (nats)")
-    axes[1].set(title="Test accuracy", ylabel="accuracy (%)")
-    axes[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=1, symbol=""))
-    for axis in axes:
-        axis.set_xlabel("epoch (line: mean over seeds, band: their range)")
-        axis.set_xticks(range(0, int(epochs.max()) + 1, 5))
-        axis.xaxis.label.set_size(8)
-    axes[0].legend(fontsize=8, frameon=False)
+        seeds = f"{len(runs)} seed{'s' if len(runs) > 1 else ''}"
+        style = STYLES[name] | {"markersize": 4, "label": f"{label(name)} ({seeds})"}
+        by_epoch(left, runs, "test_loss", **style)
+        by_epoch(right, runs, "test_accuracy", **style)
+    left.set(title="Test loss", ylabel="cross-entropy (nats)")
+    right.set_title("Test accuracy")
+    percent_axis(right, "accuracy (%)", 1)
+    legend(left)
     figure.suptitle(title)
     return figure
 
 
-def _seeds(runs):
-    return f"{len(runs)} seed{'s' if len(runs) > 1 else ''}"
-
-
 def accuracy_against_parameters(runs: list, title: str):
     """Each model's accuracy and size, with the article's points beside ours."""
-    figure, axis = _axes(4.0)
-    table = summarize(runs)
-    for row in table.itertuples():
-        style = STYLES[row.model]
-        deviation = 0 if row.seeds < 2 else row.accuracy_std
-        axis.errorbar(
-            row.num_parameters,
-            row.accuracy_mean,
-            yerr=deviation or None,
-            fmt=style["marker"],
-            color=style["color"],
-            markersize=9,
-            capsize=5,
-        )
-        if row.model == "small_net":  # two of them, one above the other
-            axis.annotate(
-                f"{label(row.variant)}: {row.num_parameters:,}",
-                (row.num_parameters, row.accuracy_mean),
-                xytext=(12, 0),
-                textcoords="offset points",
-                va="center",
-            )
+    figure, axis = axes(4.0)
+    for row in summarize(runs).itertuples():
+        place = size, accuracy = row.num_parameters, row.accuracy_mean
+        deviation = np.nan_to_num(row.accuracy_std)  # none of a single seed
+        point(axis, row.model, size, accuracy, deviation)
+        if row.model == "small_net":  # several, one above the other
+            write(axis, f"{label(row.variant)}: {size:,}", place, (12, 0))
         if row.variant != row.model:
             continue
         published = article.ACCURACY[row.model]
-        ends = [row.accuracy_mean - deviation, row.accuracy_mean + deviation, published]
-        below = row.model in ("keras_mlp", "pytorch_cnn")  # others are above them
-        axis.plot(
-            row.num_parameters,
-            published,
-            marker=style["marker"],
-            markersize=14,  # around ours where the two agree
-            markerfacecolor="none",
-            markeredgecolor=style["color"],
-            linestyle="none",
-        )
-        if row.model == "small_net":
-            continue
-        axis.annotate(
-            f"{MODELS[row.model].label}\n{row.num_parameters:,}",
-            (row.num_parameters, min(ends) if below else max(ends)),
-            xytext=(0, -9 if below else 9),
-            textcoords="offset points",
-            ha="center",
-            va="top" if below else "bottom",
-        )
-    axis.plot([], [], "o", color="#666666", label="measured: mean ± deviation")
-    axis.plot(
-        [], [], "o", markersize=9, mfc="none", color="#666666", label="the article"
-    )
-    axis.set(
-        title=title,
-        xscale="log",
-        xlabel="parameters (logarithmic)",
-        ylabel="test accuracy (%)",
-    )
+        # Around ours where the two agree.
+        point(axis, row.model, size, published, size=14, hollow=True)
+        if row.model != "small_net":
+            below = row.model in ("keras_mlp", "pytorch_cnn")  # others are above
+            ends = accuracy - deviation, accuracy + deviation, published
+            end = (size, min(ends) if below else max(ends))
+            text = f"{label(row.model)}\n{size:,}"
+            write(axis, text, end, (0, -9 if below else 9))
     axis.margins(x=0.15, y=0.3)
-    axis.legend(loc="best", frameon=False)
-    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1, symbol=""))
+    log_axis(axis, title=title, xlabel="parameters (logarithmic)")
+    percent_axis(axis, decimals=1)
+    names = "measured: mean ± deviation", "the article"
+    legend_of_fills(axis, *names, "best", fontsize=10)
     return figure
 
 
@@ -211,60 +239,35 @@ def accuracy_against_costs(table, title: str):
         table: as from `tradeoffs.cost_table`, with accuracies.
         title: of the figure.
     """
-    figure, axes = _axes(5.4, 3, 2, sharey=True)
-    for axis, (column, name) in zip(axes.flat, COST_PANELS.items(), strict=True):
+    figure, panels = axes(5.4, 3, 2, sharey=True)
+    for axis, (column, text) in zip(panels.flat, COST_PANELS.items(), strict=True):
         for row in table.itertuples():
-            style = STYLES[row.Index]
-            axis.errorbar(
-                getattr(row, column),
-                row.accuracy_mean,
-                yerr=row.accuracy_std,
-                fmt=style["marker"],
-                color=style["color"],
-                markersize=7,
-                capsize=3,
-                label=MODELS[row.Index].label,
-            )
-        axis.margins(y=0.15)
-        axis.set(xscale="log", xlabel=name)
-        _few_log_ticks(axis, table[column])
-        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=""))
-        if column == NAMED_PANEL:
-            _name_inversion(axis, table, column)
-    for axis in axes[:, 0]:
-        axis.set_ylabel("test accuracy (%)")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=len(labels), frameon=False
-    )
+            place = getattr(row, column), row.accuracy_mean, row.accuracy_std
+            point(axis, row.Index, *place, size=7, label=label(row.Index))
+        axis.margins(x=0.12, y=0.15)
+        log_axis(axis, xlabel=text)
+        axis.tick_params(labelsize=8)
+    for axis in panels[:, 0]:
+        percent_axis(axis)
+    _name_inversion(panels.flat[list(COST_PANELS).index(NAMED_PANEL)], table)
+    handles = panels[0, 0].get_legend_handles_labels()
+    place = {"loc": "outside lower center", "ncols": len(table)}
+    figure.legend(*handles, frameon=False, **place)
     figure.suptitle(title)
     return figure
 
 
-def _few_log_ticks(axis, values):
-    low, high = values.min() / 1.6, values.max() * 1.6
-    wide = high > 100 * low
-    axis.set_xlim(low, high)
-    axis.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
-    thousands = EngFormatter(sep="")
-    axis.xaxis.set_major_formatter(
-        lambda value, _: f"{value:g}" if value < 1000 else thousands(value)
-    )
-    axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.tick_params(labelsize=8)
-
-
-def _name_inversion(axis, table, column):
-    found = inversions(table, column)
+def _name_inversion(axis, table):
+    found = inversions(table, NAMED_PANEL)
     if found.empty:
         return
     pair = found.iloc[0]
-    ends = [(table[column][name], table.accuracy_mean[name]) for name in pair[:2]]
+    names = [pair.smaller, pair.larger]
+    ends = table.loc[names, [NAMED_PANEL, "accuracy_mean"]].to_numpy()
     axis.annotate("", *ends, arrowprops={"arrowstyle": "<->", "color": "#555555"})
     axis.set_title(
-        f"{pair.parameters_ratio:,.0f} × fewer parameters, "
-        f"{pair.cost_ratio:.1f} × the time:\n{MODELS[pair.smaller].label} against "
-        f"{MODELS[pair.larger].label}",
+        f"{pair.parameters_ratio:,.0f} × fewer parameters, {pair.cost_ratio:.1f} × "
+        f"the time:\n{label(pair.smaller)} against {label(pair.larger)}",
         fontsize=8,
         color="#444444",
     )
@@ -279,39 +282,26 @@ def batch_sizes(table, runs_by_size: dict[int, list], model: str):
         runs_by_size: recorded runs of equal length.
         model: its name.
     """
-    figure, axes = _axes(3.2, 3)
-    style = STYLES[model] | {"markersize": 5}
-    axes[0].plot(table.batch_size, table.epoch_seconds, **style)
-    axes[0].set(title="Time", ylabel="seconds an epoch", yscale="log")
-    axes[1].plot(
-        table.batch_size, table.peak_train_memory_mib, label="measured, CPU", **style
-    )
-    axes[1].plot(
-        table.batch_size,
-        table.predicted_gpu_memory_mib,
-        label="predicted, GPU",
-        **style | {"markerfacecolor": "none", "linestyle": ":"},
-    )
-    axes[1].set(title="Memory", ylabel="MiB, training", yscale="log")
-    axes[1].legend(frameon=False, fontsize=8)
+    figure, panels = axes(3.2, 3)
+    time, memory, accuracy = panels
+    style, sizes = STYLES[model] | {"markersize": 5}, table.batch_size
+    time.plot(sizes, table.epoch_seconds, **style)
+    memory.plot(sizes, table.peak_train_memory_mib, label="measured, CPU", **style)
+    predicted = style | {"markerfacecolor": "none", "linestyle": ":"}
+    predicted |= {"label": "predicted, GPU"}
+    memory.plot(sizes, table.predicted_gpu_memory_mib, **predicted)
+    legend(memory)
     sizes = sorted(runs_by_size)
-    spread = [np.array([r.test_accuracy for r in runs_by_size[s]]) for s in sizes]
-    axes[2].plot(sizes, [values.mean() for values in spread], **style)
-    axes[2].fill_between(
-        sizes,
-        [values.min() for values in spread],
-        [values.max() for values in spread],
-        color=style["color"],
-        alpha=0.2,
-    )
-    axes[2].set(title="Accuracy after 20 epochs", ylabel="test accuracy (%)")
-    axes[2].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
-    for axis in axes:
-        axis.set(xscale="log", xlabel="batch size")
+    spread = [[run.test_accuracy for run in runs_by_size[size]] for size in sizes]
+    band(accuracy, sizes, spread, **style)
+    log_axis(time, "y", title="Time", ylabel="seconds an epoch")
+    log_axis(memory, "y", title="Memory", ylabel="MiB, training")
+    accuracy.set_title("Accuracy after 20 epochs")
+    percent_axis(accuracy, decimals=0)
+    for axis in panels:
+        log_axis(axis, xlabel="batch size")
         axis.tick_params(labelsize=8)
-    figure.suptitle(
-        f"The {MODELS[model].label}, and nothing but the batch size changed"
-    )
+    figure.suptitle(f"The {label(model)}, and nothing but the batch size changed")
     return figure
 
 
@@ -324,35 +314,23 @@ def memory_by_image_size(pictures: dict, volumes: dict):
     Args:
         pictures, volumes: model name to a DataFrame of `predict_memory`.
     """
-    figure, axes = _axes(3.8, 2, sharey=True)
-    for axis, tables, title, unit in (
-        (axes[0], pictures, "Pictures", "width = height (pixels)"),
-        (axes[1], volumes, "Volumes", "width = height = depth (voxels)"),
-    ):
+    figure, panels = axes(3.8, 2, sharey=True)
+    for axis, tables in zip(panels, (pictures, volumes), strict=True):
         for name, table in tables.items():
             sizes = [shape[-1] for shape in table.input_shape]
-            axis.plot(
-                sizes,
-                table.reserved_mib / 1024,
-                label=MODELS[name].label,
-                **STYLES[name] | {"markersize": 5},
-            )
+            style = STYLES[name] | {"markersize": 5, "label": label(name)}
+            axis.plot(sizes, table.reserved_mib / 1024, **style)
         for card in CARDS_GIB:
-            axis.axhline(card, color="#999999", linewidth=1, linestyle="--")
-            axis.annotate(
-                f"a card of {card} GiB is full",
-                (min(sizes), card),
-                xytext=(0, 2),
-                textcoords="offset points",
-                fontsize=7,
-                color="#555555",
-            )
-        axis.set_xticks(sizes, [str(size) for size in sizes])
-        axis.set(title=title, xlabel=unit, xscale="log", yscale="log")
-        axis.set_xticks(sizes, [str(size) for size in sizes])
-        axis.minorticks_off()
-    axes[0].set_ylabel("memory (GiB), without the driver's")
-    axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+            axis.axhline(card, color=GREY, linewidth=1, linestyle="--")
+            text = f"a card of {card} GiB is full"
+            place = min(sizes), card
+            write(axis, text, place, (1, 2), fontsize=7, color="#555555")
+        log_axis(axis)
+        axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    panels[0].set(title="Pictures", xlabel="width = height (pixels)")
+    panels[1].set(title="Volumes", xlabel="width = height = depth (voxels)")
+    log_axis(panels[0], "y", ylabel="memory (GiB), without the driver's")
+    legend(panels[0], "lower right")
     figure.suptitle("Training at batch size 1: predicted GPU memory")
     return figure
 
@@ -365,73 +343,35 @@ def filter_sweep(runs: list, reference: dict[str, list], title: str):
         reference: model name to its runs over seeds, drawn with deviation.
         title: of the figure.
     """
-    figure, axis = _axes(3.8)
+    figure, axis = axes(3.8)
     for run in runs:
-        filters = run.experiment.model_arguments["filters"]
-        axis.plot(
-            run.num_parameters,
-            run.test_accuracy,
-            color=STYLES["gap_cnn"]["color"],
-            marker=STYLES["gap_cnn"]["marker"],
-            markersize=5,
-            alpha=0.6,
-        )
-        axis.annotate(
-            "-".join(map(str, filters)),
-            (run.num_parameters, run.test_accuracy),
-            xytext=(0, -12),
-            textcoords="offset points",
-            ha="center",
-            fontsize=7,
-        )
+        filters = "-".join(map(str, run.experiment.model_arguments["filters"]))
+        place = run.num_parameters, run.test_accuracy
+        point(axis, "gap_cnn", *place, size=5, alpha=0.6)
+        write(axis, filters, place, (0, -5), fontsize=7)
     for row in summarize([r for runs in reference.values() for r in runs]).itertuples():
-        style = STYLES[row.model]
-        axis.errorbar(
-            row.num_parameters,
-            row.accuracy_mean,
-            yerr=row.accuracy_std,
-            fmt=style["marker"],
-            color=style["color"],
-            markersize=9,
-            capsize=5,
-            label=f"{MODELS[row.model].label}, {row.seeds} seeds",
-        )
-    axis.legend(frameon=False, loc="lower right")
-    axis.set(
-        title=title,
-        xscale="log",
-        xlabel="parameters (logarithmic); beside a point: filters of both convolutions",
-        ylabel="test accuracy (%)",
-    )
+        text = f"{label(row.model)}, {row.seeds} seeds"
+        place = row.num_parameters, row.accuracy_mean, row.accuracy_std
+        point(axis, row.model, *place, label=text)
     axis.margins(y=0.12)
-    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=""))
+    text = "parameters (logarithmic); beside a point: filters of both convolutions"
+    log_axis(axis, title=title, xlabel=text)
+    percent_axis(axis)
+    legend(axis, "lower right", fontsize=10)
     return figure
 
 
 def rule_of_thumb(bounds, counts: dict[str, int]):
     """Numbers of parameters on a line, with the range that the rule advises."""
-    figure, axis = _axes(2.2)
+    figure, axis = axes(2.2)
     axis.axvspan(bounds.lower, bounds.upper, color="#009e73", alpha=0.12)
     for height, (name, count) in enumerate(counts.items()):
-        style = STYLES[name]
-        axis.plot(count, height, marker=style["marker"], color=style["color"])
-        axis.annotate(
-            f"{MODELS[name].label}, {count:,}",
-            (count, height),
-            xytext=(9, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-        )
-    axis.set(
-        title=f"The rule of thumb for MNIST: from {bounds.lower:,} to "
-        f"{bounds.upper:,} parameters",
-        xscale="log",
-        xlim=(100, 2e7),
-        ylim=(-0.7, len(counts) - 0.3),
-        xlabel="parameters (logarithmic)",
-        yticks=[],
-    )
+        point(axis, name, count, height, size=6)
+        write(axis, f"{label(name)}, {count:,}", (count, height), (9, 0), fontsize=8)
+    ends = f"from {bounds.lower:,} to {bounds.upper:,} parameters"
+    axis.set(xlim=(100, 2e7), ylim=(-0.7, len(counts) - 0.3), yticks=[])
+    title = f"The rule of thumb for MNIST: {ends}"
+    log_axis(axis, title=title, xlabel="parameters (logarithmic)")
     axis.spines["left"].set_visible(False)
     return figure
 
@@ -444,13 +384,13 @@ def canvas(image, evidence, digit: int):
         evidence: [height, width], the last convolution's output for the digit.
         digit: the answer.
     """
-    figure, axes = _axes(3.4, 2)
-    axes[0].imshow(image, cmap="gray_r")
-    axes[0].set(title=f"{image.shape[0]} × {image.shape[1]} pixels")
-    shown = axes[1].imshow(evidence, cmap="viridis")
-    axes[1].set(title=f"evidence for a {digit}, before its average")
-    figure.colorbar(shown, ax=axes[1], label="last convolution's output")
-    for axis in axes:
+    figure, (left, right) = axes(3.4, 2)
+    left.imshow(image, cmap="gray_r")
+    left.set_title(f"{image.shape[0]} × {image.shape[1]} pixels")
+    shown = right.imshow(evidence, cmap="viridis")
+    right.set_title(f"evidence for a {digit}, before its average")
+    figure.colorbar(shown, ax=right, label="last convolution's output")
+    for axis in (left, right):
         axis.grid(visible=False)
         axis.set(xlabel="column", ylabel="row")
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 
 def bar(progress: bool = True, **options):
@@ -15,5 +16,7 @@ def bar(progress: bool = True, **options):
     """
     from tqdm.auto import tqdm
 
+    # Its own lock is a semaphore of the system, which a killed process leaves.
+    tqdm.set_lock(threading.RLock())
     disabled = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
     return tqdm(disable=disabled or not progress, **options)

@@ -1,180 +1,81 @@
-"""Runs, and the small JSON files that keep them.
+"""The small JSON files that keep runs.
 
 One run is one file, `results/<schedule>/<model>-<framework>-seed<n>.json`,
 which a person can read and `git diff` can show. The test predictions are one
-digit an image. A digest over the content catches every later change.
+digit an image. A digest over the content catches every later change, and what
+is read is checked whoever computed the digest.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
-import functools
 import hashlib
-import importlib.metadata
 import json
+import math
 import os
-import platform
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from tradeoffs.frameworks import FRAMEWORKS, num_threads
-from tradeoffs.schedules import Schedule
+from tradeoffs.data import mnist
+from tradeoffs.experiments import HISTORY_COLUMNS, Experiment, Run
+from tradeoffs.models import MODELS, build, count_parameters
 
 FORMAT = 1
-HISTORY_COLUMNS = (
-    "epoch",
-    "train_loss",
-    "test_loss",
-    "test_accuracy",
-    "train_seconds",
-)
-_DECIMALS = {
-    "train_loss": 6,
-    "test_loss": 6,
-    "test_accuracy": 6,
-    "train_seconds": 3,
+MOST_KEPT = 1_000  # parameters of a network whose weights are kept: 4 KB a file
+_DECIMALS = {"train_loss": 6, "test_loss": 6, "test_accuracy": 6, "train_seconds": 3}
+_COLUMNS = set(HISTORY_COLUMNS)
+_KEYS = {
+    "format",
+    "experiment",
+    "num_parameters",
+    "history",
+    "test_predictions",
+    "environment",
 }
+MEND = (
+    "Restore the file (git checkout), or delete it and run "
+    "'python -m tradeoffs reproduce'"
+)
+POINT = (
+    "records are in the results/ folder of a checkout, to which the environment "
+    "variable TRADEOFFS_RESULTS may point"
+)
 
 
 class RecordError(RuntimeError):
-    """A record that cannot be trusted; the message names the file."""
+    """A record that is missing or cannot be trusted; the message names the file."""
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """What a run is a run of: the key of a record.
-
-    Attributes:
-        model: a name in `MODELS`, or of the reader's own.
-        framework: "keras" or "pytorch".
-        schedule: a `Schedule`.
-        seed: of initial weights, order and dropout; 0 or more.
-        model_arguments: of the model's function, those that were given.
-        dataset: the data set's name.
-    """
-
-    model: str
-    framework: str
-    schedule: Schedule
-    seed: int = 0
-    model_arguments: dict = field(default_factory=dict, hash=False)
-    dataset: str = "mnist"
-
-    def __post_init__(self):
-        if self.framework not in FRAMEWORKS:
-            raise ValueError(
-                f"framework is {self.framework!r}; it must be one of "
-                f"{', '.join(FRAMEWORKS)}"
-            )
-        if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)):
-            raise TypeError(f"seed is {self.seed!r}; it must be a whole number")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed is {self.seed}; it must be from 0 to 2**32 - 1")
-        object.__setattr__(self, "seed", int(self.seed))
-        # As JSON has them, so that an experiment equals its recorded self.
-        arguments = json.loads(json.dumps(self.model_arguments))
-        object.__setattr__(self, "model_arguments", arguments)
-
-    @property
-    def variant(self) -> str:
-        """The model with its arguments, such as `gap_cnn,dropout=true`."""
-        arguments = (
-            f",{name}={_short(value)}"
-            for name, value in sorted(self.model_arguments.items())
-        )
-        return self.model + "".join(arguments)
-
-    @property
-    def path(self) -> Path:
-        """Where the record lies under the results folder."""
-        dataset = "" if self.dataset == "mnist" else f"-{self.dataset}"
-        name = f"{self.variant}-{self.framework}{dataset}"
-        return Path(self.schedule.name) / f"{name}-seed{self.seed}.json"
-
-    def to_dict(self) -> dict:
-        """The experiment as plain JSON values."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
-    @classmethod
-    def from_dict(cls, values: dict) -> Experiment:
-        """The experiment that `to_dict` wrote."""
-        return cls(**values | {"schedule": Schedule(**values["schedule"])})
+def _content(run):
+    """A run as plain JSON values, rounded, with its digest."""
+    history = {
+        column: [
+            round(value, _DECIMALS[column]) if column in _DECIMALS else value
+            for value in values
+        ]
+        for column, values in run.history_columns.items()
+    }
+    content = {
+        "format": FORMAT,
+        "experiment": run.experiment.to_dict(),
+        "num_parameters": int(run.num_parameters),
+        "history": history,
+        "test_predictions": _as_text(run.test_predictions),
+        "environment": run.environment,
+    }
+    return content | {"sha256": _digest(content)}
 
 
-def _short(value):
-    """An argument's value in a file's name: `true`, `3`, `5x10`."""
-    if isinstance(value, list):
-        return "x".join(map(_short, value))
-    return json.dumps(value)
+def _as_text(labels):
+    """A digit a label; with labels above 9, numbers, each after a space."""
+    space = " " if labels.max() > 9 else ""
+    return "".join(f"{space}{label}" for label in labels.tolist())
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Run:
-    """A training and how it went.
-
-    Attributes:
-        experiment: what was trained, and how.
-        num_parameters: of the network, trainable or not.
-        history_columns: a list a column of `HISTORY_COLUMNS`, a value an epoch.
-        test_predictions: labels predicted after the last epoch, uint8 [n].
-        environment: versions, processor, threads and date.
-    """
-
-    experiment: Experiment
-    num_parameters: int
-    history_columns: dict[str, list]
-    test_predictions: np.ndarray
-    environment: dict
-
-    @functools.cached_property
-    def history(self):
-        """A DataFrame, one row an epoch: see `HISTORY_COLUMNS`."""
-        import pandas as pd
-
-        return pd.DataFrame(self.history_columns)
-
-    @property
-    def test_accuracy(self) -> float:
-        """After the last epoch, from 0 to 1."""
-        return self.history_columns["test_accuracy"][-1]
-
-    @property
-    def test_loss(self) -> float:
-        """Mean cross-entropy after the last epoch, in nats."""
-        return self.history_columns["test_loss"][-1]
-
-    def __repr__(self):
-        experiment = self.experiment
-        return (
-            f"Run({experiment.model}, {experiment.framework}, "
-            f"{experiment.schedule.name}, seed={experiment.seed}, "
-            f"epochs={len(self.history_columns['epoch'])}, "
-            f"test_accuracy={self.test_accuracy:.4f}, "
-            f"test_loss={self.test_loss:.4f})"
-        )
-
-    def to_dict(self) -> dict:
-        """The run as plain JSON values, rounded, with its digest."""
-        history = {
-            column: [
-                round(value, _DECIMALS[column]) if column in _DECIMALS else value
-                for value in values
-            ]
-            for column, values in self.history_columns.items()
-        }
-        content = {
-            "format": FORMAT,
-            "experiment": self.experiment.to_dict(),
-            "num_parameters": int(self.num_parameters),
-            "history": history,
-            "test_predictions": "".join(map(str, self.test_predictions.tolist())),
-            "environment": self.environment,
-        }
-        return content | {"sha256": _digest(content)}
+def _as_labels(text):
+    labels = np.array(list(map(int, text.split() if " " in text else text)))
+    return labels.astype(np.min_scalar_type(labels.max()))
 
 
 def results_folder() -> Path:
@@ -196,8 +97,24 @@ def results_folder() -> Path:
 def save(run: Run, folder: Path | None = None) -> Path:
     """Write a run's record, whole or not at all, and return its path."""
     path = (folder or results_folder()) / run.experiment.path
-    write(path, json.dumps(run.to_dict(), indent=1, sort_keys=True) + "\n")
+    write(path, json.dumps(_content(run), indent=1, sort_keys=True) + "\n")
     return path
+
+
+def check_writable(path: Path) -> None:
+    """Find out now, before hours of work, whether a file can be written.
+
+    Raises:
+        OSError: it cannot; the message names it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder")
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"{path} cannot be written: {reason}") from error
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -237,18 +154,13 @@ def load(experiment: Experiment, folder: Path | None = None) -> Run | None:
     return run
 
 
-MEND = (
-    "Restore the file (git checkout), or delete it and run "
-    "'python -m tradeoffs reproduce'"
-)
-
-
 def read(path: Path) -> Run:
     """The run in one file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        RecordError: the file is cut short or was changed after it was written.
+        RecordError: the file is cut short, was changed after it was written, or
+            contradicts itself.
     """
     try:
         content = json.loads(path.read_text())
@@ -260,17 +172,46 @@ def read(path: Path) -> Run:
                 f"{path} was changed after it was written: its digest does not "
                 f"fit. {MEND}"
             )
-        return Run(
+        run = Run(
             Experiment.from_dict(content["experiment"]),
             content["num_parameters"],
             {column: content["history"][column] for column in HISTORY_COLUMNS},
-            np.frombuffer(content["test_predictions"].encode(), np.uint8) - ord("0"),
+            _as_labels(content["test_predictions"]),
             content["environment"],
         )
-    except (ValueError, KeyError, TypeError) as error:
+        unknown = (content.keys() - _KEYS) | (content["history"].keys() - _COLUMNS)
+        fault = f"it has {min(unknown)!r}" if unknown else _contradiction(run)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(
             f"{path} is not a whole record ({error!r}). {MEND}"
         ) from error
+    if fault:
+        raise RecordError(f"{path} is no record of a run: {fault}. {MEND}")
+    return run
+
+
+def _contradiction(run):
+    """What in a run cannot be so, or None."""
+    experiment, history = run.experiment, run.history_columns
+    epochs = list(range(1, experiment.schedule.epochs + 1))
+    if history["epoch"] != epochs:
+        return f"its epochs are not 1 to {len(epochs)}"
+    for column, values in history.items():
+        if len(values) != len(epochs) or not all(map(math.isfinite, values)):
+            return f"{column} has not one finite number an epoch"
+    if experiment.model in MODELS:
+        counted = count_parameters(experiment.model, **experiment.model_arguments)
+        if run.num_parameters != counted:
+            return f"{experiment.variant} has {counted:,} parameters"
+    if experiment.dataset != "mnist":
+        return None
+    labels = mnist().test_labels
+    if len(run.test_predictions) != len(labels) or run.test_predictions.max() > 9:
+        return f"it has not one label from 0 to 9 for each of {len(labels):,} images"
+    accuracy = np.mean(run.test_predictions == labels)
+    if abs(accuracy - run.test_accuracy) > 1e-6:
+        return f"its predictions give an accuracy of {accuracy:.4f}"
+    return None
 
 
 def _digest(content):
@@ -278,28 +219,53 @@ def _digest(content):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def environment(framework: str) -> dict:
-    """What a run ran in: versions, processor, threads, date; no names."""
-    packages = {
-        "pytorch": ("torch", "numpy"),
-        "keras": ("keras", "tensorflow", "numpy"),
-    }[framework]
-    return {
-        "versions": {
-            "python": platform.python_version(),
-            "tradeoffs": importlib.metadata.version("tradeoffs"),
-            **{name: importlib.metadata.version(name) for name in packages},
-        },
-        "processor": processor(),
-        "system": platform.system(),
-        "threads": num_threads(framework),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-    }
+def _keeps_weights(run):
+    return run.experiment.framework == "pytorch" and run.num_parameters <= MOST_KEPT
 
 
-@functools.cache
-def processor() -> str:
-    """The processor's name."""
-    import cpuinfo
+def _weights_path(run, folder):
+    path = (folder or results_folder()) / run.experiment.path
+    return path.with_suffix(".safetensors")
 
-    return cpuinfo.get_cpu_info().get("brand_raw", platform.machine())
+
+def save_weights(run: Run, network, folder: Path | None = None) -> None:
+    """Write the weights of a small PyTorch network beside its record."""
+    from safetensors import torch
+
+    if _keeps_weights(run):
+        state = {name: t.contiguous() for name, t in network.state_dict().items()}
+        write(_weights_path(run, folder), torch.save(state))
+
+
+def trained(run: Run, folder: Path | None = None):
+    """The network of a recorded run with the weights that it ended with.
+
+    Args:
+        run: of a PyTorch network with at most `MOST_KEPT` parameters.
+        folder: of the results.
+
+    Returns:
+        An `nn.Module` in evaluation mode.
+
+    Raises:
+        ValueError: weights of such a run are not kept.
+        FileNotFoundError: there is no file.
+        RecordError: the file is cut short, or does not fit the network.
+    """
+    if not _keeps_weights(run):
+        raise ValueError(
+            f"the weights of {run!r} are not kept; they are for PyTorch networks of "
+            f"at most {MOST_KEPT:,} parameters"
+        )
+    experiment, path = run.experiment, _weights_path(run, folder)
+    network = build(experiment.model, "pytorch", **experiment.model_arguments)
+    from safetensors import SafetensorError, torch
+
+    content = path.read_bytes()
+    try:
+        network.load_state_dict(torch.load(content))
+    except (SafetensorError, RuntimeError) as error:
+        raise RecordError(
+            f"{path} does not hold the weights of its network ({error}). {MEND}"
+        ) from error
+    return network.eval()

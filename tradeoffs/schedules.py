@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import numbers
 from dataclasses import dataclass
+
+from tradeoffs.checks import number, one_of, whole_number
 
 OPTIMIZERS = ("sgd", "rmsprop", "adadelta", "adam")
 INPUT_SCALINGS = ("standardized", "unit")
@@ -57,30 +58,25 @@ class Schedule:
     input_scaling: str = "standardized"
 
     def __post_init__(self):
-        for field in ("epochs", "batch_size"):
-            self._set(field, _whole_number(field, getattr(self, field)))
-        for field in ("learning_rate", "gamma", "momentum"):
-            self._set(field, _finite_number(field, getattr(self, field)))
-        if self.learning_rate <= 0:
+        whole = {n: whole_number(n, getattr(self, n)) for n in ("epochs", "batch_size")}
+        real = {n: number(n, getattr(self, n)) for n in ("learning_rate", "gamma")}
+        real["momentum"] = number("momentum", self.momentum, least=0)
+        if real["learning_rate"] <= 0:
             raise ValueError(
                 f"learning_rate is {self.learning_rate}; it must be above 0"
             )
-        if not 0 < self.gamma <= 1:
+        if not 0 < real["gamma"] <= 1:
             raise ValueError(f"gamma is {self.gamma}; it must be above 0 and at most 1")
-        _one_of("optimizer", self.optimizer, OPTIMIZERS)
-        _one_of("input_scaling", self.input_scaling, INPUT_SCALINGS)
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
+        one_of("input_scaling", self.input_scaling, INPUT_SCALINGS)
         self._check_momentum()
-        self._check_milestones()
-
-    def _set(self, field, value):
-        object.__setattr__(self, field, value)
+        checked = whole | real | {"milestones": self._checked_milestones()}
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     def _check_momentum(self):
-        if not 0 <= self.momentum < 1:
-            raise ValueError(
-                f"momentum is {self.momentum}; it must be from 0 up to but not "
-                "including 1"
-            )
+        if self.momentum >= 1:
+            raise ValueError(f"momentum is {self.momentum}; it must be below 1")
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(
                 f"momentum is {self.momentum}, but optimizer "
@@ -91,13 +87,13 @@ class Schedule:
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov=True needs a momentum above 0")
 
-    def _check_milestones(self):
+    def _checked_milestones(self):
         if isinstance(self.milestones, (str, numbers.Number)):
             raise TypeError(
                 f"milestones is {self.milestones!r}; give a tuple of epochs, "
                 "such as (10, 15)"
             )
-        milestones = tuple(_whole_number("a milestone", m) for m in self.milestones)
+        milestones = tuple(whole_number("a milestone", m) for m in self.milestones)
         if list(milestones) != sorted(set(milestones)):
             raise ValueError(f"milestones are {milestones}; they must increase")
         if milestones and milestones[-1] >= self.epochs:
@@ -106,13 +102,13 @@ class Schedule:
                 f"{self.epochs} epochs; it must be below epochs. "
                 f"To cut a schedule short, use .first({self.epochs})"
             )
-        self._set("milestones", milestones)
+        return milestones
 
     def replace(self, **changes) -> Schedule:
         """The same schedule with some values changed, and checked again."""
         known = [field.name for field in dataclasses.fields(self)]
         for name in changes:
-            _one_of("a schedule's value", name, known)
+            one_of("a schedule's value", name, known)
         return dataclasses.replace(self, **changes)
 
     def first(self, epochs: int) -> Schedule:
@@ -121,7 +117,7 @@ class Schedule:
         >>> ARTICLE.first(12).milestones
         (10,)
         """
-        epochs = _whole_number("epochs", epochs)
+        epochs = whole_number("epochs", epochs)
         if epochs > self.epochs:
             raise ValueError(
                 f"first({epochs}) of a schedule of {self.epochs} epochs; "
@@ -143,27 +139,6 @@ class Schedule:
                 return name
         text = json.dumps(dataclasses.asdict(self), sort_keys=True)
         return f"custom-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
-
-
-def _whole_number(name, value):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} is {value!r}; it must be a whole number")
-    if value < 1:
-        raise ValueError(f"{name} is {value}; it must be at least 1")
-    return int(value)
-
-
-def _finite_number(name, value):
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} is {value!r}; it must be a number")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is {value}; it must be finite")
-    return float(value)
-
-
-def _one_of(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
 
 
 ARTICLE = Schedule(
@@ -207,6 +182,7 @@ def at_batch_size(batch_size: int) -> Schedule:
     >>> at_batch_size(64).learning_rate, at_batch_size(4).learning_rate
     (0.005, 0.00125)
     """
+    batch_size = whole_number("batch_size", batch_size)
     share = min(batch_size / ARTICLE.batch_size, 1)
     return ARTICLE.replace(
         batch_size=batch_size, learning_rate=ARTICLE.learning_rate * share

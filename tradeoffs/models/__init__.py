@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 
+from tradeoffs.article import NUM_PARAMETERS
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -67,6 +69,31 @@ def model_info(name: str) -> ModelInfo:
     if not isinstance(name, str) or name not in MODELS:
         raise ValueError(f"no model {name!r}; the models are {', '.join(MODELS)}")
     return MODELS[name]
+
+
+def count_parameters(name: str, **arguments) -> int:
+    """The parameters of a named model by arithmetic, without its framework.
+
+    Args:
+        name: one of `MODELS`.
+        arguments: of the model's function; those without a say are overlooked.
+
+    >>> count_parameters("small_net"), count_parameters("small_net", kernel_size=5)
+    (518, 598)
+    """
+    if name == "gap_cnn":
+        first, second = arguments.get("filters", (10, 20))
+        kernel = arguments.get("kernel_size", 3)
+        last = kernel**2 * second * 10 + 10
+        return 25 * first + first + 25 * first * second + second + last
+    if name == "small_net":
+        first, second = arguments.get("filters", (5, 8))
+        kernels = (arguments.get(k, 3) for k in ("kernel_size", "second_kernel_size"))
+        taps, second_taps = (size**2 for size in kernels)
+        norm = 2 * first if arguments.get("batch_norm", True) else 0
+        convolutions = taps * first + first + second_taps * first * second + second
+        return convolutions + norm + second * 10 + 10
+    return NUM_PARAMETERS[model_info(name).name]
 
 
 def framework_for(name: str, framework: str | None = None) -> str:

@@ -21,9 +21,10 @@ def build(name, seed=None, **arguments):
         builder.__name__: builder
         for builder in (pytorch_cnn, gap_cnn, small_net, keras_mlp, keras_cnn)
     }
-    with torch.random.fork_rng(enabled=seed is not None):
-        if seed is not None:
-            torch.manual_seed(seed)
+    if seed is None:
+        return builders[name](**arguments)
+    with torch.random.fork_rng(devices=[]):  # the reader's GPU is left alone
+        torch.default_generator.manual_seed(seed)
         return builders[name](**arguments)
 
 
@@ -175,45 +176,3 @@ def _with_dimensions(layer, dimensions):
         case nn.AdaptiveAvgPool2d():
             return make(layer.output_size)
     return make()  # dropout
-
-
-def copy_keras_weights(network, weights) -> None:
-    """Give a port the weights of the Keras model.
-
-    Args:
-        network: `keras_mlp()` or `keras_cnn()` of this page.
-        weights: the arrays of `keras.Model.get_weights()`, kernel and bias in
-            turn: [in, out] for dense layers, [height, width, in, out] for
-            convolutions.
-
-    Raises:
-        ValueError: the arrays do not fit the network.
-    """
-    layers = [m for m in network if isinstance(m, (nn.Conv2d, nn.Linear))]
-    if len(weights) != 2 * len(layers):
-        raise ValueError(
-            f"{len(weights)} arrays given; the network takes {2 * len(layers)}"
-        )
-    channels = None
-    for layer, kernel, bias in zip(layers, weights[::2], weights[1::2], strict=True):
-        kernel = torch.as_tensor(kernel)
-        if isinstance(layer, nn.Conv2d):
-            kernel = kernel.permute(3, 2, 0, 1)
-            channels = layer.out_channels
-        else:
-            if channels:
-                # Keras flattens [height, width, channels], PyTorch
-                # [channels, height, width].
-                kernel = (
-                    kernel.unflatten(0, (-1, channels)).transpose(0, 1).flatten(0, 1)
-                )
-                channels = None
-            kernel = kernel.T
-        if kernel.shape != layer.weight.shape:
-            raise ValueError(
-                f"a kernel of shape {tuple(kernel.shape)} does not fit "
-                f"{layer}, which takes {tuple(layer.weight.shape)}"
-            )
-        with torch.no_grad():
-            layer.weight.copy_(kernel)
-            layer.bias.copy_(torch.as_tensor(bias))

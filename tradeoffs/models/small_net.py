@@ -10,6 +10,8 @@ from collections import OrderedDict
 
 from torch import nn
 
+from tradeoffs.checks import number, one_of, whole_number
+
 KERNEL_SIZES = (1, 2, 3, 4, 5, 6, 7)
 POOLS = (None, 2, 3, 4, 5, 6)
 POOL_KINDS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
@@ -51,18 +53,17 @@ def small_net(
         batch_norm: normalise after the first convolution.
 
     Raises:
-        ValueError: a value is not allowed; the message says what is.
+        TypeError, ValueError: a value is not allowed; the message says what is.
     """
     first, second = _two_filters(filters)
-    _one_of("kernel_size", kernel_size, KERNEL_SIZES)
-    _one_of("second_kernel_size", second_kernel_size, KERNEL_SIZES)
-    _one_of("pool", pool, POOLS)
-    _one_of("pool_stride", pool_stride, (None, *range(1, (pool or 0) + 1)))
-    _one_of("pool_kind", pool_kind, tuple(POOL_KINDS))
-    _one_of("pool_after", pool_after, POOL_PLACES)
-    if isinstance(slope, bool) or not 0 <= slope <= 1:
-        raise ValueError(f"slope is {slope!r}; it must be from 0 to 1")
-    _one_of("batch_norm", batch_norm, (True, False))
+    one_of("kernel_size", kernel_size, KERNEL_SIZES)
+    one_of("second_kernel_size", second_kernel_size, KERNEL_SIZES)
+    one_of("pool", pool, POOLS)
+    one_of("pool_stride", pool_stride, (None, *range(1, (pool or 0) + 1)))
+    one_of("pool_kind", pool_kind, tuple(POOL_KINDS))
+    one_of("pool_after", pool_after, POOL_PLACES)
+    number("slope", slope, least=0, most=1)
+    one_of("batch_norm", batch_norm, (True, False))
     pools = {place: None for place in POOL_PLACES}
     if pool:
         pools[pool_after] = POOL_KINDS[pool_kind](pool, pool_stride)
@@ -81,21 +82,9 @@ def small_net(
 
 
 def _two_filters(filters):
-    if (
-        not isinstance(filters, (tuple, list))
-        or len(filters) != 2
-        or not all(type(number) is int and number >= 1 for number in filters)
-    ):
+    if not isinstance(filters, (tuple, list)) or len(filters) != 2:
         raise ValueError(
             f"filters is {filters!r}; it must be two whole numbers of at least 1, "
             "such as (5, 8)"
         )
-    return filters
-
-
-def _one_of(name, value, allowed):
-    # Compared with their types: True is not the kernel size 1.
-    if not any(type(value) is type(a) and value == a for a in allowed):
-        raise ValueError(
-            f"{name} is {value!r}; it must be one of {', '.join(map(repr, allowed))}"
-        )
+    return [whole_number("a number of filters", n) for n in filters]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import tempfile
 from pathlib import Path
@@ -15,79 +16,22 @@ keras = import_keras()
 
 import tensorflow as tf  # noqa: E402  after Keras has chosen its backend
 
-layers = keras.layers
-
-# Layers that add, compare or move, and multiply nothing to accumulate.
-_WITHOUT_MACS = (
-    layers.InputLayer,
-    layers.Flatten,
-    layers.Reshape,
-    layers.Permute,
-    layers.Dropout,
-    layers.SpatialDropout1D,
-    layers.SpatialDropout2D,
-    layers.SpatialDropout3D,
-    layers.GaussianDropout,
-    layers.GaussianNoise,
-    layers.Activation,
-    layers.ReLU,
-    layers.LeakyReLU,
-    layers.PReLU,
-    layers.ELU,
-    layers.Softmax,
-    layers.MaxPooling1D,
-    layers.MaxPooling2D,
-    layers.MaxPooling3D,
-    layers.AveragePooling1D,
-    layers.AveragePooling2D,
-    layers.AveragePooling3D,
-    layers.GlobalAveragePooling1D,
-    layers.GlobalAveragePooling2D,
-    layers.GlobalAveragePooling3D,
-    layers.GlobalMaxPooling1D,
-    layers.GlobalMaxPooling2D,
-    layers.GlobalMaxPooling3D,
-    layers.ZeroPadding1D,
-    layers.ZeroPadding2D,
-    layers.ZeroPadding3D,
-    layers.Cropping1D,
-    layers.Cropping2D,
-    layers.Cropping3D,
-    layers.UpSampling2D,
-    layers.Add,
-    layers.Subtract,
-    layers.Average,
-    layers.Maximum,
-    layers.Minimum,
-    layers.Concatenate,
-    layers.BatchNormalization,
-    layers.LayerNormalization,
-    layers.GroupNormalization,
-    layers.Rescaling,
-    layers.Normalization,
-    layers.Embedding,
-)
-
-_DENSE_OR_CONVOLUTION = (layers.Dense, layers.Conv1D, layers.Conv2D, layers.Conv3D)
-_TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
-_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
-_SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
+# In the names of operators whose multiplications are not known from their shapes.
+_MAY_MULTIPLY = ("MatMul", "Conv", "Einsum", "While", "If", "Case", "Func", "Call")
 
 
 class Probe:
     """Answers the questions of a profile about one Keras model."""
 
-    trainer = Trainer
+    framework, trainer = "keras", Trainer
+    devices = ("cpu", *(["cuda"] if tf.config.list_physical_devices("GPU") else []))
 
-    def __init__(self, model, input_shape, device="cpu"):
-        self.model = model
-        self.input_shape = tuple(input_shape)
-        self.device = device
+    def __init__(self, model, input_shape, device, batch_size):
+        self.model, self.input_shape = model, tuple(input_shape)
+        self.device, self.batch_size = device, batch_size
         if not model.built:
             model.build((None, *self.input_shape))
-        self._compiled = tf.function(
-            lambda inputs: model(inputs, training=False), reduce_retracing=True
-        )
+        self._compiled = tf.function(self.call, reduce_retracing=True)
 
     def inputs(self, count):
         """Inputs [count, *input_shape] of the kind that the model takes."""
@@ -101,11 +45,6 @@ class Probe:
     def predict_one(self, inputs):
         """A compiled forward pass, waited for."""
         return self._compiled(inputs).numpy()
-
-    @staticmethod
-    def is_tensor(output):
-        """Whether an output is a tensor."""
-        return isinstance(output, tf.Tensor)
 
     def size(self):
         """Counts and bytes of the weights; see `Profile`."""
@@ -123,58 +62,56 @@ class Probe:
         }
 
     def macs(self):
-        """Multiply-accumulates of one input, and the layers not counted."""
-        total, unknown = 0, []
-        for layer in _leaves(self.model):
-            count = layer_macs(layer)
-            if count is None:
-                unknown.append(type(layer).__name__)
-            else:
-                total += count
-        return (None if unknown else total), unknown
+        """Multiply-accumulates of one input, and the operators not counted."""
+        one = tf.TensorSpec((1, *self.input_shape))
+        graph = tf.function(self.call).get_concrete_function(one).graph
+        counts = {operator.name: _macs(operator) for operator in _operators(graph)}
+        unknown = [name for name, count in counts.items() if count is None]
+        return (None if unknown else sum(counts.values())), unknown
 
-    def tensor_bytes(self, trainer, batch_size):
+    def tensor_bytes(self, trainer):
         """Nothing: TensorFlow does not tell which tensors it keeps."""
         return {}
 
-    def accelerator_memory(self):
-        """MiB on the accelerator at peak; empty on the CPU."""
-        from tradeoffs.probes.accelerator import tensorflow_memory
 
-        return tensorflow_memory(self.device)
-
-
-def _leaves(model):
-    if type(model) not in (keras.Sequential, keras.Model, keras.src.models.Functional):
-        return [model]  # its `call` is Python, and may do anything
-    return [
-        leaf
-        for layer in model.layers
-        for leaf in (_leaves(layer) if isinstance(layer, keras.Model) else [layer])
-    ]
+def _operators(graph):
+    """Every operator of a graph, and of the functions that it calls."""
+    for operator in graph.get_operations():
+        if operator.type in ("PartitionedCall", "StatefulPartitionedCall"):
+            function = operator.get_attr("f").name
+            yield from _operators(graph._get_function(function).graph)
+        else:
+            yield operator
 
 
-def layer_macs(layer) -> int | None:
-    """Multiply-accumulates of one input in a built layer; None if unknown.
+def _macs(operator):
+    """Multiply-accumulates of an operator; None if they are not known.
 
     A kernel has the shape [*window, in / groups, out]; a depthwise one [*window,
     in, multiplier]; a transposed one [*window, out, in].
     """
-    kind = type(layer)
-    if kind in _WITHOUT_MACS:
+    if not any(word in operator.type for word in _MAY_MULTIPLY):
         return 0
-    try:
-        num_inputs = math.prod(layer.input.shape[1:])
-        num_outputs = math.prod(layer.output.shape[1:])
-    except (AttributeError, ValueError, TypeError):
-        return None  # several inputs or outputs, or sizes that are not fixed
-    if kind in _DENSE_OR_CONVOLUTION:
-        return num_outputs * math.prod(layer.kernel.shape[:-1])
-    if kind in _TRANSPOSED:
-        return num_inputs * math.prod(layer.kernel.shape[:-1])
-    if kind in _DEPTHWISE:
-        return num_outputs * math.prod(layer.kernel.shape[:-2])
-    if kind in _SEPARABLE:
-        kernels = layer.depthwise_kernel.shape, layer.pointwise_kernel.shape
-        return num_outputs // layer.filters * sum(map(math.prod, kernels))
+    inputs = [tensor.shape for tensor in operator.inputs]
+    output = operator.outputs[0]
+    # A dilated convolution runs on slices; they are put together and cut after it.
+    joined = [use for use in output.consumers() if use.type == "BatchToSpaceND"]
+    num_outputs = (joined[0].outputs[0] if joined else output).shape.num_elements()
+    match operator.type:
+        case "MatMul":
+            return num_outputs * inputs[0][0 if operator.get_attr("transpose_a") else 1]
+        case "BatchMatMulV2":
+            return num_outputs * inputs[0][-2 if operator.get_attr("adj_x") else -1]
+        case "Conv2D" | "Conv3D":
+            return num_outputs * math.prod(inputs[1][:-1])
+        case "DepthwiseConv2dNative":
+            return num_outputs * math.prod(inputs[1][:-2])
+        case "Conv2DBackpropInput" | "Conv3DBackpropInputV2":
+            return inputs[2].num_elements() * math.prod(inputs[1][:-1])
+        case "Einsum":
+            names = operator.get_attr("equation").decode().split("->")[0]
+            sizes = dict(
+                zip(names.replace(",", ""), itertools.chain(*inputs), strict=True)
+            )
+            return math.prod(sizes.values())
     return None

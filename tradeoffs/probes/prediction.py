@@ -12,6 +12,7 @@ documentation and source of PyTorch's CUDA caching allocator.
 from __future__ import annotations
 
 import weakref
+from typing import NamedTuple
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
@@ -30,16 +31,12 @@ ROUND_LARGE = 2 * MIB
 STEPS = 3  # the first makes gradients and momentum, the next reuse blocks
 
 
-def _round_up(size, unit):
-    return -(-size // unit) * unit
+class Block(NamedTuple):
+    """A piece of a segment; segments lie apart, so that no two of them touch."""
 
-
-class _Block:
-    """A piece of a segment, with its neighbours in it."""
-
-    def __init__(self, size, small, before=None, after=None):
-        self.size, self.small, self.used = size, small, False
-        self.before, self.after = before, after
+    start: int
+    size: int
+    small: bool
 
 
 class CachingAllocator:
@@ -52,58 +49,49 @@ class CachingAllocator:
 
     def __init__(self):
         self.allocated = self.peak_allocated = self.peak_reserved = 0
-        self.free_blocks = {True: [], False: []}
+        self._next_segment, self._free = 0, {True: [], False: []}
 
-    def allocate(self, size: int) -> _Block:
+    def allocate(self, size: int) -> Block:
         """A block of at least so many bytes."""
         size = max(BLOCK, _round_up(size, BLOCK))
         small = size <= SMALL
-        free = self.free_blocks[small]
-        fitting = [block for block in free if block.size >= size]
+        fitting = [block for block in self._free[small] if block.size >= size]
         if fitting:
-            block = min(fitting, key=lambda candidate: candidate.size)
-            free.remove(block)
+            found = min(fitting, key=lambda block: block.size)
+            self._free[small].remove(found)
         else:
-            block = _Block(self._segment(size), small)
-            self.peak_reserved += block.size
-        rest = block.size - size
+            found = self._segment(size, small)
+        rest = found.size - size
         if rest >= BLOCK if small else rest > SMALL:
-            tail = _Block(rest, small, block, block.after)
-            if block.after:
-                block.after.before = tail
-            block.after, block.size = tail, size
-            free.append(tail)
-        block.used = True
-        self.allocated += block.size
+            self._free[small].append(Block(found.start + size, rest, small))
+            found = Block(found.start, size, small)
+        self.allocated += found.size
         self.peak_allocated = max(self.peak_allocated, self.allocated)
-        return block
+        return found
 
-    @staticmethod
-    def _segment(size):
-        if size <= SMALL:
-            return SMALL_SEGMENT
-        return LARGE_SEGMENT if size < LARGE else _round_up(size, ROUND_LARGE)
+    def _segment(self, size, small):
+        large = LARGE_SEGMENT if size < LARGE else _round_up(size, ROUND_LARGE)
+        segment = Block(self._next_segment, SMALL_SEGMENT if small else large, small)
+        self._next_segment += segment.size + 1
+        self.peak_reserved += segment.size
+        return segment
 
-    def free(self, block: _Block) -> None:
+    def free(self, block: Block) -> None:
         """Give a block back; it merges with free neighbours."""
         self.allocated -= block.size
-        block.used = False
-        free = self.free_blocks[block.small]
-        if block.after and not block.after.used:
-            free.remove(block.after)
-            self._merge(block, block.after)
-        if block.before and not block.before.used:
-            free.remove(block.before)
-            block = block.before
-            self._merge(block, block.after)
-        free.append(block)
+        start, end, free = (
+            block.start,
+            block.start + block.size,
+            self._free[block.small],
+        )
+        for other in [b for b in free if b.start == end or b.start + b.size == start]:
+            free.remove(other)
+            start, end = min(start, other.start), max(end, other.start + other.size)
+        free.append(Block(start, end - start, block.small))
 
-    @staticmethod
-    def _merge(block, after):
-        block.size += after.size
-        block.after = after.after
-        if block.after:
-            block.after.before = block
+
+def _round_up(size, unit):
+    return -(-size // unit) * unit
 
 
 class _Replay(TorchDispatchMode):
@@ -141,66 +129,44 @@ def training_memory(build, input_shape, batch_size: int) -> dict[str, float]:
         batch_size: inputs a step.
 
     Returns:
-        "allocated" (tensors alone) and "reserved" (segments), MiB at peak.
+        "allocated_mib" (tensors alone) and "reserved_mib" (segments), at peak.
     """
     allocator = CachingAllocator()
     replay, mode = _Replay(allocator), FakeTensorMode()
-    module = _fake(build, mode)
+    with mode:
+        module = build().train()
+    _make_fake(module, mode)
     for tensor in (*module.parameters(), *module.buffers()):
         replay.note(tensor.untyped_storage())
     with mode, replay:
-        take_step = _training_step(module, input_shape, batch_size)
+        optimizer = torch.optim.SGD(
+            module.parameters(), 5e-3, momentum=0.9, nesterov=True
+        )
         for _ in range(STEPS):
-            take_step()
+            _take_step(module, optimizer, batch_size, input_shape)
     return {
-        "allocated": allocator.peak_allocated / MIB,
-        "reserved": allocator.peak_reserved / MIB,
+        "allocated_mib": allocator.peak_allocated / MIB,
+        "reserved_mib": allocator.peak_reserved / MIB,
     }
 
 
-def tracked_memory(build, input_shape, batch_size: int) -> float:
-    """MiB of tensors at the peak of a step, by PyTorch's own memory tracker."""
-    from torch.distributed._tools.mem_tracker import MemTracker
-
-    mode = FakeTensorMode()
-    module = _fake(build, mode)
-    with mode:
-        take_step = _training_step(module, input_shape, batch_size)
-        take_step()
-        tracker = MemTracker()
-        tracker.track_external(module, take_step.optimizer)
-        with tracker:
-            take_step()
-        (snapshot,) = tracker.get_tracker_snapshot("peak").values()
-    return snapshot["Total"] / MIB
-
-
-def _fake(build, mode):
-    """A module with fake tensors only: what it was built with is replaced."""
-    with mode:
-        module = build()
+def _make_fake(module, mode):
+    """Replace the real tensors that a module was built with."""
     for part in module.modules():
-        for name, tensor in part._parameters.items():
-            if tensor is not None and not isinstance(tensor.data, FakeTensor):
-                fake = mode.from_tensor(tensor.detach())
-                part._parameters[name] = torch.nn.Parameter(fake, tensor.requires_grad)
-        for name, tensor in part._buffers.items():
-            if tensor is not None and not isinstance(tensor, FakeTensor):
-                part._buffers[name] = mode.from_tensor(tensor)
-    return module.train()
+        for tensors in (part._parameters, part._buffers):
+            for name, tensor in tensors.items():
+                if tensor is not None and not isinstance(tensor.data, FakeTensor):
+                    fake = mode.from_tensor(tensor.detach())
+                    if tensors is part._parameters:
+                        fake = torch.nn.Parameter(fake, tensor.requires_grad)
+                    tensors[name] = fake
 
 
-def _training_step(module, input_shape, batch_size):
-    optimizer = torch.optim.SGD(module.parameters(), 5e-3, momentum=0.9, nesterov=True)
-
-    def take_step():
-        # A loader brings a new batch to the device for each step.
-        inputs = torch.empty(batch_size, *input_shape)
-        labels = torch.zeros(batch_size, dtype=torch.long)
-        loss = functional.cross_entropy(module(inputs), labels)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    take_step.optimizer = optimizer
-    return take_step
+def _take_step(module, optimizer, batch_size, input_shape):
+    # A loader brings a new batch to the device for each step.
+    inputs = torch.empty(batch_size, *input_shape)
+    labels = torch.zeros(batch_size, dtype=torch.long)
+    loss = functional.cross_entropy(module(inputs), labels)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()

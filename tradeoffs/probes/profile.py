@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
-import os
-import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from tradeoffs.experiments import variant
+from tradeoffs.records import write
 
 FORMAT = 1
 NOT_MEASURED = "not measured"
 MIB = 2**20
+# How a quantity is written, by the unit in its name.
+_FORMS = {
+    "_bytes": "{:,} bytes",
+    "_ms": "{:,.3f} ms",
+    "_seconds": "{:,.3f} s",
+    "_mib": "{:,.1f} MiB",
+}
 
-# What a table shows: field, title, and how a value is written.
-_ROWS = (
-    ("num_parameters", "parameters", "{:,}"),
-    ("num_trainable_parameters", "of them trainable", "{:,}"),
-    ("weight_bytes", "weights in memory", "{:,} bytes"),
-    ("file_bytes", "weights on disk", "{:,} bytes"),
-    ("macs", "multiply-accumulates an image", "{:,}"),
-    ("train_step_ms", "training step", "{:.2f} ms"),
-    ("epoch_seconds", "epoch of 60,000 images", "{:.2f} s"),
-    ("first_step_seconds", "start-up: the first step", "{:.2f} s"),
-    ("import_seconds", "start-up: imports", "{:.2f} s"),
-    ("inference_seconds", "10,000 images", "{:.3f} s"),
-    ("images_per_second", "throughput", "{:,.0f} images/s"),
-    ("latency_ms_p50", "latency of one image, median", "{:.3f} ms"),
-    ("latency_ms_p90", "latency, 90th percentile", "{:.3f} ms"),
-    ("latency_ms_p99", "latency, 99th percentile", "{:.3f} ms"),
-    ("peak_train_memory_mib", "peak memory, training", "{:,.1f} MiB"),
-    ("peak_inference_memory_mib", "peak memory, inference", "{:,.1f} MiB"),
-    ("gradient_bytes", "gradients", "{:,} bytes"),
-    ("optimizer_bytes", "optimizer's state", "{:,} bytes"),
-    ("activation_bytes", "kept for the backward pass", "{:,} bytes"),
-    ("accelerator_allocated_mib", "accelerator, allocated at peak", "{:,.1f} MiB"),
-    ("accelerator_reserved_mib", "accelerator, reserved at peak", "{:,.1f} MiB"),
-    ("accelerator_process_mib", "accelerator, by the driver", "{:,.1f} MiB"),
-    ("predicted_gpu_memory_mib", "GPU memory, training, predicted", "{:,.1f} MiB"),
-)
+
+def _row(title):
+    """A field that is a row of the printed table."""
+    return field(default=None, metadata={"title": title})
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -54,30 +41,25 @@ class Profile:
         threads: that the framework computed on.
         device: "cpu", "cuda" or "mps".
         processor: its name.
-        versions: of Python and the framework.
-        num_parameters, num_trainable_parameters: scalars in the weights.
+        versions: of Python, the package and the framework.
+        model_arguments: of a named model's function, those that were given.
         weight_bytes: of all parameters and buffers in memory.
         file_bytes: of the file on disk, safetensors or `.keras`.
-        macs: multiply-accumulates of one input's forward pass, in
-            convolutions, dense layers and matrix products; None where a layer
-            is not known.
-        train_step_ms: milliseconds a training step, steady state, median.
-        epoch_seconds: seconds of the steps of 60,000 images.
+        macs: multiply-accumulates of one input's forward pass, in convolutions,
+            dense layers and matrix products; None where an operator is not known.
+        train_step_ms: a training step in steady state, the median.
+        epoch_seconds: of the steps of 60,000 images.
         first_step_seconds: of the first step, with tracing and compilation.
-        import_seconds: of the framework's import.
-        inference_seconds: for 10,000 images.
-        images_per_second: throughput of that.
+        inference_seconds, images_per_second: for 10,000 images.
         latency_ms_p50, latency_ms_p90, latency_ms_p99: of one image alone.
-        peak_train_memory_mib, peak_inference_memory_mib: MiB of resident memory
-            at peak, above the level after imports, in a process of its own.
+        peak_train_memory_mib, peak_inference_memory_mib: of resident memory, above
+            the level after imports, in a process of its own.
         gradient_bytes, optimizer_bytes, activation_bytes: of tensors, exactly;
             activations are what the backward pass keeps, the input included.
-        accelerator_allocated_mib, accelerator_reserved_mib: MiB by the
-            framework, at peak of training.
-        accelerator_process_mib: MiB by the driver (CUDA).
-        predicted_gpu_memory_mib: MiB that PyTorch's allocator would reserve on
-            a GPU for training, without the driver's own (see
-            `tradeoffs.predict_memory`).
+        accelerator_allocated_mib, accelerator_reserved_mib: by the framework, at
+            peak of training; accelerator_process_mib: by the driver (CUDA).
+        predicted_gpu_memory_mib: that PyTorch's allocator would reserve on a GPU
+            for training, without the driver's own (see `predict_memory`).
         notes: why a value is missing.
     """
 
@@ -90,74 +72,71 @@ class Profile:
     device: str = "cpu"
     processor: str | None = None
     versions: dict | None = None
-    num_parameters: int | None = None
-    num_trainable_parameters: int | None = None
-    weight_bytes: int | None = None
-    file_bytes: int | None = None
-    macs: int | None = None
-    train_step_ms: float | None = None
-    epoch_seconds: float | None = None
-    first_step_seconds: float | None = None
-    import_seconds: float | None = None
-    inference_seconds: float | None = None
-    images_per_second: float | None = None
-    latency_ms_p50: float | None = None
-    latency_ms_p90: float | None = None
-    latency_ms_p99: float | None = None
-    peak_train_memory_mib: float | None = None
-    peak_inference_memory_mib: float | None = None
-    gradient_bytes: int | None = None
-    optimizer_bytes: int | None = None
-    activation_bytes: int | None = None
-    accelerator_allocated_mib: float | None = None
-    accelerator_reserved_mib: float | None = None
-    accelerator_process_mib: float | None = None
-    predicted_gpu_memory_mib: float | None = None
+    model_arguments: dict = field(default_factory=dict)
+    num_parameters: int | None = _row("parameters")
+    num_trainable_parameters: int | None = _row("of them trainable")
+    weight_bytes: int | None = _row("weights in memory")
+    file_bytes: int | None = _row("weights on disk")
+    macs: int | None = _row("multiply-accumulates an image")
+    train_step_ms: float | None = _row("training step")
+    epoch_seconds: float | None = _row("epoch of 60,000 images")
+    first_step_seconds: float | None = _row("start-up: the first step")
+    import_seconds: float | None = _row("start-up: imports")
+    inference_seconds: float | None = _row("10,000 images")
+    images_per_second: float | None = _row("images a second")
+    latency_ms_p50: float | None = _row("latency of one image, median")
+    latency_ms_p90: float | None = _row("latency, 90th percentile")
+    latency_ms_p99: float | None = _row("latency, 99th percentile")
+    peak_train_memory_mib: float | None = _row("peak memory, training")
+    peak_inference_memory_mib: float | None = _row("peak memory, inference")
+    gradient_bytes: int | None = _row("gradients")
+    optimizer_bytes: int | None = _row("optimizer's state")
+    activation_bytes: int | None = _row("kept for the backward pass")
+    accelerator_allocated_mib: float | None = _row("accelerator, allocated at peak")
+    accelerator_reserved_mib: float | None = _row("accelerator, reserved at peak")
+    accelerator_process_mib: float | None = _row("accelerator, by the driver")
+    predicted_gpu_memory_mib: float | None = _row("GPU memory, training, predicted")
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):
+        # As JSON has them, so that a profile equals its saved self.
+        arguments = json.loads(json.dumps(self.model_arguments))
+        object.__setattr__(self, "model_arguments", arguments)
         object.__setattr__(self, "input_shape", tuple(self.input_shape))
         object.__setattr__(self, "notes", tuple(self.notes))
 
+    @property
+    def variant(self) -> str:
+        """The model with its arguments, as `Experiment.variant` writes it."""
+        return variant(self.name, self.model_arguments)
+
     def rows(self) -> list[tuple[str, str]]:
         """Title and text of each quantity, as the printed table has them."""
-        written = []
-        for field, title, form in _ROWS:
-            value = getattr(self, field)
-            text = NOT_MEASURED if value is None else form.format(value)
-            written.append((title, text))
-        return written
+        return [
+            (row.metadata["title"], _text(row.name, getattr(self, row.name)))
+            for row in dataclasses.fields(self)
+            if row.metadata
+        ]
 
-    def _conditions(self):
+    def _heading(self):
         return (
-            f"{self.framework}, input {self.input_shape}, {self.device}, "
-            f"{self.threads} thread{'s' * (self.threads != 1)}, training at batch "
-            f"{self.batch_size}, inference at {self.inference_batch_size}"
+            f"{self.variant}: {self.framework}, input {self.input_shape}, "
+            f"{self.device}, {self.threads} thread{'s' * (self.threads != 1)}, "
+            f"training at batch {self.batch_size}, inference at "
+            f"{self.inference_batch_size}; {self.processor or 'unknown processor'}"
         )
 
     def __repr__(self):
-        width = max(len(title) for title, _ in self.rows())
-        lines = [f"{self.name}: {self._conditions()}"]
-        if self.processor:
-            lines.append(self.processor)
-        lines += [f"  {title:<{width}}  {text:>20}" for title, text in self.rows()]
-        lines += [f"  note: {note}" for note in self.notes]
-        return "\n".join(lines)
+        rows = [f"  {title:<31}  {text:>20}" for title, text in self.rows()]
+        notes = [f"  note: {note}" for note in self.notes]
+        return "\n".join([self._heading(), *rows, *notes])
 
     def _repr_html_(self):
-        import html
+        import pandas as pd
 
-        cells = "".join(
-            f"<tr><td style='text-align:left'>{html.escape(title)}</td>"
-            f"<td>{html.escape(text)}</td></tr>"
-            for title, text in self.rows()
-        )
+        table = pd.DataFrame(self.rows()).to_html(header=False, index=False)
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        return (
-            f"<p><b>{html.escape(self.name)}</b>: {html.escape(self._conditions())}"
-            f"<br>{html.escape(self.processor or '')}</p>"
-            f"<table>{cells}</table><ul>{notes}</ul>"
-        )
+        return f"<p>{html.escape(self._heading())}</p>{table}<ul>{notes}</ul>"
 
     def to_dict(self) -> dict:
         """All fields as plain JSON values."""
@@ -175,21 +154,12 @@ class Profile:
 
     def save(self, path: str | Path) -> Path:
         """Write the profile as JSON, whole or not at all."""
-        path = Path(path)
-        content = {"format": FORMAT, "profile": self.to_dict()}
-        file = tempfile.NamedTemporaryFile(  # noqa: SIM115  closed before the rename
-            "w", dir=path.parent, prefix=f".{path.name}-", delete=False
-        )
-        try:
-            with file:
-                json.dump(content, file, indent=1, sort_keys=True)
-                file.write("\n")
-            Path(file.name).chmod(0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
-        return path
+        values = self.to_dict()
+        if not self.model_arguments:
+            del values["model_arguments"]
+        content = {"format": FORMAT, "profile": values}
+        write(Path(path), json.dumps(content, indent=1, sort_keys=True) + "\n")
+        return Path(path)
 
     @classmethod
     def load(cls, path: str | Path) -> Profile:
@@ -205,3 +175,10 @@ class Profile:
             return cls(**content["profile"])
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not a whole profile ({error!r})") from error
+
+
+def _text(name, value):
+    if value is None:
+        return NOT_MEASURED
+    forms = [form for unit, form in _FORMS.items() if unit in name]
+    return forms[0].format(value) if forms else f"{value:,.0f}"

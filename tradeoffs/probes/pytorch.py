@@ -9,18 +9,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tradeoffs.training.pytorch import Trainer
 
-DEFAULT_DTYPE = torch.float32
-
 
 class Probe:
     """Answers the questions of a profile about one module."""
 
-    trainer = Trainer
+    framework, trainer = "pytorch", Trainer
+    devices = ("cpu", *(d for d in ("cuda", "mps") if getattr(torch, d).is_available()))
 
-    def __init__(self, model, input_shape, device="cpu"):
-        self.model = model.to(device)
-        self.input_shape = tuple(input_shape)
-        self.device = device
+    def __init__(self, model, input_shape, device, batch_size):
+        self.model, self.input_shape = model.to(device), tuple(input_shape)
+        self.device, self.batch_size = device, batch_size
 
     def inputs(self, count):
         """Inputs [count, *input_shape] of the kind that the model takes."""
@@ -29,40 +27,31 @@ class Probe:
     @torch.inference_mode()
     def call(self, inputs):
         """The output of a forward pass."""
-        self.model.eval()
-        return self.model(inputs)
+        return self.model.eval()(inputs)
 
     def predict_one(self, inputs):
         """A forward pass, waited for."""
         output = self.call(inputs)
         return output if self.device == "cpu" else output.cpu()
 
-    @staticmethod
-    def is_tensor(output):
-        """Whether an output is a tensor."""
-        return isinstance(output, torch.Tensor)
-
     def size(self):
         """Counts and bytes of the weights; see `Profile`."""
         parameters = list(self.model.parameters())
+        trainable = [p for p in parameters if p.requires_grad]
         state = {
             name: tensor.detach().cpu().contiguous().clone()
             for name, tensor in self.model.state_dict().items()
         }
         return {
             "num_parameters": sum(p.numel() for p in parameters),
-            "num_trainable_parameters": sum(
-                p.numel() for p in parameters if p.requires_grad
-            ),
+            "num_trainable_parameters": sum(p.numel() for p in trainable),
             "weight_bytes": _bytes([*parameters, *self.model.buffers()]),
             "file_bytes": len(safetensors.torch.save(state)),
         }
 
     def macs(self):
         """Multiply-accumulates of one input, and the layers not counted."""
-        counter = FlopCounterMode(display=False)
-        with counter:
-            self.call(self.inputs(1))
+        counter = self._counted()
         counts = {name: sum(c.values()) for name, c in counter.flop_counts.items()}
         root = type(self.model).__name__
         unknown = [
@@ -73,9 +62,19 @@ class Probe:
         # The counter counts a multiplication and an addition as two.
         return (None if unknown else counter.get_total_flops() // 2), unknown
 
-    def tensor_bytes(self, trainer, batch_size):
+    def step_macs(self):
+        """Of a step's forward pass, as far as counted: see `computing_on`."""
+        return self._counted().get_total_flops() // 2 * self.batch_size
+
+    def _counted(self):
+        with FlopCounterMode(display=False) as counter:
+            self.call(self.inputs(1))
+        return counter
+
+    def tensor_bytes(self, trainer):
         """Bytes of gradients, optimizer state and kept activations of a step."""
-        kept, weights = {}, {p.untyped_storage().data_ptr() for p in _all(self.model)}
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        kept, weights = {}, {t.untyped_storage().data_ptr() for t in tensors}
 
         def keep(tensor):
             storage = tensor.untyped_storage()
@@ -83,38 +82,23 @@ class Probe:
                 kept[storage.data_ptr()] = storage.nbytes()
             return tensor
 
-        images = trainer.train_images[:batch_size].clone()
-        labels = trainer.train_labels[:batch_size]
+        images, labels = trainer.train_images.clone(), trainer.train_labels
         self.model.train()
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             loss = nn.functional.cross_entropy(self.model(images), labels)
         loss.backward()
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        states = [
-            value
-            for state in trainer.optimizer.state.values()
-            for value in state.values()
-            if isinstance(value, torch.Tensor)
-        ]
+        states = [s for of in trainer.optimizer.state.values() for s in of.values()]
         return {
-            "gradient_bytes": _bytes(gradients),
-            "optimizer_bytes": _bytes(states),
+            "gradient_bytes": _bytes(
+                p.grad for p in self.model.parameters() if p.grad is not None
+            ),
+            "optimizer_bytes": _bytes(s for s in states if isinstance(s, torch.Tensor)),
             "activation_bytes": sum(kept.values()),
         }
 
-    def accelerator_memory(self):
-        """MiB on the accelerator at peak; empty on the CPU."""
-        from tradeoffs.probes.accelerator import pytorch_memory
-
-        return pytorch_memory(self.device)
-
-
-def _all(model):
-    return [*model.parameters(), *model.buffers()]
-
 
 def _bytes(tensors):
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    return sum(tensor.nbytes for tensor in tensors)
 
 
 def _multiplies(layer):

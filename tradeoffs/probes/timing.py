@@ -12,42 +12,30 @@ from collections.abc import Callable
 import numpy as np
 
 WINDOW_SECONDS = 0.25
+MAX_CALLS = 50  # in a window
 MIN_WINDOWS = 5
 MIN_SECONDS = 2.0  # in windows: a processor's speed changes from second to second
 STABLE = 0.02  # the median's uncertainty, as a share of it
-
-
-_spent = [0.0]
 
 
 def seconds_of(function: Callable, *arguments) -> float:
     """Seconds that one call takes."""
     start = time.perf_counter()
     function(*arguments)
-    seconds = time.perf_counter() - start
-    _spent[0] += seconds
-    return seconds
+    return time.perf_counter() - start
 
 
-def seconds_spent() -> float:
-    """Seconds in all calls that this process has timed."""
-    return _spent[0]
-
-
-def steady_seconds(
-    call: Callable[[int], object], *, max_calls: int, max_seconds: float
-) -> float:
+def steady_seconds(call: Callable[[int], object], max_seconds: float) -> float:
     """Median seconds a call, once windows of calls agree.
 
     Args:
         call: makes so many calls in a row.
-        max_calls: in one window.
         max_seconds: when to stop though the windows do not agree, or though
             they span less than `MIN_SECONDS`.
     """
     began = time.perf_counter()
     once = min(seconds_of(call, 1) for _ in range(2))
-    calls = int(np.clip(WINDOW_SECONDS / max(once, 1e-9), 1, max_calls))
+    calls = int(np.clip(WINDOW_SECONDS / max(once, 1e-9), 1, MAX_CALLS))
     seconds_of(call, calls)  # a whole window of warm-up
     windows = []
     while True:
@@ -66,13 +54,8 @@ def uncertainty(values: list[float]) -> float:
     return float((high - low) / median / np.sqrt(len(values)))
 
 
-def latencies_ms(call: Callable, *, max_seconds: float) -> dict[str, float]:
-    """Percentiles of single calls, in milliseconds.
-
-    Args:
-        call: one call.
-        max_seconds: for all calls; at least 100 and at most 1,000 are made.
-    """
+def latencies_ms(call: Callable, max_seconds: float) -> dict[str, float]:
+    """Percentiles of 100 to 1,000 single calls, in milliseconds, for `Profile`."""
     for _ in range(10):
         call()
     began, times = time.perf_counter(), []

@@ -1,23 +1,28 @@
 """Training any network on any data set under a schedule.
 
-The loop is the same for both frameworks; `tradeoffs.training.pytorch` and
-`tradeoffs.training.keras` each supply a `Trainer` that takes steps and
-evaluates. Images wait in memory as one tensor and are gathered there by
-index: at this size a data loader would cost more than the network.
+The loop is the same for both frameworks, and for one network and for many side by
+side; `Trainer`s take the steps and evaluate. Images wait in memory as one tensor
+and are gathered there by index: at this size a data loader would cost more than
+the network.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import math
 import time
 
 import numpy as np
 
 from tradeoffs.data import Dataset
-from tradeoffs.frameworks import framework_of
+from tradeoffs.experiments import HISTORY_COLUMNS, Experiment, Run, environment
+from tradeoffs.frameworks import (
+    default_threads,
+    framework_of,
+    num_threads,
+    set_threads,
+)
 from tradeoffs.progress import bar
-from tradeoffs.records import HISTORY_COLUMNS, Experiment, Run, environment
 from tradeoffs.schedules import Schedule
 
 STEPS_AT_ONCE = 50  # between two looks at the loss and the progress bar
@@ -25,15 +30,6 @@ STEPS_AT_ONCE = 50  # between two looks at the loss and the progress bar
 
 class TrainingError(RuntimeError):
     """A training that cannot go on; the message says what to try."""
-
-    @classmethod
-    def of_loss(cls, loss: float, epoch: int, schedule: Schedule) -> TrainingError:
-        """For a loss that is not finite."""
-        return cls(
-            f"the training loss became {loss} in epoch {epoch}; try a "
-            f"learning rate below {schedule.learning_rate_of(epoch):g}, "
-            "another seed, or look for a division or logarithm in the model"
-        )
 
 
 def fit(
@@ -43,6 +39,7 @@ def fit(
     seed: int = 0,
     *,
     experiment: Experiment | None = None,
+    threads: int | None = None,
     progress: bool = True,
     position: int | None = None,
     first_epochs: int | None = None,
@@ -50,9 +47,9 @@ def fit(
     """Train a network, in place, from the weights it has.
 
     Args:
-        model: a `torch.nn.Module` that takes images [n, 1, 28, 28] and
+        model: a `torch.nn.Module` that takes images [n, 1, h, w] and
             returns logits [n, classes], on whatever device it is; or a
-            `keras.Model` that takes [n, 28, 28, 1] and returns probabilities
+            `keras.Model` that takes [n, h, w, 1] and returns probabilities
             or logits.
         dataset: as from `tradeoffs.mnist()`.
         schedule: as `tradeoffs.ARTICLE`.
@@ -60,6 +57,9 @@ def fit(
             same machine, threads and versions gives the same run.
         experiment: what to file the run under; by default one that names the
             model's class.
+        threads: to compute on; by default as many as pay, see
+            `tradeoffs.frameworks.default_threads`. Keras takes them only before
+            TensorFlow's first computation.
         progress: show one bar with the loss, the accuracy and the time left.
         position: the line of the bar, where several processes show one.
         first_epochs: stop after so many epochs of the schedule.
@@ -70,46 +70,111 @@ def fit(
     Raises:
         TypeError: the model, data set or schedule is of another type.
         TrainingError: the loss is no longer a finite number.
+        RuntimeError: Keras cannot take these threads any more.
     """
     framework = framework_of(model)
     check_data_and_schedule(dataset, schedule)
     experiment = experiment or Experiment(
         type(model).__name__, framework, schedule, seed, dataset=dataset.name
     )
-    epochs = min(first_epochs or schedule.epochs, schedule.epochs)
+    if framework == "keras" and threads is not None:
+        set_threads(framework, threads)
     backend = importlib.import_module(f"tradeoffs.training.{framework}")
     trainer = backend.Trainer(model, dataset, schedule, seed)
-    order = np.random.default_rng(seed)
-    history = {column: [] for column in HISTORY_COLUMNS}
-    num_images = len(dataset.train_labels)
-
-    with bar(
-        progress,
-        total=epochs * num_images,
-        desc=f"{experiment.model} seed {experiment.seed}",
-        unit=" images",
-        unit_scale=True,
-        position=position,
-        leave=position is None,
-    ) as shown:
-        for epoch in range(1, epochs + 1):
-            trainer.set_learning_rate(schedule.learning_rate_of(epoch))
-            train_loss, seconds = _train_epoch(
-                trainer, order.permutation(num_images), schedule, epoch, shown
-            )
-            test_loss, predictions = trainer.evaluate()
-            accuracy = float(np.mean(predictions == dataset.test_labels))
-            row = (epoch, train_loss, test_loss, accuracy, seconds)
-            for column, value in zip(HISTORY_COLUMNS, row, strict=True):
-                history[column].append(value)
-            shown.set_postfix_str(f"loss {test_loss:.4f}, accuracy {accuracy:.2%}")
-    return Run(
-        experiment=experiment,
-        num_parameters=trainer.num_parameters(),
-        history_columns=history,
-        test_predictions=predictions,
-        environment=environment(framework),
+    (found,) = train_epochs(
+        trainer, dataset, [experiment], threads, progress, position, first_epochs
     )
+    if isinstance(found, TrainingError):
+        raise found
+    return found
+
+
+def train_epochs(
+    trainer, dataset, experiments, threads, progress, position, first_epochs
+) -> list[Run | TrainingError]:
+    """The loop over epochs, for one network or for several in one `Trainer`.
+
+    Args:
+        trainer: takes steps for every experiment at once. With several networks
+            its indices, losses and predictions have an axis of networks in front.
+        dataset, threads, progress, position, first_epochs: as for `fit`.
+        experiments: one a network, of equal epochs and batch sizes.
+
+    Returns:
+        A `Run` for each, or the error of one whose loss is no longer finite.
+    """
+    schedules = [experiment.schedule for experiment in experiments]
+    epochs = min(first_epochs or schedules[0].epochs, schedules[0].epochs)
+    orders = [np.random.default_rng(experiment.seed) for experiment in experiments]
+    runs = [{column: [] for column in HISTORY_COLUMNS} for _ in experiments]
+    errors = [None] * len(experiments)
+    num_images, first = len(dataset.train_labels), experiments[0]
+    title = f"{first.model} seed {first.seed}"
+
+    with (
+        computing_on(trainer, threads),
+        bar(
+            progress,
+            total=epochs * num_images,
+            desc=f"{len(runs)} networks" if trainer.stacked else title,
+            unit=" images",
+            unit_scale=True,
+            position=position,
+            leave=position is None,
+        ) as shown,
+    ):
+        for epoch in range(1, epochs + 1):
+            trainer.set_learning_rates([s.learning_rate_of(epoch) for s in schedules])
+            order = np.stack([order.permutation(num_images) for order in orders])
+            train_losses, seconds = _train_epoch(
+                trainer, order if trainer.stacked else order[0], first.schedule, shown
+            )
+            test_losses, predictions = map(np.atleast_1d, trainer.evaluate())
+            predictions = predictions.reshape(len(runs), -1)
+            accuracies = (predictions == dataset.test_labels).mean(1)
+            for k, history in enumerate(runs):
+                if errors[k] is None and not np.isfinite(train_losses[k]):
+                    errors[k] = _error_of(train_losses[k], epoch, schedules[k])
+                losses = float(train_losses[k]), float(test_losses[k])
+                row = epoch, *losses, float(accuracies[k]), seconds / len(runs)
+                for column, value in zip(HISTORY_COLUMNS, row, strict=True):
+                    history[column].append(value)
+            if all(errors):
+                break
+            best = int(accuracies.argmax())
+            shown.set_postfix_str(
+                f"loss {test_losses[best]:.4f}, accuracy {accuracies[best]:.2%}"
+            )
+        noted = environment(trainer.framework)
+    if trainer.stacked:
+        noted["trained_side_by_side"] = len(runs)
+    predictions = predictions.astype(np.min_scalar_type(predictions.max()))
+    counts = trainer.num_parameters()
+    return [
+        error or Run(experiment, count, history, predicted, noted)
+        for error, experiment, count, history, predicted in zip(
+            errors, experiments, counts, runs, predictions, strict=True
+        )
+    ]
+
+
+@contextlib.contextmanager
+def computing_on(trainer, threads: int | None = None):
+    """Let PyTorch compute on so many threads meanwhile, or on as many as pay.
+
+    A reader who has set fewer keeps them. TensorFlow's number stays what it is.
+    """
+    if trainer.framework != "pytorch":
+        yield
+        return
+    before = num_threads("pytorch")
+    if threads is None:
+        threads = min(before, default_threads("pytorch", trainer.step_macs()))
+    set_threads("pytorch", threads)
+    try:
+        yield
+    finally:
+        set_threads("pytorch", before)
 
 
 def check_data_and_schedule(dataset, schedule) -> None:
@@ -126,21 +191,29 @@ def check_data_and_schedule(dataset, schedule) -> None:
         )
 
 
-def _train_epoch(trainer, order, schedule, epoch, shown):
-    """One pass in the given order: mean loss a sample, and seconds."""
-    total_loss = seconds = 0.0
+def _error_of(loss, epoch, schedule):
+    return TrainingError(
+        f"the training loss became {loss} in epoch {epoch}; try a "
+        f"learning rate below {schedule.learning_rate_of(epoch):g}, "
+        "another seed, or look for a division or logarithm in the model"
+    )
+
+
+def _train_epoch(trainer, order, schedule, shown):
+    """One pass in the given orders: mean losses a sample [K], and seconds."""
+    total, seconds = 0.0, 0.0
     for indices in chunks(order, schedule.batch_size):
         start = time.perf_counter()
-        loss = trainer.train_steps(indices)
+        losses = np.atleast_1d(trainer.train_steps(indices))
         seconds += time.perf_counter() - start
-        if not math.isfinite(loss):
-            raise TrainingError.of_loss(loss, epoch, schedule)
-        total_loss += loss * indices.shape[1]
-        shown.update(indices.size)
-    return total_loss / len(order), seconds
+        total = total + losses * indices.shape[-1]
+        shown.update(indices.shape[-2] * indices.shape[-1])
+        if not np.isfinite(losses).any():
+            break
+    return total / order.shape[-1], seconds
 
 
-def chunks(order, batch_size):
+def chunks(order, batch_size: int):
     """Index arrays [..., steps, batch] of an order [..., n].
 
     A smaller last batch comes by itself.

@@ -49,6 +49,8 @@ class FusedSGD(keras.optimizers.SGD):
 class Trainer:
     """Trains one Keras model."""
 
+    framework, stacked = "keras", False
+
     def __init__(self, model, dataset, schedule, seed):
         keep_freed_memory()
         _keep_convolutions()
@@ -83,10 +85,12 @@ class Trainer:
         return bool(np.allclose(sums, 1, atol=1e-4))
 
     def num_parameters(self):
-        return self.model.count_params()
+        """Of each network: one."""
+        return [self.model.count_params()]
 
-    def set_learning_rate(self, learning_rate):
-        self.optimizer.learning_rate.assign(learning_rate)
+    def set_learning_rates(self, learning_rates):
+        """Set the rate of each network: of one."""
+        self.optimizer.learning_rate.assign(*learning_rates)
 
     def train_steps(self, indices: np.ndarray) -> float:
         """A step for each row of indices; the sum of the batches' losses."""
@@ -107,7 +111,7 @@ class Trainer:
         return total
 
     def evaluate(self):
-        """Mean test loss, and the predicted labels, uint8 [n]."""
+        """Mean test loss, and the predicted labels, [n]."""
         probabilities = tf.concat(
             [
                 self._predict(self.test_images[start : start + EVALUATION_BATCH])
@@ -116,7 +120,7 @@ class Trainer:
             axis=0,
         )
         loss = float(self.loss(self.test_labels, probabilities))
-        return loss, np.argmax(probabilities, axis=1).astype(np.uint8)
+        return loss, np.argmax(probabilities, axis=1)
 
 
 def _keep_convolutions():

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from tradeoffs.training.allocation import keep_freed_memory
 
@@ -13,57 +17,104 @@ from tradeoffs.training.allocation import keep_freed_memory
 PIXEL_MEAN, PIXEL_DEVIATION = 0.1307, 0.3081
 EVALUATION_BATCH = 1000
 
+# Where `channels_last` does not pay: batch norms of fewer channels, and networks
+# most of whose convolution weights are in spatial kernels of so many inputs.
+FEW_CHANNELS, WIDE_CHANNELS = 8, 256
+
 
 def images_to_tensor(images, input_scaling):
     """uint8 [n, h, w] to float32 [n, 1, h, w]; floats pass as they are."""
     if images.dtype != np.uint8:
-        return torch.from_numpy(images)
+        return torch.from_numpy(np.array(images))
     tensor = torch.tensor(images).unsqueeze(1).float().div_(255)
     if input_scaling == "standardized":
         tensor.sub_(PIXEL_MEAN).div_(PIXEL_DEVIATION)
     return tensor
 
 
+def data_tensors(dataset, input_scaling, like):
+    """Images and labels of both parts, on a tensor's device, in its precision."""
+    return [
+        tensor
+        for part in ("train", "test")
+        for tensor in (
+            images_to_tensor(getattr(dataset, f"{part}_images"), input_scaling).to(
+                like
+            ),
+            torch.tensor(getattr(dataset, f"{part}_labels")).long().to(like.device),
+        )
+    ]
+
+
+def channels_last_pays(model) -> bool:
+    """Whether a network trains faster in `channels_last` than contiguously.
+
+    A rule, so that it is the same on every machine. It gave the faster of the two
+    for the five models and for fifteen others, or one within a seventh of it; see
+    docs/benchmarks.md.
+    """
+    norms = [m.num_features for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    if norms and min(norms) < FEW_CHANNELS:
+        return False
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    wide = sum(
+        c.weight.numel()
+        for c in convolutions
+        if c.groups == 1 and max(c.kernel_size) > 1 and c.in_channels >= WIDE_CHANNELS
+    )
+    return 2 * wide <= sum(c.weight.numel() for c in convolutions)
+
+
+def forward_macs(model, inputs) -> int:
+    """Multiply-accumulates of a forward pass, as far as PyTorch counts them."""
+    training = model.training
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()(inputs)
+    model.train(training)
+    return counter.get_total_flops() // 2
+
+
 class Trainer:
     """Trains one module on the device it is on."""
+
+    framework, stacked = "pytorch", False
 
     def __init__(self, model, dataset, schedule, seed):
         keep_freed_memory()
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:
             raise ValueError(f"{type(model).__name__} has nothing to train")
-        # Images take the parameters' device and precision.
-        like = parameters[0]
-        scaling = schedule.input_scaling
-        self.train_images = images_to_tensor(dataset.train_images, scaling).to(like)
-        self.test_images = images_to_tensor(dataset.test_images, scaling).to(like)
-        # The layout that CPU convolutions are fastest in.
-        layout = {4: torch.channels_last, 5: torch.channels_last_3d}
-        self.model = model.to(memory_format=layout.get(self.train_images.dim()))
-        self.train_labels = torch.tensor(dataset.train_labels).long().to(like.device)
-        self.test_labels = torch.tensor(dataset.test_labels).long().to(like.device)
+        self.train_images, self.train_labels, self.test_images, self.test_labels = (
+            data_tensors(dataset, schedule.input_scaling, parameters[0])
+        )
+        if self.train_images.dim() == 4:
+            layout = torch.channels_last
+            if not channels_last_pays(model):
+                layout = torch.contiguous_format
+            model.to(memory_format=layout)
+        elif self.train_images.dim() == 5:
+            model.to(memory_format=torch.channels_last_3d)
+        self.model, self.batch_size = model, schedule.batch_size
         self.optimizer = make_optimizer(schedule, parameters)
-        generator_state = torch.get_rng_state()
-        torch.manual_seed(seed)
-        self.random_state = torch.get_rng_state()
-        torch.set_rng_state(generator_state)
+        self.randomness = _Randomness(seed, parameters[0].device)
 
     def num_parameters(self):
-        return sum(p.numel() for p in self.model.parameters())
+        """Of each network: one."""
+        return [sum(p.numel() for p in self.model.parameters())]
 
-    def set_learning_rate(self, learning_rate):
+    def step_macs(self):
+        """Multiply-accumulates of a step's forward pass."""
+        return forward_macs(self.model, self.train_images[:1]) * self.batch_size
+
+    def set_learning_rates(self, learning_rates):
+        """Set the rate of each network: of one."""
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            (group["lr"],) = learning_rates
 
     def train_steps(self, indices: np.ndarray) -> float:
         """A step for each row of indices; the sum of the batches' losses."""
-        outside = torch.get_rng_state()
-        torch.set_rng_state(self.random_state)
-        try:
+        with self.randomness:
             return self._train_steps(torch.from_numpy(indices))
-        finally:
-            self.random_state = torch.get_rng_state()
-            torch.set_rng_state(outside)
 
     def _train_steps(self, indices):
         batch = indices.shape[1]
@@ -82,7 +133,7 @@ class Trainer:
 
     @torch.inference_mode()
     def evaluate(self):
-        """Mean test loss, and the predicted labels, uint8 [n]."""
+        """Mean test loss, and the predicted labels, [n]."""
         self.model.eval()
         loss, predictions = 0.0, []
         for images, labels in zip(
@@ -92,8 +143,36 @@ class Trainer:
         ):
             logits = self.model(images)
             loss += functional.cross_entropy(logits, labels, reduction="sum").item()
-            predictions.append(logits.argmax(1).byte().cpu())
+            predictions.append(logits.argmax(1).cpu())
         return loss / len(self.test_labels), torch.cat(predictions).numpy()
+
+
+class _Randomness(contextlib.AbstractContextManager):
+    """Dropout's own random numbers: those outside are as if there were none."""
+
+    def __init__(self, seed, device):
+        self.generators = [torch.default_generator]
+        if device.type == "cuda":
+            index = device.index or torch.cuda.current_device()
+            self.generators.append(torch.cuda.default_generators[index])
+        elif device.type == "mps":
+            self.generators.append(torch.mps._get_default_mps_generator())
+        self.states = [
+            torch.Generator(g.device).manual_seed(seed).get_state()
+            for g in self.generators
+        ]
+
+    def _swap(self):
+        kept = [g.get_state() for g in self.generators]
+        for generator, state in zip(self.generators, self.states, strict=True):
+            generator.set_state(state)
+        self.states = kept
+
+    def __enter__(self):
+        self._swap()
+
+    def __exit__(self, *error):
+        self._swap()
 
 
 def make_optimizer(schedule, parameters):

@@ -1,9 +1,9 @@
 """Networks of one shape as one network, side by side.
 
 A small network is bound by the overhead of its operations, not by arithmetic.
-K of them become one: their channels lie side by side, convolutions have K
-groups, dense layers are batched products. No operation mixes two networks, so
-each one computes what it computes alone.
+K of them become one: their channels lie side by side, convolutions have K groups,
+dense layers are batched products. No operation mixes two networks, so each one
+computes what it computes alone.
 
 Widths may differ: a narrower network is padded with filters whose weights are
 zero. They put out zeros into weights that are zero, so no gradient reaches
@@ -15,11 +15,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from tradeoffs.training.first_convolution import FirstConvolution
 from tradeoffs.training.stacked_layers import (
     STACKED,
-    Convolution,
     Normalization,
+    slope_of,
     stack_padded,
 )
 
@@ -83,10 +82,10 @@ def _layer_key(name, layer):
     if any(not parameter.requires_grad for parameter in layer.parameters()):
         raise TypeError(f"layer {name!r} is frozen, and cannot be stacked")
     if kind in (nn.ReLU, nn.LeakyReLU):
-        slope = getattr(layer, "negative_slope", 0.0)
-        if not 0 <= slope <= 1:
+        if not 0 <= slope_of(layer) <= 1:
             raise TypeError(
-                f"layer {name!r} has a slope of {slope}; from 0 to 1 can be stacked"
+                f"layer {name!r} has a slope of {slope_of(layer)}; from 0 to 1 can be "
+                "stacked"
             )
         return ("rectifier",)
     settings = {s: getattr(layer, s) for s in kind.__constants__ if s not in _FREE}
@@ -110,9 +109,10 @@ class Stack:
 
     Attributes:
         size: K.
-        flat: every parameter of every network, float32 [n].
+        flat: every parameter of every network, [n].
         network_of: the network that each element of `flat` belongs to, [n].
         parameters: views of `flat`, [K, ...] each, to differentiate by.
+        layers: functions of values and of whether this is training.
 
     Raises:
         TypeError: a network cannot be stacked.
@@ -138,38 +138,19 @@ class Stack:
             view.view(tensor.shape).detach().requires_grad_()
             for view, tensor in zip(views, stacked, strict=True)
         ]
-        self._first, self._layers = _first_layer(
-            _stacked_layers(models, self.parameters)
-        )
+        given = iter(self.parameters)
+        self.layers = [
+            STACKED[type(layers[0])](
+                layers, *(next(given) for _ in layers[0].parameters())
+            )
+            for layers in zip(*models, strict=True)
+        ]
 
-    def patch_moments(self, images: torch.Tensor):
-        """What must be known of images [n, 1, h, w] to normalise their batches.
-
-        Returns:
-            A table with a row for each image, or None if nothing.
-        """
-        return self._first and self._first.patch_moments(images)
-
-    def batch_moments(self, table, indices: torch.Tensor) -> list:
-        """What must be known of the batches of indices [steps, K, b]."""
-        if table is None:
-            return [None] * len(indices)
-        return self._first.batch_moments(table, indices)
-
-    def logits(self, images, moments=None, *, training: bool = False):
-        """The logits [K, b, classes] of a batch for each network.
-
-        Args:
-            images: float32 [b, K, h, w], best in `channels_last`.
-            moments: when training, one of `batch_moments`.
-            training: normalise by the batch, and track its statistics.
-        """
-        x = images
-        if self._first:
-            x = self._first(x, training, moments)
-        for layer in self._layers:
-            x = layer(x, training)
-        return x
+    def logits(self, images, training: bool = False):
+        """The logits [K, b, classes] of images [b, K, h, w] in `channels_last`."""
+        for layer in self.layers:
+            images = layer(images, training)
+        return images
 
     @torch.no_grad()
     def copy_back(self) -> None:
@@ -177,10 +158,10 @@ class Stack:
         for stacked, tensors in zip(self.parameters, self._sources, strict=True):
             for value, tensor in zip(stacked, tensors, strict=True):
                 tensor.copy_(value[tuple(map(slice, tensor.shape))])
-        layers = [self._first and self._first.norm, *self._layers]
-        for layer in layers:
-            if isinstance(layer, Normalization):
-                layer.copy_back()
+        for layer in self.layers:
+            norm = getattr(layer, "norm", layer)
+            if isinstance(norm, Normalization):
+                norm.copy_back()
 
 
 def _check_shapes(models):
@@ -195,22 +176,3 @@ def _check_shapes(models):
                 f"only networks of one shape can be stacked, and network {number} "
                 f"differs from network 0: {models[number]} is not {models[0]}"
             )
-
-
-def _stacked_layers(models, parameters):
-    given = iter(parameters)
-    return [
-        STACKED[type(layers[0])](
-            layers, **{name: next(given) for name, _ in layers[0].named_parameters()}
-        )
-        for layers in zip(*models, strict=True)
-    ]
-
-
-def _first_layer(layers):
-    """The first convolution of one channel, with its norm, and the rest."""
-    first = layers[0]
-    if not isinstance(first, Convolution) or first.weight.shape[2] != 1:
-        return None, layers
-    norm = layers[1] if isinstance(layers[1], Normalization) else None
-    return FirstConvolution(first, norm), layers[2 if norm else 1 :]

@@ -14,6 +14,11 @@ from torch import nn
 from torch.nn import functional
 
 
+def slope_of(layer) -> float:
+    """Of a rectifier's negative side; `ReLU` has 0."""
+    return getattr(layer, "negative_slope", 0.0)
+
+
 def stack_padded(tensors, value: float = 0.0):
     """Tensors of one rank as [K, ...], padded at their ends to the largest."""
     shape = torch.Size(map(max, zip(*(t.shape for t in tensors), strict=True)))
@@ -28,20 +33,14 @@ class Convolution:
 
     def __init__(self, layers, weight, bias=None):
         self.weight, self.bias = weight, bias
-        self.settings = {
-            "stride": layers[0].stride,
-            "padding": layers[0].padding,
-            "dilation": layers[0].dilation,
-        }
+        names = ("stride", "padding", "dilation")
+        self.settings = {name: getattr(layers[0], name) for name in names}
 
     def __call__(self, x, training):
-        bias = None if self.bias is None else self.bias.flatten()
-        return self.convolve(x, self.weight, bias)
-
-    def convolve(self, x, weight, bias):
-        groups = len(weight)
+        weight, bias = self.weight.flatten(0, 1), self.bias
+        bias = None if bias is None else bias.flatten()
         return functional.conv2d(
-            x, weight.flatten(0, 1), bias, groups=groups, **self.settings
+            x, weight, bias, groups=len(self.weight), **self.settings
         )
 
 
@@ -50,37 +49,26 @@ class Normalization:
 
     def __init__(self, layers, weight, bias):
         self.weight, self.bias = weight, bias
-        self.layers = layers
+        self.layers, self.num_batches = layers, 0
         self.momentum, self.eps = layers[0].momentum, layers[0].eps
         self.mean = stack_padded([layer.running_mean for layer in layers])
         self.variance = stack_padded([layer.running_var for layer in layers], 1.0)
-        self.num_batches = 0
 
     def __call__(self, x, training):
         self.num_batches += training
+        statistics = self.mean.view(-1), self.variance.view(-1)
+        weights = self.weight.flatten(), self.bias.flatten()
         return functional.batch_norm(
-            x,
-            self.mean.view(-1),
-            self.variance.view(-1),
-            self.weight.flatten(),
-            self.bias.flatten(),
-            training,
-            self.momentum,
-            self.eps,
+            x, *statistics, *weights, training, self.momentum, self.eps
         )
 
-    def track(self, mean, variance, count):
-        """Move the running statistics towards those of batches of `count`."""
-        self.num_batches += 1
-        self.mean.lerp_(mean, self.momentum)
-        self.variance.lerp_(variance * (count / (count - 1)), self.momentum)
-
     def copy_back(self):
-        for layer, mean, variance in zip(
-            self.layers, self.mean, self.variance, strict=True
-        ):
-            layer.running_mean.copy_(mean[: layer.num_features])
-            layer.running_var.copy_(variance[: layer.num_features])
+        """Give the networks their running statistics."""
+        for layer, *found in zip(self.layers, self.mean, self.variance, strict=True):
+            for own, value in zip(
+                (layer.running_mean, layer.running_var), found, strict=True
+            ):
+                own.copy_(value[: layer.num_features])
             layer.num_batches_tracked += self.num_batches
 
 
@@ -99,78 +87,63 @@ class _Rectify(torch.autograd.Function):
         return torch.lerp(positive, gradient, slopes), None
 
 
-class Rectifier:
+def rectifier(layers):
     """K rectifiers, of a slope each."""
+    slopes = [slope_of(layer) for layer in layers]
+    if len(set(slopes)) == 1:
+        return lambda x, training: functional.leaky_relu(x, slopes[0])
 
-    def __init__(self, layers):
-        slopes = [getattr(layer, "negative_slope", 0.0) for layer in layers]
-        self.slope = slopes[0] if len(set(slopes)) == 1 else None
-        self.slopes = torch.tensor(slopes)
+    def rectify(x, training):
+        each = torch.tensor(slopes).to(x)
+        if x.dim() == 4:
+            each = each.repeat_interleave(x.shape[1] // len(slopes))
+        return _Rectify.apply(x, each[:, None, None])
 
-    def __call__(self, x, training):
-        if self.slope is not None:
-            return functional.leaky_relu(x, self.slope)
-        slopes = self.slopes.to(x)
-        if x.dim() == 3:
-            return _Rectify.apply(x, slopes[:, None, None])
-        channels = x.shape[1] // len(slopes)
-        slopes = slopes.repeat_interleave(channels)[:, None, None]
-        return _Rectify.apply(x, slopes)
+    return rectify
 
 
-class Pool:
+def pool(layers):
     """K pools: they look at one channel at a time anyway."""
-
-    def __init__(self, layers):
-        self.layer = layers[0]
-
-    def __call__(self, x, training):
-        return self.layer(x)
+    return lambda x, training: layers[0](x)
 
 
-class GlobalPool(Pool):
+def global_pool(layers):
     """K adaptive average pools."""
+    if layers[0].output_size not in (1, (1, 1)):
+        return pool(layers)
+    # The gradient of a sum is a view; that of a mean is a tensor whose layout
+    # makes the backward pass of the layer below crawl.
+    return lambda x, training: (
+        x.sum((2, 3), keepdim=True) * (1 / math.prod(x.shape[2:]))
+    )
 
-    def __call__(self, x, training):
-        if self.layer.output_size not in (1, (1, 1)):
-            return self.layer(x)
-        # The gradient of a sum is a view; that of a mean is a tensor whose
-        # layout makes the backward pass of the layer below crawl.
-        return x.sum((2, 3), keepdim=True) * (1 / math.prod(x.shape[2:]))
 
-
-class Flatten:
+def flatten(layers):
     """From channels side by side to [K, b, features]."""
 
-    def __init__(self, layers):
-        self.networks = len(layers)
-
-    def __call__(self, x, training):
+    def rearrange(x, training):
         if x.dim() == 3:
             return x
-        return x.unflatten(1, (self.networks, -1)).transpose(0, 1).flatten(2)
+        return x.unflatten(1, (len(layers), -1)).transpose(0, 1).flatten(2)
+
+    return rearrange
 
 
-class Dense:
+def dense(layers, weight, bias=None):
     """K linear layers: one batched product."""
-
-    def __init__(self, layers, weight, bias=None):
-        self.weight, self.bias = weight, bias
-
-    def __call__(self, x, training):
-        if self.bias is None:
-            return x @ self.weight.mT
-        return torch.baddbmm(self.bias[:, None], x, self.weight.mT)
+    if bias is None:
+        return lambda x, training: x @ weight.mT
+    return lambda x, training: torch.baddbmm(bias[:, None], x, weight.mT)
 
 
 STACKED = {
     nn.Conv2d: Convolution,
     nn.BatchNorm2d: Normalization,
-    nn.MaxPool2d: Pool,
-    nn.AvgPool2d: Pool,
-    nn.AdaptiveAvgPool2d: GlobalPool,
-    nn.ReLU: Rectifier,
-    nn.LeakyReLU: Rectifier,
-    nn.Flatten: Flatten,
-    nn.Linear: Dense,
+    nn.MaxPool2d: pool,
+    nn.AvgPool2d: pool,
+    nn.AdaptiveAvgPool2d: global_pool,
+    nn.ReLU: rectifier,
+    nn.LeakyReLU: rectifier,
+    nn.Flatten: flatten,
+    nn.Linear: dense,
 }

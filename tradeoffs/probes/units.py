@@ -23,21 +23,17 @@ def dead_units(network, images) -> np.ndarray:
         ValueError: the network has no rectifier.
     """
     import torch
-    from torch import nn
+    from torch.nn import LeakyReLU, ReLU
 
-    highest = []
+    highest, training = [], network.training
 
     def note(layer, inputs, output):
-        values = inputs[0].detach()
-        highest.append(values.movedim(1, 0).flatten(1).amax(1))
+        highest.append(inputs[0].detach().movedim(1, 0).flatten(1).amax(1))
 
-    rectifiers = [
-        m for m in network.modules() if isinstance(m, (nn.ReLU, nn.LeakyReLU))
-    ]
+    rectifiers = [m for m in network.modules() if isinstance(m, (ReLU, LeakyReLU))]
     if not rectifiers:
         raise ValueError(f"{type(network).__name__} has no ReLU or LeakyReLU")
     handles = [layer.register_forward_hook(note) for layer in rectifiers]
-    training = network.training
     try:
         with torch.inference_mode():
             network.eval()(images)

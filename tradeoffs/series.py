@@ -8,23 +8,17 @@ frameworks never meet. The seeds of a Small Net train side by side in one.
 
 from __future__ import annotations
 
-import _thread
-import json
-import os
-import queue
-import signal
-import subprocess
-import sys
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
 
-from tradeoffs import records, weights
+from tradeoffs import records
+from tradeoffs.data import mnist
+from tradeoffs.experiments import Experiment, Run
 from tradeoffs.frameworks import set_threads
-from tradeoffs.models import build, framework_for, model_info
+from tradeoffs.models import build, framework_for
+from tradeoffs.processes import FreshProcesses, in_fresh_process
 from tradeoffs.progress import bar
-from tradeoffs.records import Experiment, Run
+from tradeoffs.records import POINT, RecordError
 from tradeoffs.schedules import (
     ARTICLE,
     BATCH_SIZES,
@@ -149,21 +143,19 @@ def run(
 
     Raises:
         ValueError: no such model or framework.
+        TypeError: an argument that the model does not take.
         RecordError: there is a record, but it cannot be trusted.
+        OSError: a record cannot be written; nothing was trained.
     """
     experiment = Experiment(
         model, framework_for(model, framework), schedule, seed, model_arguments
     )
     recorded = records.load(experiment)
-    if recorded is None:
-        children = _Children()
-        try:
-            children.train([experiment], progress=progress)
-        except BaseException:
-            children.stop()
-            raise
-        recorded = records.load(experiment)
-    return recorded
+    if recorded is not None:
+        return recorded
+    records.check_writable(records.results_folder() / experiment.path)
+    in_fresh_process(train_and_record, [experiment], progress, threads=THREADS)
+    return records.load(experiment)
 
 
 def runs(
@@ -173,13 +165,33 @@ def runs(
     schedule: Schedule = ARTICLE,
     **model_arguments,
 ) -> list[Run]:
-    """All runs in the repository of a network under a schedule, seed by seed."""
-    model_info(model)
+    """All recorded runs of a network under a schedule, seed by seed.
+
+    Raises:
+        ValueError: no such model or framework.
+        RecordError: no series of runs is recorded of this; a seed of it is
+            missing, which the message names; or a record cannot be trusted.
+    """
     wanted = Experiment(
         model, framework_for(model, framework), schedule, 0, model_arguments
     )
-    found = [records.load(e) for e in same_series(wanted)]
-    return [run for run in found if run is not None]
+    series = same_series(wanted)
+    if not series:
+        raise RecordError(
+            f"no series of runs is recorded of {wanted.variant} in {wanted.framework} "
+            f"under {schedule.name}; tradeoffs.run trains and records one run"
+        )
+    found = []
+    for experiment in series:
+        recorded = records.load(experiment)
+        if recorded is None:
+            raise RecordError(
+                f"seed {experiment.seed} is missing: there is no "
+                f"{records.results_folder() / experiment.path}. 'python -m tradeoffs "
+                f"reproduce' makes it; the {POINT}"
+            )
+        found.append(recorded)
+    return found
 
 
 def same_series(experiment: Experiment) -> list[Experiment]:
@@ -201,7 +213,6 @@ def train(experiments: list[Experiment], **fit_options) -> list[tuple]:
     Returns:
         The trained network and the `Run` of each.
     """
-    from tradeoffs.data import mnist
     from tradeoffs.training import fit
 
     first = experiments[0]
@@ -212,26 +223,17 @@ def train(experiments: list[Experiment], **fit_options) -> list[tuple]:
     ]
     if len(experiments) == 1:
         options = fit_options | {"experiment": first}
-        return [
-            (
-                networks[0],
-                fit(networks[0], mnist(), first.schedule, first.seed, **options),
-            )
-        ]
-    from tradeoffs.training.stacked import fit_stacked
+        done = [fit(networks[0], mnist(), first.schedule, first.seed, **options)]
+    else:
+        from tradeoffs.training.stacked import fit_stacked
 
-    runs = fit_stacked(
-        networks,
-        mnist(),
-        first.schedule,
-        [e.seed for e in experiments],
-        experiments=experiments,
-        **fit_options,
-    )
-    for run in runs:
-        if isinstance(run, Exception):
-            raise run
-    return list(zip(networks, runs, strict=True))
+        seeds = [e.seed for e in experiments]
+        options = fit_options | {"experiments": experiments}
+        done = fit_stacked(networks, mnist(), first.schedule, seeds, **options)
+    for found in done:
+        if isinstance(found, Exception):
+            raise found
+    return list(zip(networks, done, strict=True))
 
 
 def train_and_record(
@@ -249,46 +251,10 @@ def train_and_record(
             slow each other down a little, so the record says how many.
         position: the line of the bar.
     """
-    for network, run in train(experiments, progress=progress, position=position):
-        noted = run.environment | {"trainings_at_once": jobs}
-        if weights.are_kept(run):
-            weights.save(run, network)
-        records.save(replace(run, environment=noted))
-
-
-class _Children:
-    """Trainings in processes of their own, ended when this one is stopped.
-
-    A plain command, not `multiprocessing`: that imports the caller's script
-    again, and a script without a main guard would start over in each child.
-    """
-
-    def __init__(self):
-        self.running = set()
-
-    def train(self, experiments, **options):
-        wanted = [experiment.to_dict() for experiment in experiments]
-        order = json.dumps({"experiments": wanted, "parent": os.getpid(), **options})
-        command = [sys.executable, "-m", "tradeoffs.reproduction", order]
-        with subprocess.Popen(command) as child:
-            self.running.add(child)
-            try:
-                status = child.wait()
-            finally:
-                self.running.discard(child)
-        if status < 0:
-            raise RuntimeError(
-                f"the training of {experiments[0].path} was killed by signal {-status} "
-                "(out of memory?); what has finished is kept"
-            )
-        if status:
-            raise RuntimeError(
-                f"the training of {experiments[0].path} failed: see above"
-            )
-
-    def stop(self):
-        for child in list(self.running):
-            child.terminate()
+    for network, found in train(experiments, progress=progress, position=position):
+        noted = found.environment | {"trainings_at_once": jobs}
+        records.save_weights(found, network)
+        records.save(replace(found, environment=noted))
 
 
 def missing(experiments: list[Experiment]) -> list[Experiment]:
@@ -312,37 +278,28 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1, progress=True) ->
         experiments: trained whether or not they are recorded.
         jobs: how many to train at once.
         progress: show a bar for the whole, and one for each training.
+
+    Raises:
+        OSError: records cannot be written; nothing was trained.
     """
-    children, lines = _Children(), queue.SimpleQueue()
-    for line in range(1, jobs + 1):
-        lines.put(line)
-
-    def train_on_a_free_line(stack):
-        line = lines.get()
-        try:
-            children.train(stack, progress=progress, jobs=jobs, position=line)
-        finally:
-            lines.put(line)
-        return stack
-
+    for experiment in experiments:
+        records.check_writable(records.results_folder() / experiment.path)
     epochs = sum(experiment.schedule.epochs for experiment in experiments)
     with (
-        ThreadPoolExecutor(jobs) as pool,
+        FreshProcesses(jobs, threads=THREADS) as processes,
         bar(progress, total=epochs, desc="recorded", unit=" epochs") as shown,
     ):
-        try:
-            futures = [
-                pool.submit(train_on_a_free_line, stack)
-                for stack in stacks(experiments)
-            ]
-            for future in as_completed(futures):
-                for experiment in future.result():
-                    shown.update(experiment.schedule.epochs)
-                    shown.write(f"recorded {experiment.path}")
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            children.stop()
-            raise
+        waiting = {
+            processes.submit(
+                train_and_record, stack, progress, jobs, 1 + number % jobs
+            ): stack
+            for number, stack in enumerate(stacks(experiments))
+        }
+        for future in as_completed(waiting):
+            future.result()
+            for experiment in waiting[future]:
+                shown.update(experiment.schedule.epochs)
+                shown.write(f"recorded {experiment.path}")
 
 
 def stacks(experiments: list[Experiment]) -> list[list[Experiment]]:
@@ -354,36 +311,3 @@ def stacks(experiments: list[Experiment]) -> list[list[Experiment]]:
         key = replace(experiment, seed=0) if together else experiment
         found.setdefault(key, []).append(experiment)
     return list(found.values())
-
-
-def _stop_without(parent: int) -> None:
-    """Interrupt this process when its parent is gone, killed as it may be."""
-
-    def watch():
-        while os.getppid() == parent:
-            time.sleep(1)
-        _thread.interrupt_main()
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _main(order: str) -> int:
-    """Carry out one order of `_Children`: an error is one line, not a page."""
-    options = json.loads(order)
-    # A shell that starts a command with & lets it, and all of its children,
-    # ignore the signal by which this one is stopped.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    experiments = [Experiment.from_dict(e) for e in options.pop("experiments")]
-    _stop_without(options.pop("parent"))
-    try:
-        train_and_record(experiments, **options)
-    except KeyboardInterrupt:
-        return 130
-    except (RuntimeError, ValueError, TypeError, OSError) as error:
-        print(f"tradeoffs: error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1]))

@@ -1,0 +1,101 @@
+"""A process for each call, and what becomes of it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from tradeoffs.processes import FreshProcesses, ProcessKilled, in_fresh_process
+
+
+def environment(*names):
+    return [os.environ.get(name) for name in names]
+
+
+def test_call_gets_a_process_of_its_own_and_gives_its_result():
+    local = 5
+    first, second = (
+        in_fresh_process(lambda x: (os.getpid(), x + local), 2) for _ in "ab"
+    )
+    assert first[1] == 7
+    assert len({first[0], second[0], os.getpid()}) == 3
+
+
+def test_threads_are_set_before_anything_is_imported():
+    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "GOMP_SPINCOUNT")
+    assert in_fresh_process(environment, *names, threads=3) == ["3", "3", "0"]
+
+
+def test_exception_comes_back_as_it_was():
+    class OwnError(Exception):
+        pass
+
+    def fail():
+        raise OwnError("of the notebook's own")
+
+    with pytest.raises(OwnError, match="of the notebook's own"):
+        in_fresh_process(fail)
+
+
+def test_killed_process_is_one_clear_sentence():
+    with pytest.raises(ProcessKilled, match=r"SIGKILL\(-9\).*want of memory") as caught:
+        in_fresh_process(lambda: os.kill(os.getpid(), signal.SIGKILL))
+    assert "\n" not in str(caught.value)
+
+
+def test_at_most_so_many_processes_run_at_once():
+    def span():
+        began = time.time()
+        time.sleep(0.3)
+        return began, time.time()
+
+    with FreshProcesses(jobs=2) as processes:
+        spans = [f.result() for f in [processes.submit(span) for _ in range(4)]]
+    for moment, _ in spans:
+        assert sum(began <= moment < ended for began, ended in spans) <= 2
+
+
+def test_interrupt_ends_what_runs_and_starts_nothing_more(tmp_path):
+    def slow(name):
+        (tmp_path / name).touch()
+        time.sleep(60)
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), FreshProcesses() as processes:
+        for name in ("first", "second"):
+            processes.submit(slow, name)
+        while not (tmp_path / "first").exists():
+            time.sleep(0.05)
+        raise KeyboardInterrupt
+    assert time.monotonic() - began < 10
+    assert not (tmp_path / "second").exists()
+
+
+DRIVER = """
+import os, time
+from tradeoffs.processes import in_fresh_process
+
+def work(path):
+    with open(path, "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(60)
+
+in_fresh_process(work, {path!r})  # no main guard
+"""
+
+
+def test_child_of_a_killed_driver_is_gone_within_five_seconds(tmp_path):
+    path = tmp_path / "pid"
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER.format(path=str(path))])
+    while not (path.exists() and path.read_text()):
+        assert driver.poll() is None
+        time.sleep(0.05)
+    child = psutil.Process(int(path.read_text()))
+    driver.kill()
+    driver.wait()
+    psutil.wait_procs([child], timeout=5)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE

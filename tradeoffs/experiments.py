@@ -1,0 +1,170 @@
+"""`Experiment`, what is trained and how, and `Run`, how it went."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import importlib.metadata
+import json
+import platform
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tradeoffs.checks import one_of, whole_number
+from tradeoffs.frameworks import FRAMEWORKS, num_threads
+from tradeoffs.schedules import Schedule
+
+HISTORY_COLUMNS = (
+    "epoch",
+    "train_loss",
+    "test_loss",
+    "test_accuracy",
+    "train_seconds",
+)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a run is a run of: the key of a record.
+
+    Attributes:
+        model: a name in `MODELS`, or of the reader's own.
+        framework: "keras" or "pytorch".
+        schedule: a `Schedule`.
+        seed: of initial weights, order and dropout; 0 or more.
+        model_arguments: of the model's function, those that were given.
+        dataset: the data set's name.
+    """
+
+    model: str
+    framework: str
+    schedule: Schedule
+    seed: int = 0
+    model_arguments: dict = field(default_factory=dict, hash=False)
+    dataset: str = "mnist"
+
+    def __post_init__(self):
+        one_of("framework", self.framework, FRAMEWORKS)
+        seed = whole_number("seed", self.seed, least=0)
+        if seed >= 2**32:
+            raise ValueError(f"seed is {seed}; it must be below 2**32")
+        object.__setattr__(self, "seed", seed)
+        # As JSON has them, so that an experiment equals its recorded self.
+        arguments = json.loads(json.dumps(self.model_arguments))
+        object.__setattr__(self, "model_arguments", arguments)
+
+    @property
+    def variant(self) -> str:
+        """The model with its arguments, such as `gap_cnn,dropout=true`."""
+        return variant(self.model, self.model_arguments)
+
+    @property
+    def path(self) -> Path:
+        """Where the record lies under the results folder."""
+        dataset = "" if self.dataset == "mnist" else f"-{self.dataset}"
+        name = f"{self.variant}-{self.framework}{dataset}-seed{self.seed}.json"
+        # Only what every file system takes.
+        return Path(self.schedule.name) / re.sub(r"[^\w.,=+-]", "_", name)
+
+    def to_dict(self) -> dict:
+        """The experiment as plain JSON values."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Experiment:
+        """The experiment that `to_dict` wrote."""
+        return cls(**values | {"schedule": Schedule(**values["schedule"])})
+
+
+def variant(model: str, arguments: dict) -> str:
+    """A model with its arguments.
+
+    >>> variant("gap_cnn", {"filters": (5, 10), "dropout": True})
+    'gap_cnn,dropout=true,filters=5x10'
+    """
+    given = (f",{name}={_short(arguments[name])}" for name in sorted(arguments))
+    return model + "".join(given)
+
+
+def _short(value):
+    if isinstance(value, (list, tuple)):
+        return "x".join(map(_short, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Run:
+    """A training and how it went.
+
+    Attributes:
+        experiment: what was trained, and how.
+        num_parameters: of the network, trainable or not.
+        history_columns: a list a column of `HISTORY_COLUMNS`, a value an epoch.
+        test_predictions: labels predicted after the last epoch, [n], in the
+            smallest unsigned type that holds them.
+        environment: versions, processor, threads and date.
+    """
+
+    experiment: Experiment
+    num_parameters: int
+    history_columns: dict[str, list]
+    test_predictions: np.ndarray
+    environment: dict
+
+    @functools.cached_property
+    def history(self):
+        """A DataFrame, one row an epoch: see `HISTORY_COLUMNS`."""
+        import pandas as pd
+
+        return pd.DataFrame(self.history_columns)
+
+    @property
+    def test_accuracy(self) -> float:
+        """After the last epoch, from 0 to 1."""
+        return self.history_columns["test_accuracy"][-1]
+
+    @property
+    def test_loss(self) -> float:
+        """Mean cross-entropy after the last epoch, in nats."""
+        return self.history_columns["test_loss"][-1]
+
+    def __repr__(self):
+        experiment = self.experiment
+        return (
+            f"Run({experiment.model}, {experiment.framework}, "
+            f"{experiment.schedule.name}, seed={experiment.seed}, "
+            f"epochs={len(self.history_columns['epoch'])}, "
+            f"test_accuracy={self.test_accuracy:.4f}, "
+            f"test_loss={self.test_loss:.4f})"
+        )
+
+
+def environment(framework: str) -> dict:
+    """What a run ran in: versions, processor, threads, date; no names."""
+    packages = {
+        "pytorch": ("torch", "numpy"),
+        "keras": ("keras", "tensorflow", "numpy"),
+    }[framework]
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            "tradeoffs": importlib.metadata.version("tradeoffs"),
+            **{name: importlib.metadata.version(name) for name in packages},
+        },
+        "processor": processor(),
+        "system": platform.system(),
+        "threads": num_threads(framework),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+@functools.cache
+def processor() -> str:
+    """The processor's name."""
+    import cpuinfo
+
+    return cpuinfo.get_cpu_info().get("brand_raw", platform.machine())

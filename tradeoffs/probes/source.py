@@ -1,0 +1,107 @@
+"""Where a model comes from, and how it gets into a process of its own."""
+
+from __future__ import annotations
+
+import functools
+import runpy
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import cloudpickle
+
+from tradeoffs.checks import one_of
+from tradeoffs.frameworks import FRAMEWORKS, framework_of
+from tradeoffs.models import MODELS, build, framework_for
+
+
+class MeasureError(RuntimeError):
+    """A model that could not be measured; the message says why."""
+
+
+class Source(NamedTuple):
+    """What another process needs to make a model.
+
+    Attributes:
+        label: the model's name, for people.
+        framework: None where only the model itself can tell.
+        kind: "name", "file" or "object".
+        pickle: of a function that makes the model; of one that finds that function
+            in a file, which imports whatever the model needs.
+    """
+
+    label: str
+    framework: str | None
+    kind: str
+    pickle: bytes
+
+    def maker(self):
+        """The function that makes the model.
+
+        Raises:
+            MeasureError: there is none in the file, or it cannot be unpickled.
+        """
+        make = _unpickled(self.pickle)
+        return make() if self.kind == "file" else make
+
+
+def source_of(model, framework: str | None, arguments: dict) -> Source:
+    """The source of a model that a reader gave, as `tradeoffs.measure` takes it.
+
+    Raises:
+        ValueError: no such model, file or framework.
+        TypeError: not a model, or arguments for one without a name.
+        MeasureError: the model cannot be pickled.
+    """
+    if isinstance(model, str) and ":" not in model:
+        framework = framework_for(model, framework)
+        make = functools.partial(build, model, framework, seed=0, **arguments)
+        return Source(model, framework, "name", cloudpickle.dumps(make))
+    if framework is not None:
+        one_of("framework", framework, FRAMEWORKS)
+    if arguments:
+        raise TypeError(
+            f"{', '.join(arguments)} can be given for a named model only; the names "
+            f"are {', '.join(MODELS)}"
+        )
+    if isinstance(model, str):
+        file, _, name = model.rpartition(":")
+        if not Path(file).is_file():
+            raise ValueError(f"no file {file!r}; give NAME or FILE.py:function")
+        find = functools.partial(_function_in, Path(file).resolve(), name)
+        return Source(name, framework, "file", cloudpickle.dumps(find))
+    try:
+        own = framework_of(model)
+    except TypeError:
+        if not callable(model):
+            raise
+        own = None
+    if own:
+        framework = one_of("framework", framework or own, [own])
+    label = getattr(model, "__name__", None) or type(model).__name__
+    try:
+        make = functools.partial(_unpickled, cloudpickle.dumps(model)) if own else model
+        return Source(label, framework, "object", cloudpickle.dumps(make))
+    except Exception as error:
+        raise MeasureError(
+            f"{label} cannot be handed to a process of its own ({error}); give a "
+            "function that makes it instead"
+        ) from error
+
+
+def _unpickled(content):
+    try:
+        return cloudpickle.loads(content)  # our own parent wrote it a moment ago
+    except Exception as error:
+        raise MeasureError(
+            "the model cannot be made again in a process of its own; give a function "
+            f"that makes it instead ({error})"
+        ) from error
+
+
+def _function_in(file, name):
+    sys.path.insert(0, str(file.parent))
+    function = runpy.run_path(str(file), run_name=file.stem).get(name)
+    if not callable(function):
+        raise MeasureError(f"{file.name} has no function {name!r}")
+    return function
