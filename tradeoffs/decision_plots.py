@@ -3,72 +3,57 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
 
-from tradeoffs.comparison import percent
-from tradeoffs.models import MODELS
-from tradeoffs.plots import STYLES, _axes
-from tradeoffs.verdicts.claim import VERDICTS
+from tradeoffs.drawing import (
+    GREY,
+    STYLES,
+    axes,
+    epoch_axis,
+    legend,
+    legend_of_fills,
+    log_axis,
+    percent_axis,
+    plain,
+    point,
+    write,
+)
+from tradeoffs.tables import label, percent
+from tradeoffs.verdicts import VERDICTS
 
 # Dark to light, so that they tell apart in greyscale.
-VERDICT_COLORS = dict(
-    zip(VERDICTS, ("#00513b", "#009e73", "#e69f00", "#cccccc"), strict=True)
-)
-
-
-def _percent_axis(axis, decimals=None):
-    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=decimals, symbol=""))
+COLORS = ("#00513b", "#009e73", "#e69f00", "#cccccc")
+VERDICT_COLORS = dict(zip(VERDICTS, COLORS, strict=True))
 
 
 def choice(table, chosen, title: str):
     """The models by size and accuracy: filled what fits, hollow what does not.
 
     Args:
-        table: as from `tradeoffs.cost_table`, of `MODELS`, with accuracies.
-        chosen: a `Choice` among them.
+        table: as from `tradeoffs.cost_table`, with accuracies.
+        chosen: a `Choice` among its rows.
         title: of the figure.
     """
-    figure, axis = _axes(3.9)
-    reasons = chosen.reasons()
+    figure, axis = axes(3.9)
+    fitting = set(chosen.fitting.index)
     for row in table.itertuples():
-        style = STYLES[row.Index]
-        fits = row.Index not in reasons
-        axis.plot(
-            row.num_parameters,
-            row.accuracy_mean,
-            marker=style["marker"],
-            color=style["color"],
-            markersize=11,
-            markerfacecolor=style["color"] if fits else "none",
-            alpha=1 if fits else 0.5,
-        )
+        place = row.num_parameters, row.accuracy_mean
+        fits = row.Index in fitting
+        fade = {"size": 11, "hollow": not fits, "alpha": 1 if fits else 0.5}
+        point(axis, row.Index, *place, **fade)
         limits = chosen.broken.limit[chosen.broken.model == row.Index]
+        look = {"fontsize": 9 if fits else 7, "color": "#222222" if fits else "#777777"}
+        look |= {"fontweight": "bold" if row.Index == chosen.best else "normal"}
         below = row.Index == "keras_mlp"  # the Keras CNN is above it
-        axis.annotate(
-            "\n".join([MODELS[row.Index].label, *limits]),
-            (row.num_parameters, row.accuracy_mean),
-            xytext=(0, -10 if below else 10),
-            textcoords="offset points",
-            ha="center",
-            va="top" if below else "bottom",
-            fontsize=9 if fits else 7,
-            fontweight="bold" if row.Index == chosen.best else "normal",
-            color="#222222" if fits else "#777777",
-        )
+        text = "\n".join([label(row.Index), *limits])
+        write(axis, text, place, (0, -10 if below else 10), **look)
     if least := chosen.limits.get("min_accuracy"):
-        axis.axhline(least, color="#999999", linestyle="--", linewidth=1)
-    axis.plot([], [], "o", color="#666666", label="fits (bold: the most accurate)")
-    axis.plot([], [], "o", mfc="none", color="#aaaaaa", label="breaks these limits")
-    axis.set(
-        title=title,
-        xscale="log",
-        xlim=(150, 6e6),
-        ylim=(min(0.93, table.accuracy_mean.min() - 0.01), 1.003),
-        xlabel="parameters (logarithmic)",
-        ylabel="test accuracy (%)",
-    )
-    _percent_axis(axis, 0)
-    axis.legend(frameon=False, fontsize=8, loc="lower right")
+        axis.axhline(least, color=GREY, linestyle="--", linewidth=1)
+    names = "fits (bold: the most accurate)", "breaks these limits"
+    legend_of_fills(axis, *names, "lower right")
+    axis.margins(x=0.15)
+    axis.set_ylim(min(0.93, table.accuracy_mean.min() - 0.01), 1.003)
+    log_axis(axis, title=title, xlabel="parameters (logarithmic)")
+    percent_axis(axis, decimals=0)
     return figure
 
 
@@ -79,28 +64,18 @@ def epoch_returns(tables: dict, title: str):
         tables: model name to the table of `tradeoffs.epoch_returns`.
         title: of the figure.
     """
-    figure, axes = _axes(3.6, 2)
+    figure, (left, right) = axes(3.6, 2)
     for name, table in tables.items():
-        style = STYLES[name] | {"markersize": 4}
-        axes[0].plot(
-            table.total_cost, table.accuracy, label=MODELS[name].label, **style
-        )
-        axes[1].plot(table.epoch, table.cost_per_point, **style)
-    axes[0].set(
-        title="What was paid for what",
-        xscale="log",
-        xlabel="cost of the training so far",
-        ylabel="test accuracy (%)",
-    )
-    _percent_axis(axes[0])
-    axes[0].legend(frameon=False, fontsize=8, loc="lower right")
-    axes[1].set(
-        title="The next point's price",
-        yscale="log",
-        xlabel="epoch (a gap: no gain in it)",
-        ylabel="cost of a percentage point",
-        xticks=range(0, int(table.epoch.max()) + 1, 5),
-    )
+        style = STYLES[name] | {"markersize": 4, "label": label(name)}
+        left.plot(table.total_cost, table.accuracy, **style)
+        right.plot(table.epoch, table.cost_per_point, **style)
+    left.set_title("What was paid for what")
+    log_axis(left, xlabel="cost of the training so far")
+    percent_axis(left)
+    legend(left, "lower right")
+    right.set_title("The next point's price")
+    log_axis(right, "y", ylabel="cost of a percentage point")
+    epoch_axis(right, int(table.epoch.max()), "epoch (a gap: no gain in it)")
     figure.suptitle(title)
     return figure
 
@@ -113,24 +88,14 @@ def expected_best(accuracies, hours_a_network: float, title: str):
         hours_a_network: of training, mean.
         title: of the figure.
     """
-    figure, axis = _axes(3.4)
-    networks = np.arange(1, len(accuracies) + 1)
-    axis.plot(networks, accuracies, color="#009e73")
-    axis.set(
-        title=title,
-        xscale="log",
-        xlabel="networks tried, in random order",
-        ylabel="best validation accuracy (%)",
-    )
-    ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500) if t <= len(accuracies)]
-    axis.set_xticks(ticks, [str(tick) for tick in ticks])
-    axis.minorticks_off()
-    above = axis.secondary_xaxis(
-        "top", functions=(lambda n: n * hours_a_network, lambda h: h / hours_a_network)
-    )
+    figure, axis = axes(3.4)
+    axis.plot(range(1, len(accuracies) + 1), accuracies, color="#009e73")
+    log_axis(axis, title=title, xlabel="networks tried, in random order")
+    ways = (lambda n: n * hours_a_network), (lambda h: h / hours_a_network)
+    above = axis.secondary_xaxis("top", functions=ways)
     above.set_xlabel("hours of training")
-    above.xaxis.set_major_formatter("{x:g}")
-    _percent_axis(axis)
+    above.xaxis.set_major_formatter(plain)
+    percent_axis(axis, "best validation accuracy (%)")
     return figure
 
 
@@ -142,39 +107,17 @@ def ensembles(points: dict, title: str):
             the one vote, whether it is a vote).
         title: of the figure.
     """
-    figure, axis = _axes(3.6)
-    for label, (name, parameters, accuracies, vote) in points.items():
-        style = STYLES[name]
+    figure, axis = axes(3.6)
+    for text, (name, parameters, accuracies, vote) in points.items():
         mean, spread = np.mean(accuracies), np.std(accuracies)
-        axis.errorbar(
-            parameters,
-            mean,
-            yerr=spread or None,
-            fmt=style["marker"],
-            color=style["color"],
-            markersize=10,
-            markerfacecolor="none" if vote else style["color"],
-            capsize=5,
-        )
-        axis.annotate(
-            f"{label}\n{percent(mean)}",
-            (parameters, mean + spread),
-            xytext=(0, 9),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
-        )
-    axis.plot([], [], "o", color="#666666", label="one network: mean ± deviation")
-    axis.plot([], [], "o", mfc="none", color="#666666", label="a vote")
-    axis.set(
-        title=title,
-        xscale="log",
-        xlabel="parameters, of all members together (logarithmic)",
-        ylabel="test accuracy (%)",
-    )
+        point(axis, name, parameters, mean, spread, size=10, hollow=vote)
+        place = parameters, mean + spread
+        write(axis, f"{text}\n{percent(mean)}", place, fontsize=8)
     axis.margins(x=0.15, y=0.35)
-    _percent_axis(axis, 2)
-    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    log_axis(axis, title=title, xlabel="parameters, of all members together")
+    percent_axis(axis, decimals=2)
+    names = "one network: mean ± deviation", "a vote"
+    legend_of_fills(axis, *names, "lower right")
     return figure
 
 
@@ -185,27 +128,17 @@ def verdicts(table, title: str):
         table: of `tradeoffs.claims`.
         title: of the figure.
     """
-    figure, axis = _axes(2.9)
+    figure, axis = axes(2.9)
     counts = table.groupby(["section", "verdict"], sort=False).size().unstack()
-    counts = counts.reindex(columns=VERDICTS).fillna(0).loc[table.section.unique()]
-    left = np.zeros(len(counts))
-    for verdict in VERDICTS:
-        values = counts[verdict].to_numpy()
-        bars = axis.barh(
-            counts.index,
-            values,
-            left=left,
-            color=VERDICT_COLORS[verdict],
-            label=verdict,
-        )
-        axis.bar_label(
-            bars,
-            [f"{value:.0f}" if value else "" for value in values],
-            label_type="center",
-            color="white" if verdict in VERDICTS[:2] else "black",
-            fontsize=8,
-        )
-        left += values
+    counts = counts.reindex(table.section.unique(), columns=VERDICTS).fillna(0)
+    left = 0
+    for verdict, values in counts.items():
+        color = {"color": VERDICT_COLORS[verdict], "label": verdict}
+        bars = axis.barh(counts.index, values, left=left, **color)
+        numbers = [f"{value:.0f}" if value else "" for value in values]
+        color = "white" if verdict in VERDICTS[:2] else "black"
+        axis.bar_label(bars, numbers, label_type="center", color=color, fontsize=8)
+        left = left + values
     axis.invert_yaxis()
     axis.set(title=title, xlabel="claims", ylabel="section of the article")
     figure.legend(loc="outside lower center", ncols=len(VERDICTS), frameon=False)
@@ -213,38 +146,22 @@ def verdicts(table, title: str):
 
 
 def agreement(table, title: str):
-    """Our figure as a multiple of the article's, for the claims with one.
+    """Our value as a multiple of the article's, for the claims with one.
 
     Args:
         table: of `tradeoffs.claims`, with article and ours above 0.
         title: of the figure.
     """
-    figure, axis = _axes(0.19 * len(table) + 1.2)
+    figure, axis = axes(0.19 * len(table) + 1.2)
     ratios = (table.ours / table.article).sort_values()
-    places = np.arange(len(ratios))
-    axis.axvline(1, color="#999999", linewidth=1)
-    for verdict in VERDICTS:
-        shown = (table.verdict[ratios.index] == verdict).to_numpy()
-        axis.plot(
-            ratios[shown],
-            places[shown],
-            "o",
-            color=VERDICT_COLORS[verdict],
-            markeredgecolor="#444444",
-            markersize=6,
-            label=verdict,
-        )
-    axis.set_yticks(places, ratios.index, fontsize=7)
-    axis.set(
-        title=title,
-        xscale="log",
-        xlabel="our figure, as a multiple of the article's (logarithmic)",
-        ylabel="claim",
-        ylim=(-1, len(ratios)),
-    )
-    ticks = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
-    shown = [t for t in ticks if ratios.min() / 1.5 < t < ratios.max() * 2]
-    axis.set_xticks(shown, [f"{tick:g}" for tick in shown])
-    axis.minorticks_off()
-    axis.legend(frameon=False, fontsize=8, loc="upper left")
+    axis.axvline(1, color=GREY, linewidth=1)
+    for verdict, color in VERDICT_COLORS.items():
+        shown = np.flatnonzero(table.verdict[ratios.index] == verdict)
+        style = {"color": color, "markeredgecolor": "#444444", "label": verdict}
+        axis.plot(ratios.iloc[shown], shown, "o", **style)
+    axis.set_yticks(range(len(ratios)), ratios.index, fontsize=7)
+    text = "our value, as a multiple of the article's (logarithmic)"
+    axis.set(title=title, xlabel=text, ylabel="claim", ylim=(-1, len(ratios)))
+    log_axis(axis)
+    legend(axis, "upper left")
     return figure

@@ -1,0 +1,134 @@
+"""What the pages of figures share.
+
+All figures have one width, a title, and units on both axes. A model keeps its
+colour, marker and line in every figure; the three differ in lightness and in form,
+so that they tell apart in greyscale too.
+"""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib import ticker
+
+from tradeoffs.tables import label
+
+WIDTH = 8.0  # inches, of every figure
+STYLES = {
+    "keras_mlp": {"color": "#e69f00", "marker": "s", "linestyle": "--"},
+    "keras_cnn": {"color": "#0072b2", "marker": "o", "linestyle": "-"},
+    "pytorch_cnn": {"color": "#222222", "marker": "^", "linestyle": "-."},
+    "gap_cnn": {"color": "#cc79a7", "marker": "D", "linestyle": ":"},
+    "small_net": {"color": "#009e73", "marker": "v", "linestyle": "-"},
+}
+A_READERS = {"color": "#d55e00", "marker": "P", "linestyle": "--"}
+THIN = {"color": "#999999", "linewidth": 1, "linestyle": "--"}
+SIDES = {  # of a point, where its text stands
+    "above": {"xytext": (0, 9), "ha": "center", "va": "bottom"},
+    "below": {"xytext": (0, -9), "ha": "center", "va": "top"},
+    "right": {"xytext": (12, 0), "ha": "left", "va": "center"},
+}
+
+
+def axes(height: float = 3.4, columns: int = 1, rows: int = 1, **options):
+    """A figure of the common width, and its axes; options as of `plt.subplots`."""
+    size = {"figsize": (WIDTH, height), "dpi": 100, "layout": "constrained"}
+    figure, panels = plt.subplots(rows, columns, **size, **options)
+    # Closed for pyplot, so that a notebook shows the figure that a cell returns,
+    # once, and no other.
+    plt.close(figure)
+    for axis in np.ravel(panels):
+        axis.grid(alpha=0.3)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, panels
+
+
+def style(name: str, **others) -> dict:
+    """How a model's line is drawn, whatever its arguments, with its label."""
+    known = STYLES.get(name.split(",")[0], A_READERS)
+    return known | {"markersize": 5, "label": label(name)} | others
+
+
+def finish(axis, xlabel: str, ylabel: str, title=None, *, log="", legend=None):
+    """Name what is drawn, and write its scales; the last call for an axis.
+
+    Args:
+        axis: of one panel.
+        xlabel, ylabel: with units. '(%)' writes the shares on the y-axis, 0 to 1,
+            as per cent; 'epoch' on the x-axis keeps it to whole numbers.
+        title: of the panel.
+        log: the logarithmic sides, "x", "y" or "xy"; their ticks are plain.
+        legend: where to put one.
+    """
+    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    if ylabel.endswith("(%)"):
+        axis.yaxis.set_major_formatter(ticker.PercentFormatter(1, symbol=""))
+    if xlabel.startswith("epoch"):
+        axis.xaxis.set_major_locator(
+            ticker.MaxNLocator(5, integer=True, steps=[1, 5, 10])
+        )
+    for side in log:
+        axis.set(**{f"{side}scale": "log"})
+        low, high = getattr(axis, f"get_{side}lim")()
+        steps = (1, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5)
+        ticks = getattr(axis, f"{side}axis")
+        ticks.set_major_locator(
+            ticker.LogLocator(subs=steps if high < 1000 * low else (1,))
+        )
+        ticks.set_major_formatter(plain)
+        ticks.set_minor_formatter(ticker.NullFormatter())
+    if legend:
+        axis.legend(loc=legend, fontsize=8, frameon=False)
+
+
+def plain(value: float, _=None) -> str:
+    """A tick as a plain number: 0.00005, 0.5, 20, 5k, 1M."""
+    if value < 1000:
+        return np.format_float_positional(value, 6, fractional=False, trim="-")
+    return ticker.EngFormatter(sep="")(value)
+
+
+def point(axis, name, x, y, deviation=0, text="", *, side="above", size=9, **options):
+    """A model's point, with a bar of its deviation and a text beside the bar.
+
+    Args:
+        axis, name, x, y: where to draw which model.
+        deviation: of y over seeds; 0 or NaN for none.
+        text: beside it.
+        side: of `SIDES`.
+        size: of the marker.
+        options: of the marker, as of `plt.errorbar`.
+    """
+    look = style(name, markersize=size, label=None, linestyle="none") | options
+    axis.errorbar(x, y, yerr=deviation or None, capsize=size / 2, **look)
+    reach = {"above": 1, "below": -1, "right": 0}[side] * np.nan_to_num(deviation)
+    faint = {"fontsize": 8, "alpha": options.get("alpha")}
+    place = {"textcoords": "offset points"} | SIDES[side]
+    axis.annotate(text, (x, y + reach), **place, **faint)
+
+
+def filled_and_hollow(axis, filled: str, hollow: str) -> None:
+    """Entries of the legend that say what filled and what hollow points are."""
+    axis.plot([], [], "o", color="#666666", label=filled)
+    axis.plot([], [], "o", color="#666666", markerfacecolor="none", label=hollow)
+
+
+def band(axis, x, values, **style) -> None:
+    """A line through the means of several values at each x, and their range."""
+    (line,) = axis.plot(x, [np.mean(v) for v in values], **style)
+    ends = [min(v) for v in values], [max(v) for v in values]
+    axis.fill_between(x, *ends, color=line.get_color(), alpha=0.2)
+
+
+def by_epoch(axis, runs: list, column: str, **style) -> None:
+    """A column of the runs' histories, as a `band` over their seeds."""
+    values = np.stack([run.history[column] for run in runs], axis=1)
+    band(axis, runs[0].history.epoch, values, **style)
+
+
+def picture(axis, image, title: str = "", fontsize: float = 12) -> None:
+    """A grey image without ticks or a frame."""
+    axis.imshow(image, cmap="gray_r")
+    axis.set_axis_off()
+    axis.set_title(title, fontsize=fontsize)
