@@ -26,13 +26,13 @@ from torch import nn
 import tradeoffs
 from tradeoffs import ARTICLE, SMALL_NET_SPACE, RecordError, SearchError, article
 from tradeoffs.records import results_folder
-from tradeoffs.reproduction import CHOSEN_SMALL_NET, WITHOUT_OVERLAP
 from tradeoffs.searches.claims import alive, claim, interrupts_held
 from tradeoffs.searches.space import Plan, arguments_of
 from tradeoffs.searches.storage import storage_url
 from tradeoffs.searches.study import SearchStudy
 from tradeoffs.searches.table import FILE, REFINED_FILE, read_table, write_table
 from tradeoffs.searches.worker import check_networks, named_builder
+from tradeoffs.series import CHOSEN_SMALL_NET, WITHOUT_OVERLAP
 
 SCHEDULE = ARTICLE.first(1)
 SPACE = {"filters": [(2, 3), (3, 4)], "pool": [4], "slope": [0.0, 0.1]}

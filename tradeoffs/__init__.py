@@ -24,8 +24,8 @@ _HOMES = {
     "experiments": ("Experiment", "Run"),
     "records": ("RecordError", "trained"),
     "series": ("run", "runs"),
-    "searches": ("search", "SMALL_NET_SPACE", "SearchError"),
-    "search_table": ("read_table", "replay"),
+    "searches": ("search", "SMALL_NET_SPACE", "SearchError", "read_table"),
+    "searches.replay": ("replay",),
     "probes": ("measure", "predict_memory", "MeasureError", "dead_units"),
     "probes.profile": ("Profile",),
     "tables": (
@@ -48,7 +48,7 @@ _HOMES = {
         "pareto",
         "rule_of_thumb",
     ),
-    "evidence": ("recorded_profiles",),
+    "evidence": ("recorded_profiles", "EvidenceError"),
     "verdicts": ("claims", "tally"),
     "panels": ("decision_panel",),
 }

@@ -6,10 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from tradeoffs import data, evidence, probes, records, search_command, series, verdicts
+from tradeoffs import data, evidence, measurements, probes, records, series, verdicts
 from tradeoffs.frameworks import FRAMEWORKS
 from tradeoffs.models import MODELS
 from tradeoffs.schedules import ARTICLE
+from tradeoffs.searches import command as search_command
 
 RAW = argparse.RawDescriptionHelpFormatter
 
@@ -222,11 +223,11 @@ def _record_measurements(options):
     records.check_writable(evidence.profile_path(options.model or "keras_mlp"))
     measured = {"threads": options.threads, "device": options.device}
     models = [options.model] if options.model else MODELS
-    for profile in evidence.record_profiles(models, **measured):
+    for profile in measurements.record_profiles(models, **measured):
         print(profile)
     if not options.model:
-        evidence.record_gpu_memory()
-        evidence.record_dead_units()
+        measurements.record_gpu_memory()
+        measurements.record_dead_units()
 
 
 def _claims(options):

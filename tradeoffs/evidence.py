@@ -12,10 +12,11 @@ import functools
 import json
 from pathlib import Path
 
-from tradeoffs import records, reproduction
+from tradeoffs import records, series
+from tradeoffs.experiments import Experiment, Run
 from tradeoffs.models import MODELS, framework_for, model_info
 from tradeoffs.probes.profile import Profile
-from tradeoffs.records import Experiment, RecordError, Run
+from tradeoffs.records import RecordError
 from tradeoffs.schedules import ARTICLE, Schedule
 from tradeoffs.searches.table import read_table
 
@@ -86,13 +87,13 @@ class Evidence:
         wanted = Experiment(
             model, framework_for(model, framework), schedule, 0, model_arguments
         )
-        series = reproduction.same_series(wanted)
-        if not series:
+        found = series.same_series(wanted)
+        if not found:
             raise EvidenceError(
                 f"no recorded series has {wanted.variant} in {wanted.framework} under "
-                f"{schedule.name}; add it to SERIES in tradeoffs/reproduction.py"
+                f"{schedule.name}; add it to SERIES in tradeoffs/series.py"
             )
-        return [self._run(experiment) for experiment in series]
+        return [self._run(experiment) for experiment in found]
 
     @functools.cache  # noqa: B019  it lives as long as one table of claims
     def _run(self, experiment):

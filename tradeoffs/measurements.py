@@ -114,9 +114,9 @@ def record_dead_units() -> None:
 def count_dead_units() -> list[dict]:
     """The dead units of the Small Nets of `RECTIFIERS`, on all test images."""
     from tradeoffs.data import mnist
-    from tradeoffs.inspection import dead_units
+    from tradeoffs.probes import dead_units
+    from tradeoffs.records import trained
     from tradeoffs.training.pytorch import images_to_tensor
-    from tradeoffs.weights import trained
 
     images = images_to_tensor(mnist().test_images, ARTICLE.input_scaling)
     rows = []

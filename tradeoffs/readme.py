@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 
 from tradeoffs import article, plots, records, verdicts
-from tradeoffs.comparison import accuracy_table
 from tradeoffs.models import MODELS
-from tradeoffs.reproduction import CHOSEN_SMALL_NET, SERIES, runs
 from tradeoffs.schedules import ARTICLE
+from tradeoffs.series import CHOSEN_SMALL_NET, SERIES, runs
+from tradeoffs.tables import accuracy_table
 
 FIGURE = "accuracy_against_parameters.png"
 SECTION = r"(?<=<!-- {} -->\n).*?(?=<!-- end -->)"

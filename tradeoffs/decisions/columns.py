@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from tradeoffs.comparison import cost_table
 from tradeoffs.probes.profile import MIB, Profile
+from tradeoffs.tables import cost_table
 
 # Of everything else, less is better.
 LARGER_IS_BETTER = ("accuracy_mean", "validation_accuracy", "images_per_second")

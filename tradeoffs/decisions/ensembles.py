@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tradeoffs.records import Run
+from tradeoffs.experiments import Run
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -6,7 +6,7 @@ import numpy as np
 
 from tradeoffs.decisions.columns import number
 from tradeoffs.decisions.costs import SECONDS_PER_HOUR
-from tradeoffs.records import Run
+from tradeoffs.experiments import Run
 
 
 def epoch_returns(runs: list[Run], epoch_seconds: float, price_per_hour: float):

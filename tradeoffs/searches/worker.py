@@ -15,7 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 
-from tradeoffs.records import Experiment
+from tradeoffs.experiments import Experiment
 from tradeoffs.searches.claims import alive, claim, interrupts_held
 from tradeoffs.searches.space import OBJECTIVES, Plan, arguments_of
 from tradeoffs.searches.storage import SearchError

@@ -7,6 +7,8 @@ floating-point tolerance. `tradeoffs.training.stack` says how it is computed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import nn
@@ -40,6 +42,7 @@ def fit_stacked(
     progress: bool = True,
     position: int | None = None,
     first_epochs: int | None = None,
+    on_epoch: Callable[[int, np.ndarray], None] | None = None,
 ) -> list[Run | TrainingError]:
     """Train K networks of one shape side by side, in place.
 
@@ -51,6 +54,7 @@ def fit_stacked(
         seeds: K seeds, of the order of each network's images.
         learning_rates: K learning rates; by default the schedule's.
         experiments: what to file the runs under; by default as for `fit`.
+        on_epoch: called with each epoch and the test accuracies [K] after it.
 
     Returns:
         A `Run` for each network; the `TrainingError` that `fit` would raise
@@ -81,7 +85,14 @@ def fit_stacked(
         for model, rate, seed in zip(models, rates, seeds, strict=True)
     ]
     runs = train_epochs(
-        trainer, dataset, experiments, threads, progress, position, first_epochs
+        trainer,
+        dataset,
+        experiments,
+        threads,
+        progress,
+        position,
+        first_epochs,
+        on_epoch,
     )
     trainer.stack.copy_back()
     return runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tradeoffs import article
-from tradeoffs.reproduction import CHOSEN_SMALL_NET
+from tradeoffs.series import CHOSEN_SMALL_NET
 from tradeoffs.verdicts.claim import RUNS, Finding
 from tradeoffs.verdicts.figures import (
     accuracies,
