@@ -82,7 +82,7 @@ refresh: data  ## execute the notebooks in place, and redraw the README's figure
 		--ClearMetadataPreprocessor.clear_cell_metadata=False \
 		--ClearMetadataPreprocessor.preserve_nb_metadata_mask=kernelspec \
 		$(NOTEBOOKS)
-	$(BIN)/python docs/write_tables.py
+	$(BIN)/python -m tradeoffs.readme
 
 constraints: ## renew constraints.txt with the newest versions that install
 	rm -rf $(VENV)

@@ -115,3 +115,12 @@ def test_reproduce_has_nothing_to_do_in_a_whole_checkout():
     done = run("-m", "tradeoffs", "reproduce", "--list")
     assert done.returncode == 0, done.stderr
     assert " 0 to train" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["table", "claims"])
+def test_readme_is_as_new_as_the_records(name):
+    from tradeoffs import readme
+
+    text = (ROOT / "README.md").read_text()
+    content = getattr(readme, name)()
+    assert text == readme.with_section(text, name, content), "run 'make refresh'"
