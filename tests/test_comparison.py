@@ -9,7 +9,7 @@ from tradeoffs import Profile, cost_table, inversions, readable_costs
 def profile(name, num_parameters, inference_seconds):
     return Profile(
         name=name,
-        framework="pytorch",
+        framework="keras" if name == "keras_mlp" else "pytorch",
         input_shape=(1, 28, 28),
         batch_size=16,
         inference_batch_size=1000,

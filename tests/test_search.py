@@ -345,16 +345,11 @@ def read_only(tmp_path):
     return f"sqlite:///file:{path}?mode=ro&uri=true"
 
 
-def closed_port(_):
-    return "postgresql+psycopg://me:secret@127.0.0.1:1/searches"
-
-
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (damaged, "cannot be read or written"),
         (read_only, "attempt to write a readonly database"),
-        (closed_port, "does not answer"),
         (lambda _: "sqlite:////proc/none/searches", "unable to open database file"),
         (lambda _: "oracle://server/searches", "driver that is not installed"),
         (lambda _: "nosuch://server/searches", "is not a storage"),

@@ -145,7 +145,7 @@ def load(experiment: Experiment, folder: Path | None = None) -> Run | None:
     path = (folder or results_folder()) / experiment.path
     try:
         run = read(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if run.experiment.to_dict() != experiment.to_dict():
         raise RecordError(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Iterable
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -10,6 +13,7 @@ import pandas as pd
 from tradeoffs.checks import number, whole_number
 from tradeoffs.experiments import Run, variant
 from tradeoffs.models import MODELS
+from tradeoffs.probes.profile import Profile
 from tradeoffs.series import CHOSEN_SMALL_NET
 
 # The Small Net that the recorded search chose: its full name is a line long.
@@ -30,16 +34,12 @@ _COSTS = (
 def summarize(runs: list[Run]):
     """One row for each network, framework, schedule and data set, over its seeds.
 
-    Args:
-        runs: as from `tradeoffs.runs`, in any order.
-
     Returns:
         A DataFrame with the columns model, variant (the model with its
         arguments), framework, schedule, dataset, num_parameters, seeds,
         accuracy_mean and accuracy_std (0 to 1, last epoch; the sample deviation,
         NaN for a single seed), loss_mean, loss_std, first_epoch_min (the lowest
-        accuracy of any seed after one epoch) and epoch_seconds (median over
-        epochs and seeds, evaluation left out).
+        accuracy of any seed) and epoch_seconds (median, evaluation left out).
 
     Raises:
         ValueError: there are no runs.
@@ -76,10 +76,8 @@ def summarize(runs: list[Run]):
 def percent(mean: float, deviation: float | None = None) -> str:
     """An accuracy as people read it.
 
-    >>> percent(0.98924, 0.00087)
-    '98.92 ± 0.09 %'
-    >>> percent(0.9837)
-    '98.37 %'
+    >>> percent(0.98924, 0.00087), percent(0.9837)
+    ('98.92 ± 0.09 %', '98.37 %')
     """
     if deviation is None or deviation != deviation:
         return f"{mean * 100:.2f} %"
@@ -91,10 +89,8 @@ def label(name: str) -> str:
 
     >>> label("keras_mlp"), label("keras_mlp,pytorch"), label("my_net")
     ('Keras MLP', 'Keras MLP, pytorch', 'my_net')
-    >>> label("gap_cnn,dropout=true")
-    'GAP CNN, dropout=true'
-    >>> label(CHOSEN)
-    'Small Net, chosen'
+    >>> label("gap_cnn,dropout=true"), label(CHOSEN)
+    ('GAP CNN, dropout=true', 'Small Net, chosen')
     """
     if name == CHOSEN:
         return f"{MODELS['small_net'].label}, chosen"
@@ -129,7 +125,7 @@ def cost_table(profiles, runs: list[Run] = ()):
     """What models cost beside what they score, in numbers.
 
     Args:
-        profiles: of `tradeoffs.measure`, one a model.
+        profiles: of `tradeoffs.measure`.
         runs: for the accuracy, as from `tradeoffs.runs`.
 
     Returns:
@@ -140,9 +136,13 @@ def cost_table(profiles, runs: list[Run] = ()):
         that is not the one that the model was published in: `keras_cnn,pytorch`.
 
     Raises:
+        TypeError: something is no `Profile`.
         ValueError: there are no profiles.
     """
-    profiles = list(profiles)
+    profiles = list(profiles) if isinstance(profiles, Iterable) else [profiles]
+    for profile in profiles:
+        if not isinstance(profile, Profile):
+            raise TypeError(f"profiles has {profile!r}; it must hold Profiles alone")
     if not profiles:
         raise ValueError("there are no profiles to compare")
     known = {}
@@ -193,58 +193,54 @@ def inversions(table, cost: str, *, margin: float = 1.1):
 def readable_costs(table):
     """`cost_table` to read: labels, units and a few digits, all as text."""
     cells = {
-        title: (table[column] * scale).map(form.format).where(table[column].notna())
+        title: [
+            "not measured" if pd.isna(value) else form.format(value * scale)
+            for value in table[column]
+        ]
         for column, title, form, scale in _COSTS
     }
-    accuracies = map(percent, table.accuracy_mean, table.accuracy_std)
-    cells["accuracy"] = pd.Series(list(accuracies)).where(table.accuracy_mean.notna())
-    readable = pd.DataFrame(cells).fillna("not measured")
-    return readable.set_index(table.index.map(label).rename("model"))
+    accuracies = zip(table.accuracy_mean, table.accuracy_std, strict=True)
+    cells["accuracy"] = [
+        "not measured" if pd.isna(mean) else percent(mean, deviation)
+        for mean, deviation in accuracies
+    ]
+    return pd.DataFrame(cells, index=table.index.map(label).rename("model"))
 
 
 def wilson_interval(
     accuracy: float, num_images: int = 10_000, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Where the accuracy on further images of the kind would lie.
+    """Where the accuracy on further images of the kind would lie, from 0 to 1.
 
     Wilson's score interval for a share. It is about the images that were
     drawn for the test, not about the seed of the training.
 
     Args:
-        accuracy: on the test images, from 0 to 1; of a mean over seeds, the
-            nearest whole number of images counts.
+        accuracy: on the test images, from 0 to 1; may be a mean over seeds.
         num_images: of the test.
         confidence: of the interval, between 0 and 1.
 
-    Returns:
-        The lower and the upper end, from 0 to 1.
-
     Raises:
-        TypeError: not a number.
-        ValueError: a value out of range.
+        TypeError, ValueError: not a number, or one out of range.
 
     >>> low, high = wilson_interval(0.9893)
     >>> f"{low:.4f} to {high:.4f}"
     '0.9871 to 0.9911'
     """
-    from scipy.stats import binomtest
-
-    num_images = whole_number("num_images", num_images)
-    right = round(number("accuracy", accuracy, least=0, most=1) * num_images)
+    n = whole_number("num_images", num_images)
+    share = number("accuracy", accuracy, least=0, most=1)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}; it must be between 0 and 1")
-    ends = binomtest(right, num_images).proportion_ci(confidence, method="wilson")
-    return float(ends.low), float(ends.high)
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    middle = share + z**2 / (2 * n)
+    half = z * math.sqrt((share * (1 - share) + z**2 / (4 * n)) / n)
+    return (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
 
 
 def paired_test(first: Run, second: Run, labels: np.ndarray) -> dict[str, float]:
-    """McNemar's exact test: do two runs err on different numbers of images?
+    """McNemar's exact test: do two runs err differently often on the same images?
 
     Only the images that one of the two gets right tell them apart.
-
-    Args:
-        first, second: runs on the same test images.
-        labels: the true ones, [n].
 
     Returns:
         The number of images that only the first and only the second gets
