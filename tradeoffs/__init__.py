@@ -24,8 +24,10 @@ _HOMES = {
     "experiments": ("Experiment", "Run"),
     "records": ("RecordError", "trained"),
     "series": ("run", "runs"),
-    "searches": ("search", "SMALL_NET_SPACE", "SearchError", "read_table"),
-    "searches.replay": ("replay",),
+    "searches": ("search",),
+    "spaces": ("SMALL_NET_SPACE",),
+    "studies": ("SearchError",),
+    "search_table": ("read_table", "replay"),
     "probes": ("measure", "predict_memory", "MeasureError", "dead_units"),
     "probes.profile": ("Profile",),
     "tables": (

@@ -6,11 +6,19 @@ import argparse
 import sys
 from pathlib import Path
 
-from tradeoffs import data, evidence, measurements, probes, records, series, verdicts
+from tradeoffs import (
+    data,
+    evidence,
+    measurements,
+    probes,
+    records,
+    search_command,
+    series,
+    verdicts,
+)
 from tradeoffs.frameworks import FRAMEWORKS
 from tradeoffs.models import MODELS
 from tradeoffs.schedules import ARTICLE
-from tradeoffs.searches import command as search_command
 
 RAW = argparse.RawDescriptionHelpFormatter
 

@@ -18,7 +18,7 @@ from tradeoffs.models import MODELS, framework_for, model_info
 from tradeoffs.probes.profile import Profile
 from tradeoffs.records import RecordError
 from tradeoffs.schedules import ARTICLE, Schedule
-from tradeoffs.searches.table import read_table
+from tradeoffs.search_table import read_table
 
 FORMAT = 1  # of gpu_memory.json and dead_units.json
 PROFILES = "profiles"

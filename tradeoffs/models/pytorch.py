@@ -21,11 +21,16 @@ def build(name, seed=None, **arguments):
         builder.__name__: builder
         for builder in (pytorch_cnn, gap_cnn, small_net, keras_mlp, keras_cnn)
     }
+    return seeded(builders[name], seed, **arguments)
+
+
+def seeded(builder, seed=None, **arguments):
+    """Call a function that builds a network, its first weights drawn from a seed."""
     if seed is None:
-        return builders[name](**arguments)
+        return builder(**arguments)
     with torch.random.fork_rng(devices=[]):  # the reader's GPU is left alone
         torch.default_generator.manual_seed(seed)
-        return builders[name](**arguments)
+        return builder(**arguments)
 
 
 def pytorch_cnn():

@@ -97,7 +97,6 @@ def train_epochs(
     progress,
     position,
     first_epochs,
-    on_epoch=None,
 ) -> list[Run | TrainingError]:
     """The loop over epochs, for one network or for several in one `Trainer`.
 
@@ -106,7 +105,6 @@ def train_epochs(
             its indices, losses and predictions have an axis of networks in front.
         dataset, threads, progress, position, first_epochs: as for `fit`.
         experiments: one a network, of equal epochs and batch sizes.
-        on_epoch: called with each epoch and the test accuracies [K] after it.
 
     Returns:
         A `Run` for each, or the error of one whose loss is no longer finite.
@@ -147,8 +145,6 @@ def train_epochs(
                 row = epoch, *losses, float(accuracies[k]), seconds / len(runs)
                 for column, value in zip(HISTORY_COLUMNS, row, strict=True):
                     history[column].append(value)
-            if on_epoch:
-                on_epoch(epoch, accuracies)
             if all(errors):
                 break
             best = int(accuracies.argmax())

@@ -7,8 +7,6 @@ floating-point tolerance. `tradeoffs.training.stack` says how it is computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import nn
@@ -42,7 +40,6 @@ def fit_stacked(
     progress: bool = True,
     position: int | None = None,
     first_epochs: int | None = None,
-    on_epoch: Callable[[int, np.ndarray], None] | None = None,
 ) -> list[Run | TrainingError]:
     """Train K networks of one shape side by side, in place.
 
@@ -54,7 +51,6 @@ def fit_stacked(
         seeds: K seeds, of the order of each network's images.
         learning_rates: K learning rates; by default the schedule's.
         experiments: what to file the runs under; by default as for `fit`.
-        on_epoch: called with each epoch and the test accuracies [K] after it.
 
     Returns:
         A `Run` for each network; the `TrainingError` that `fit` would raise
@@ -92,7 +88,6 @@ def fit_stacked(
         progress,
         position,
         first_epochs,
-        on_epoch,
     )
     trainer.stack.copy_back()
     return runs

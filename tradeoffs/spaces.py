@@ -16,6 +16,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tradeoffs.checks import one_of, whole_number
 from tradeoffs.schedules import ARTICLE, Schedule
 
 
@@ -47,61 +48,23 @@ SMALL_NET_SPACE = {
     "batch_norm": (True, False),
 }
 
-# What can be searched for: Optuna's direction, and the figure of a result.
+# What can be searched for: Optuna's direction, and the column of the table.
 OBJECTIVES = {
     "accuracy": ("maximize", "validation_accuracy"),
     "loss": ("minimize", "validation_loss"),
     "parameters": ("minimize", "num_parameters"),
 }
 SAMPLERS = ("grid", "tpe", "nsga2", "random")
-HELD_BACK = 10_000  # training images to select on
 
 
-def label(value) -> str | int | float | bool | None:
+def as_choice(value) -> str | int | float | bool | None:
     """A value as a study keeps it: itself, or its JSON.
 
-    >>> label(3), label((5, 8))
+    >>> as_choice(3), as_choice((5, 8))
     (3, '[5, 8]')
     """
     plain = value is None or isinstance(value, (str, int, float))
     return value if plain else json.dumps(value)
-
-
-def check_space(space: Mapping) -> None:
-    """Raise a TypeError or ValueError that names what is wrong in a space."""
-    if not isinstance(space, Mapping):
-        raise TypeError(
-            f"a space is a {type(space).__name__}; give a mapping of names to "
-            'the values to try, such as {"kernel_size": [3, 5]}'
-        )
-    if not space:
-        raise ValueError("the space is empty; give at least one name with its values")
-    for name, values in space.items():
-        if not isinstance(values, (list, tuple)):
-            raise TypeError(
-                f"the values of {name!r} are {values!r}; give a list, even of one"
-            )
-        if not values:
-            raise ValueError(f"the grid is empty: {name!r} has no values to try")
-        seen = set()
-        for value in values:
-            text = _json(name, value)
-            if text in seen:
-                raise ValueError(f"{value!r} is twice among the values of {name!r}")
-            seen.add(text)
-            inside = value if isinstance(value, Mapping) else {}
-            if clash := (inside.keys() - {name}) & space.keys():
-                raise ValueError(f"{min(clash)!r} is set twice: by {name!r} also")
-
-
-def _json(name, value):
-    try:
-        return json.dumps(value, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"{value!r}, a value of {name!r}, is not a number, a text, a list or a "
-            "mapping of these"
-        ) from None
 
 
 def arguments_of(point: dict) -> dict:
@@ -121,14 +84,14 @@ class Plan:
 
     Attributes:
         space: as the page above says.
-        objective: names of `OBJECTIVES`; or one name of the caller's own.
+        objective: names of `OBJECTIVES`; or one of the reader's own.
         schedule: as `ARTICLE`.
         model: a model's name.
         sampler: one of `SAMPLERS`.
         num_trials: networks to train; None for the whole grid.
         seed: of weights and order, where the space has none, and of the sampler.
         num_images: only the first training images; None for all.
-        dataset: the data set's name, where the caller has one of their own.
+        dataset: the data set, where the reader has one of their own.
 
     Raises:
         TypeError, ValueError: a value is wrong; the message names it.
@@ -145,22 +108,17 @@ class Plan:
     dataset: str | None = None
 
     def __post_init__(self):
-        check_space(self.space)
+        _check_space(self.space)
         if not isinstance(self.schedule, Schedule):
             raise TypeError(
                 f"schedule is a {type(self.schedule).__name__}; give a Schedule, "
                 "such as tradeoffs.ARTICLE"
             )
-        if self.sampler not in SAMPLERS:
-            raise ValueError(
-                f"sampler is {self.sampler!r}; it must be one of {', '.join(SAMPLERS)}"
-            )
+        one_of("sampler", self.sampler, SAMPLERS)
+        whole_number("seed", self.seed, least=0)
         for name in ("num_trials", "num_images"):
-            value = getattr(self, name)
-            if value is not None and (type(value) is not int or value < 1):
-                raise ValueError(
-                    f"{name} is {value!r}; it must be a whole number above 0"
-                )
+            if getattr(self, name) is not None:
+                whole_number(name, getattr(self, name))
         if self.sampler == "grid" and self.num_trials:
             raise ValueError("num_trials is for other samplers; a grid has an end")
         if self.sampler != "grid" and not self.num_trials:
@@ -201,22 +159,38 @@ class Plan:
         """The plan as plain JSON values."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
-    @classmethod
-    def from_dict(cls, values: dict) -> Plan:
-        """The plan that `to_dict` wrote."""
-        return cls(
-            **values
-            | {
-                "schedule": Schedule(**values["schedule"]),
-                "objective": tuple(values["objective"]),
-            }
+
+def _check_space(space):
+    if not isinstance(space, Mapping):
+        raise TypeError(
+            f"a space is a {type(space).__name__}; give a mapping of names to "
+            'the values to try, such as {"kernel_size": [3, 5]}'
         )
+    if not space:
+        raise ValueError("the space is empty; give at least one name with its values")
+    for name, values in space.items():
+        if not isinstance(values, (list, tuple)):
+            raise TypeError(
+                f"the values of {name!r} are {values!r}; give a list, even of one"
+            )
+        if not values:
+            raise ValueError(f"the grid is empty: {name!r} has no values to try")
+        seen = set()
+        for value in values:
+            text = _json(name, value)
+            if text in seen:
+                raise ValueError(f"{value!r} is twice among the values of {name!r}")
+            seen.add(text)
+            inside = value if isinstance(value, Mapping) else {}
+            if clash := (inside.keys() - {name}) & space.keys():
+                raise ValueError(f"{min(clash)!r} is set twice: by {name!r} also")
 
-    def load_dataset(self):
-        """The images to train on, and those held back to select on."""
-        from tradeoffs.data import mnist
 
-        split = mnist().validation_split(HELD_BACK)
-        if self.num_images is None:
-            return split
-        return split.head(self.num_images, min(self.num_images, HELD_BACK))
+def _json(name, value):
+    try:
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{value!r}, a value of {name!r}, is not a finite number, a text, a list "
+            "or a mapping of these"
+        ) from None

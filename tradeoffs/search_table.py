@@ -1,7 +1,7 @@
 """The results of a search as one table, in memory and as a small CSV file.
 
 The file's first line is a comment with the plan, the environment and a digest
-of the rest.
+of the rest. `replay` asks what other ways of searching would have found.
 """
 
 from __future__ import annotations
@@ -9,10 +9,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import warnings
 from pathlib import Path
 
+import numpy as np
+
 from tradeoffs import records
+from tradeoffs.checks import one_of
 from tradeoffs.records import RecordError
+from tradeoffs.spaces import as_choice
 
 FILE = "small_net_search.csv"
 REFINED_FILE = "small_net_refined.csv"  # a few more networks near its best
@@ -28,8 +33,8 @@ _LAST_COLUMNS = (
 )
 
 
-def results_of(study):
-    """The networks of a `SearchStudy` that have been trained, as a DataFrame.
+def results_of(plan, results: list[dict]):
+    """The networks of a search that have been trained, as a DataFrame.
 
     One row a network, in the grid's order: a column for each argument, then
     the seed, num_parameters, validation_accuracy (0 to 1, last epoch),
@@ -39,7 +44,6 @@ def results_of(study):
     """
     import pandas as pd
 
-    results = [t.user_attrs["result"] for t in _in_order(study)]
     names = dict.fromkeys(name for result in results for name in result["arguments"])
     frame = pd.DataFrame(
         [
@@ -49,16 +53,10 @@ def results_of(study):
         ],
         columns=[*dict.fromkeys([*names, *_LAST_COLUMNS])],
     )
-    frame.attrs["plan"] = study.plan.to_dict()
-    frame.attrs["study"] = study.plan.study_name
+    frame.attrs["plan"] = plan.to_dict()
+    frame.attrs["study"] = plan.study_name
     frame.attrs["environments"] = _environments(results)
     return frame
-
-
-def _in_order(study):
-    return sorted(
-        study.completed(), key=lambda t: (t.user_attrs.get("point", 0), t.number)
-    )
 
 
 def _cell(value):
@@ -126,3 +124,80 @@ def read_table(path: Path | None = None):
 
 def _digest(text):
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def replay(table, sampler: str, num_networks: int, seed: int, max_parameters: int):
+    """The best network found so far, by the number of networks trained.
+
+    The networks of a grid are all trained, so a sampler's choice among them is
+    looked up. A network that it asks for twice costs nothing the second time.
+
+    Args:
+        table: of a whole grid, as from `tradeoffs.read_table`.
+        sampler: "grid" (at random, each once), or Optuna's "tpe" or "nsga2", both
+            with two objectives: accuracy up, parameters down.
+        num_networks: how many it may train.
+        seed: of the sampler.
+        max_parameters: what a network may have to be counted.
+
+    Returns:
+        Best validation accuracy after 1, 2, ... networks, [num_networks]; NaN
+        while none is small enough.
+
+    Raises:
+        ValueError: an unknown sampler, a table that is not of a whole grid, or
+            more networks than it has.
+    """
+    one_of("sampler", sampler, ("grid", "tpe", "nsga2"))
+    space = table.attrs["plan"]["space"]
+    size = np.prod([len(values) for values in space.values()])
+    if len(table) != size or table.attrs["plan"]["sampler"] != "grid":
+        raise ValueError(f"{len(table)} networks are not the grid of {size}")
+    if not 1 <= num_networks <= len(table):
+        raise ValueError(
+            f"num_networks is {num_networks}; it must be from 1 to {len(table)}"
+        )
+    accuracies = table.validation_accuracy.to_numpy()
+    counted = np.where(table.num_parameters <= max_parameters, accuracies, np.nan)
+    if sampler == "grid":
+        rows = np.random.default_rng(seed).permutation(len(table))[:num_networks]
+    else:
+        rows = _asked(table, space, sampler, num_networks, seed)
+    found = np.fmax.accumulate(counted[rows])
+    # A sampler that asks for nothing new any more finds nothing better.
+    return np.pad(found, (0, num_networks - len(found)), mode="edge")
+
+
+def _asked(table, space, sampler, num_networks, seed):
+    """The rows that one of Optuna's samplers asks for, each once."""
+    import optuna
+
+    samplers = {
+        "tpe": optuna.samplers.TPESampler,
+        "nsga2": optuna.samplers.NSGAIISampler,
+    }
+    choices = {
+        name: [as_choice(value) for value in values] for name, values in space.items()
+    }
+    distributions = {
+        name: optuna.distributions.CategoricalDistribution(values)
+        for name, values in choices.items()
+    }
+    sizes = [len(values) for values in choices.values()]
+    results = table[["validation_accuracy", "num_parameters"]].to_numpy()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    asked = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study = optuna.create_study(
+            directions=["maximize", "minimize"], sampler=samplers[sampler](seed=seed)
+        )
+        for _ in range(20 * num_networks):
+            trial = study.ask(distributions)
+            places = [choices[name].index(trial.params[name]) for name in choices]
+            row = int(np.ravel_multi_index(places, sizes))
+            study.tell(trial, results[row].tolist())
+            asked[row] = None
+            if len(asked) == num_networks:
+                break
+    return list(asked)

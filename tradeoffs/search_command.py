@@ -1,0 +1,155 @@
+"""`python -m tradeoffs search`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+from tradeoffs import data, records
+from tradeoffs.schedules import ARTICLE
+from tradeoffs.search_table import FILE, write_table
+from tradeoffs.searches import search
+from tradeoffs.spaces import OBJECTIVES, SAMPLERS, SMALL_NET_SPACE, Plan
+from tradeoffs.studies import storage_url, without_password
+
+DESCRIPTION = """\
+Train every network of a space on the training images, 10,000 of them held back
+to select on, and write a table of how each one does. The test images play no
+part. After a stop or a kill, the same command goes on where it stopped. A
+changed space or schedule is a new study, whose name says so.
+"""
+
+
+def add_arguments(parser, at_least_one) -> None:
+    """Give a parser the options of this command."""
+
+    def option(name, text, **settings):
+        parser.add_argument(name, help=text, **settings)
+
+    def number(name, text, **settings):
+        option(name, text, type=at_least_one, metavar="N", **settings)
+
+    option(
+        "--space",
+        "names to lists of values (default: the 304 networks of "
+        "tradeoffs.SMALL_NET_SPACE)",
+        metavar="FILE.json",
+    )
+    option(
+        "--model",
+        "whose arguments the space names (default: %(default)s)",
+        default="small_net",
+        metavar="NAME",
+    )
+    option(
+        "--storage",
+        "a sqlite file, or any URL that Optuna takes (default: TRADEOFFS_STORAGE, or "
+        "a file in the user's data folder)",
+        metavar="FILE|URL",
+    )
+    number("--jobs", "processes on this machine, a thread each (default: 1)", default=1)
+    option(
+        "--cluster",
+        "let the workers of a Dask scheduler train, such as tcp://10.0.0.5:8786 "
+        "(pip install 'tradeoffs[cluster]' here and there)",
+        metavar="ADDRESS",
+    )
+    option(
+        "--sampler",
+        "the whole grid, or one of Optuna's (default: %(default)s)",
+        choices=SAMPLERS,
+        default="grid",
+    )
+    number("--trials", "networks to train, with a sampler other than grid")
+    option(
+        "--objective",
+        f"{', '.join(OBJECTIVES)}, or several of them (default: %(default)s)",
+        default="accuracy",
+        metavar="NAME[,NAME]",
+    )
+    number("--epochs", "only the first N epochs of the article's schedule")
+    number("--images", "only the first N training images, for a quick look")
+    option("--seed", "(default: %(default)s)", type=int, default=0)
+    number(
+        "--max-networks",
+        "the most that are trained side by side (default: %(default)s)",
+        default=32,
+    )
+    option(
+        "--output",
+        f"the table (default: results/{FILE} for the default search in full, "
+        "otherwise results/custom-search/<study>.csv)",
+        metavar="FILE.csv",
+    )
+    option("--list", "say what would be done, and stop", action="store_true")
+    parser.set_defaults(command=run)
+
+
+def run(options) -> int:
+    """Search, write the table, and say where it is."""
+    arguments = {
+        "space": _read_space(options.space) if options.space else SMALL_NET_SPACE,
+        "schedule": ARTICLE.first(options.epochs) if options.epochs else ARTICLE,
+        "objective": tuple(options.objective.split(",")),
+        "model": options.model,
+        "sampler": options.sampler,
+        "num_trials": options.trials,
+        "num_images": options.images,
+        "seed": options.seed,
+    }
+    plan = Plan(**arguments)
+    url = without_password(storage_url(options.storage))
+    print(f"study {plan.study_name}: {plan.num_networks} networks, kept in {url}")
+    if options.list:
+        return 0
+    path = Path(options.output or _default_output(plan))
+    records.check_writable(path)
+    data.fetch()
+    with _cluster(options.cluster) as executor:
+        frame = search(
+            executor=executor,
+            jobs=options.jobs,
+            storage=options.storage,
+            max_networks=options.max_networks,
+            **arguments,
+        )
+    write_table(frame, path)
+    best = frame.loc[frame.validation_accuracy.idxmax()]
+    print(
+        f"{len(frame)} networks in {path}; the best has "
+        f"{best.validation_accuracy:.2%} on the validation images, with "
+        f"{best.num_parameters:,} parameters"
+    )
+    return 0
+
+
+@contextlib.contextmanager
+def _cluster(address):
+    """An executor of the cluster at an address, or None without one."""
+    if address is None:
+        yield None
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise RuntimeError(
+            "--cluster needs Dask: pip install 'tradeoffs[cluster]'"
+        ) from None
+    with Client(address) as client:
+        print("dashboard:", client.dashboard_link)
+        yield client.get_executor(retries=3)
+
+
+def _default_output(plan):
+    """Where a search's table goes: only the series' own into the repository."""
+    if plan == Plan(space=SMALL_NET_SPACE):
+        return records.results_folder() / FILE
+    return records.results_folder() / "custom-search" / f"{plan.study_name}.csv"
+
+
+def _read_space(path):
+    try:
+        return json.loads(Path(path).read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error

@@ -1,0 +1,253 @@
+"""Where a search is kept: one of Optuna's studies, with errors of one sentence.
+
+The network of a grid is added to the study when it is trained, so nothing waits
+there and nothing runs. Optuna's own samplers need to know what they have asked
+for; what a killed search has left running is failed when the next one begins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import warnings
+from pathlib import Path
+
+from tradeoffs.spaces import Plan, as_choice
+
+IN_MEMORY = "sqlite://"
+LOCK_SECONDS = 120
+CONNECT_SECONDS = 10
+
+
+class SearchError(RuntimeError):
+    """A search that cannot go on; the message says why."""
+
+
+class Study:
+    """The networks of a plan that have been trained, and what comes next.
+
+    Use it in a `with`: on leaving, nothing is left running.
+
+    Args:
+        plan: what is searched.
+        storage: see `storage_url`.
+
+    Raises:
+        SearchError: it cannot be opened and written, or another process has it.
+    """
+
+    def __init__(self, plan: Plan, storage: str | None = None):
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.plan, self.url = plan, storage_url(storage)
+        self._states = optuna.trial.TrialState
+        self._closing = contextlib.ExitStack()
+        with self._errors():
+            self._lock()
+            self._study = optuna.create_study(
+                study_name=plan.study_name,
+                storage=optuna.storages.RDBStorage(
+                    self.url, engine_kwargs=_engine_options(self.url)
+                ),
+                directions=plan.directions,
+                load_if_exists=True,
+            )
+            self._study.set_user_attr("plan", plan.to_dict())  # or it cannot be written
+            self._fail_running()
+            # The same draws again, after a stop, would be the same networks again.
+            self._study.sampler = _sampler(plan, len(self._study.trials))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        # An error on the way out, of a storage that was lost, says nothing new.
+        quiet = contextlib.suppress(SearchError if error else ())
+        with self._closing, quiet, self._errors():
+            self._fail_running()
+
+    def completed(self) -> list:
+        """The trials that count, as Optuna's: one for each point of a grid."""
+        with self._errors():
+            done = self._study.get_trials(
+                deepcopy=False, states=[self._states.COMPLETE]
+            )
+        if self.plan.sampler != "grid":
+            return done[: self.plan.num_trials]
+        first = {}
+        for trial in done:
+            first.setdefault(trial.user_attrs["point"], trial)
+        return [first[index] for index in sorted(first)]
+
+    def results(self) -> list[dict]:
+        """What is kept of each of these networks."""
+        return [trial.user_attrs["result"] for trial in self.completed()]
+
+    def ask(self, count: int) -> list[tuple[dict, object]]:
+        """The next points, each with what `keep` wants: at most so many.
+
+        A grid gives all that are missing at once; another sampler `count` of them.
+        """
+        done = self.completed()
+        if self.plan.sampler == "grid":
+            known = {trial.user_attrs["point"] for trial in done}
+            points = enumerate(self.plan.points)
+            return [(point, index) for index, point in points if index not in known]
+        count = min(count, self.plan.num_networks - len(done))
+        with self._errors():
+            trials = [self._study.ask(self._distributions) for _ in range(count)]
+        choices = {
+            name: {as_choice(value): value for value in values}
+            for name, values in self.plan.space.items()
+        }
+        return [
+            ({name: choices[name][v] for name, v in trial.params.items()}, trial)
+            for trial in trials
+        ]
+
+    def keep(self, asked, result: dict, values: list[float]) -> None:
+        """Keep the result of a network, and its values of the objectives."""
+        import optuna
+
+        with self._errors():
+            if self.plan.sampler != "grid":
+                asked.set_user_attr("result", result)
+                self._study.tell(asked, values)
+                return
+            point = self.plan.points[asked]
+            self._study.add_trial(
+                optuna.trial.create_trial(
+                    params={name: as_choice(value) for name, value in point.items()},
+                    distributions=self._distributions,
+                    values=values,
+                    user_attrs={"point": asked, "result": result},
+                )
+            )
+
+    @property
+    def _distributions(self):
+        from optuna.distributions import CategoricalDistribution
+
+        return {
+            name: CategoricalDistribution([as_choice(value) for value in values])
+            for name, values in self.plan.space.items()
+        }
+
+    def _fail_running(self):
+        for trial in self._study.get_trials(states=[self._states.RUNNING]):
+            self._study.tell(trial.number, state=self._states.FAIL)
+
+    def _lock(self):
+        """One search at a time in a sqlite file, for each of its studies."""
+        import filelock
+
+        path = self.url.removeprefix("sqlite:///")
+        if path == self.url or not Path(path).parent.is_dir() or ":" in path[2:]:
+            return
+        lock = filelock.FileLock(f"{path}.{self.plan.study_name}.lock", timeout=0)
+        try:
+            self._closing.enter_context(lock)
+        except filelock.Timeout:
+            raise SearchError(
+                f"another process is at this search: it holds {lock.lock_file}"
+            ) from None
+
+    @contextlib.contextmanager
+    def _errors(self):
+        """Turn whatever goes wrong with the storage into one sentence."""
+        import sqlalchemy.exc
+        from optuna.exceptions import StorageInternalError
+
+        shown = without_password(self.url)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # some of Optuna is experimental
+                yield
+        except SearchError:
+            raise
+        except ImportError as error:
+            cause = error.__cause__ or error
+            raise SearchError(
+                f"the storage {shown} needs a driver that is not installed ({cause})"
+            ) from error
+        except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError):
+            raise SearchError(
+                f"{shown!r} is not a storage; give a file, or a URL such as "
+                "postgresql+psycopg://user@server/database"
+            ) from None
+        except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, OSError) as error:
+            inner = error.__cause__ or error
+            raise SearchError(
+                f"the storage {shown} cannot be read or written, or does not answer: "
+                f"{_first_line(getattr(inner, 'orig', None) or inner)}. What it "
+                "holds is kept, and the same call goes on"
+            ) from error
+        except RuntimeError as error:
+            if "optuna" not in str(error).lower():
+                raise
+            raise SearchError(
+                f"the storage {shown} was made by another version of Optuna: "
+                f"{_first_line(error)}"
+            ) from error
+
+
+def _sampler(plan, num_found):
+    from optuna import samplers
+
+    seed = plan.seed + num_found
+    match plan.sampler:
+        case "tpe":
+            return samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        case "nsga2":
+            return samplers.NSGAIISampler(seed=seed)
+        case _:
+            return samplers.RandomSampler(seed=seed)
+
+
+def storage_url(storage: str | None = None) -> str:
+    """Where searches are kept: a URL; a path stands for a sqlite file.
+
+    By default `TRADEOFFS_STORAGE`, or a file in the user's data folder.
+
+    >>> storage_url("postgresql+psycopg://me@server/searches")
+    'postgresql+psycopg://me@server/searches'
+    """
+    import platformdirs
+
+    storage = storage or os.environ.get("TRADEOFFS_STORAGE")
+    usual = platformdirs.user_data_path("tradeoffs") / "searches.sqlite3"
+    storage = str(storage or usual)
+    if re.match(r"[A-Za-z][\w+]+:", storage):  # two letters at least: C: is a drive
+        return storage
+    path = Path(storage).expanduser().absolute()
+    with contextlib.suppress(OSError):  # sqlite says it better, on opening
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{path}"
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    import sqlalchemy
+
+    try:
+        return sqlalchemy.make_url(url).render_as_string(hide_password=True)
+    except sqlalchemy.exc.ArgumentError:
+        return url
+
+
+def _engine_options(url):
+    if url == IN_MEMORY:
+        return {}
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": LOCK_SECONDS}}
+    # A connection that a server has dropped is opened again before its use.
+    options = {"pool_pre_ping": True}
+    if url.startswith("postgresql"):
+        options["connect_args"] = {"connect_timeout": CONNECT_SECONDS}
+    return options
+
+
+def _first_line(error):
+    return (str(error).strip() or repr(error)).splitlines()[0]
