@@ -10,7 +10,8 @@ import pytest
 
 import tradeoffs
 from tradeoffs import Profile, choose, cost, ensemble, pareto
-from tradeoffs.decisions import LIMITS, expected_best
+from tradeoffs.limits import LIMITS
+from tradeoffs.returns import expected_best
 
 
 def profile(name, num_parameters, **measured):

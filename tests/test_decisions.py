@@ -8,7 +8,7 @@ import pytest
 
 import tradeoffs
 from tradeoffs import paired_test, rule_of_thumb, wilson_interval
-from tradeoffs.decisions import Bounds
+from tradeoffs.returns import Bounds
 
 
 def test_rule_of_thumb_gives_the_article_s_bounds_for_mnist(mnist):

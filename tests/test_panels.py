@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 import tradeoffs
 from tradeoffs import decision_panel, decision_plots
-from tradeoffs.decisions import LIMITS
+from tradeoffs.limits import LIMITS
 from tradeoffs.models import MODELS
 from tradeoffs.panels import has_live_front_end
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from tradeoffs import (
     data,
     evidence,
-    measurements,
     probes,
     records,
     search_command,
@@ -231,11 +230,11 @@ def _record_measurements(options):
     records.check_writable(evidence.profile_path(options.model or "keras_mlp"))
     measured = {"threads": options.threads, "device": options.device}
     models = [options.model] if options.model else MODELS
-    for profile in measurements.record_profiles(models, **measured):
+    for profile in evidence.record_profiles(models, **measured):
         print(profile)
     if not options.model:
-        measurements.record_gpu_memory()
-        measurements.record_dead_units()
+        evidence.record_gpu_memory()
+        evidence.record_dead_units()
 
 
 def _claims(options):

@@ -12,7 +12,8 @@ import os
 import sys
 
 from tradeoffs import decision_plots
-from tradeoffs.decisions import LIMITS, choose
+from tradeoffs.decisions import choose
+from tradeoffs.limits import LIMITS
 from tradeoffs.tables import label
 
 STEPS = 40
@@ -39,7 +40,7 @@ def decision_panel(table, *, live: bool | None = None, **limits: float):
     Args:
         table: as from `tradeoffs.cost_table`, with accuracies.
         live: show widgets; by default where they can run.
-        limits: names of `tradeoffs.decisions.LIMITS` and where they start.
+        limits: names of `tradeoffs.LIMITS` and where they start.
 
     Returns:
         A widget; or the figure that it would show at first.

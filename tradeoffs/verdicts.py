@@ -1,54 +1,43 @@
 """Every checkable claim of the article, beside what was measured.
 
-`claims.toml` lists the claims in our own words, each with the article's figure
-and a test that says when ours agrees. The functions that compute our figures
-are in `counts`, `accuracies`, `costs` and `small_nets`, under the claims' names.
-No verdict is written down anywhere: each call computes all of them.
+`claims.csv` lists the claims in our own words, in the article's order, each with
+its number and a test that says when ours agrees; `findings` computes ours. No
+verdict is written down anywhere: each call computes all of them. Source: Michał
+Marcinkiewicz, 'The Real World is not a Kaggle Competition'.
 """
 
 from __future__ import annotations
 
+import csv
 import functools
 import json
-import tomllib
-from importlib import import_module
 from importlib.resources import files
 
+from tradeoffs.claim import VERDICTS, Claim
 from tradeoffs.evidence import Evidence, EvidenceError
-from tradeoffs.verdicts.claim import VERDICTS, Claim
-from tradeoffs.verdicts.figures import FIGURES
-
-__all__ = [
-    "VERDICTS",
-    "Claim",
-    "as_json",
-    "as_text",
-    "claims",
-    "listed",
-    "tally",
-    "written",
-]
-
-_MODULES = ("counts", "accuracies", "costs", "small_nets")
+from tradeoffs.findings import FINDINGS
+from tradeoffs.records import RecordError
 
 
 @functools.cache
 def listed() -> tuple[Claim, ...]:
-    """The claims of `claims.toml`, in the article's order.
+    """The claims of `claims.csv`, in the article's order.
 
     Raises:
         ValueError: a claim is not whole, is there twice, or has no function.
     """
-    for name in _MODULES:
-        import_module(f"tradeoffs.verdicts.{name}")
-    text = (files("tradeoffs.verdicts") / "claims.toml").read_text(encoding="utf-8")
-    found = tuple(Claim(**values) for values in tomllib.loads(text)["claim"])
+    text = (files("tradeoffs") / "claims.csv").read_text(encoding="utf-8")
+    numbers = {"article": float, "tolerance": float, "decimals": int}
+    found = tuple(
+        Claim(**row | {name: kind(row[name] or 0) for name, kind in numbers.items()})
+        for row in csv.DictReader(text.splitlines())
+    )
     names = [claim.id for claim in found]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"claims.toml has {min(twice)!r} twice")
-    if apart := set(names) ^ set(FIGURES):
+        raise ValueError(f"claims.csv has {min(twice)!r} twice")
+    if apart := set(names) ^ set(FINDINGS):
         raise ValueError(
-            f"{min(apart)!r} is either in claims.toml or has a function, not both"
+            f"{min(apart)!r} is either in claims.csv or has a function, not both"
         )
     return found
 
@@ -58,7 +47,7 @@ def claims():
 
     Returns:
         A DataFrame, a row a claim, named by its id: section, statement, article
-        (its figure), ours, margin (how far ours may be off by chance, 0 if it does
+        (its number), ours, margin (how far ours may be off by chance, 0 if it does
         not vary by seed), unit, agrees_if (the test, to read), reason (for the
         test's tolerance), basis (what ours is: "a count", "recorded runs", "times
         on this machine" or "an estimate") and verdict, one of `VERDICTS`.
@@ -74,8 +63,8 @@ def claims():
     rows = {}
     for claim in listed():
         try:
-            finding = FIGURES[claim.id](evidence)
-        except EvidenceError as error:
+            finding = FINDINGS[claim.id](evidence)
+        except RecordError as error:
             raise EvidenceError(
                 f"no evidence for the claim {claim.id}: {error}"
             ) from error
@@ -121,7 +110,7 @@ def written(table):
 
     Returns:
         A DataFrame with the columns claim, article, here and verdict. A claim
-        in words has a sign before the bound that it amounts to. A figure that
+        in words has a sign before the bound that it amounts to. A number that
         varies by seed has its margin behind it, at 95 %: of a difference where
         the sign is >, else of one more run.
     """

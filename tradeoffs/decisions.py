@@ -1,18 +1,18 @@
-"""Models held against limits: which fit, and what is wrong with the others."""
+"""Models held against limits, and the fronts that no other model beats.
+
+A table has a row a model, as `tradeoffs.cost_table` makes it.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tradeoffs.decisions.columns import (
-    LARGER_IS_BETTER,
-    LIMITS,
-    as_table,
-    number,
-    numbers_in,
-)
+import numpy as np
+
+from tradeoffs.checks import number
+from tradeoffs.limits import LARGER_IS_BETTER, LIMITS, as_table, numbers_in
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def choose(profiles, *, by: str = "accuracy_mean", **limits: float) -> Choice:
             is a limit on them; or a list of `Profile`s.
         by: the column that says which of those that fit is best; equals are
             ordered by their parameters.
-        limits: names of `tradeoffs.decisions.LIMITS`. min_accuracy (0 to 1);
+        limits: names of `tradeoffs.LIMITS`. min_accuracy (0 to 1);
             max_parameters; max_file_mib; max_latency_ms (nine images of ten);
             max_inference_seconds (10,000 images); max_inference_memory_mib and
             max_train_memory_mib (main memory at peak); max_gpu_memory_mib (as
@@ -138,7 +138,7 @@ def _checked(limits):
         if name not in LIMITS:
             raise TypeError(f"no limit {name!r}; the limits are {', '.join(LIMITS)}")
     return {
-        name: number(name, value, most=1 if LIMITS[name].least else math.inf)
+        name: number(name, value, least=0, most=1 if LIMITS[name].least else math.inf)
         for name, value in limits.items()
         if value is not None
     }
@@ -208,3 +208,43 @@ def _short(row):
     if words[-1] in ("mib", "ms", "seconds") and len(words) > 1:
         words.pop()
     return " ".join(words) + ("?" if math.isnan(row.value) else "")
+
+
+def pareto(profiles, over: Iterable[str] = ("accuracy_mean", "num_parameters")):
+    """The Pareto front over any columns: the rows that no other row beats.
+
+    A row beats another if it is at least as good in every column and better in
+    one. Equals stay. Accuracies and throughput are better when larger,
+    everything else when smaller.
+
+    Args:
+        profiles: the table of `tradeoffs.cost_table`, any other table with a
+            row a model, or a list of `Profile`s.
+        over: names of columns.
+
+    Returns:
+        The rows of the front, in the order of the table.
+
+    Raises:
+        TypeError: no table and no profiles, or `over` is a single text.
+        ValueError: no models; no or an unknown column; a value that was not
+            measured, as nothing can be said of its row.
+    """
+    table = as_table(profiles)
+    if isinstance(over, str):
+        raise TypeError(f"over is {over!r}; give a list of columns")
+    over = list(over)
+    if not over:
+        raise ValueError("over is empty; give at least one column")
+    losses = np.empty((len(table), len(over)))
+    for place, column in enumerate(over):
+        values = numbers_in(table, column)
+        if values.isna().any():
+            unknown = ", ".join(map(str, values.index[values.isna()]))
+            raise ValueError(
+                f"{column} of {unknown} was not measured; leave it out of over, or "
+                "leave the model out"
+            )
+        losses[:, place] = -values if column in LARGER_IS_BETTER else values
+    beaten = [np.any((losses <= row).all(1) & (losses < row).any(1)) for row in losses]
+    return table[~np.array(beaten)]

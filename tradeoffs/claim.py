@@ -1,9 +1,11 @@
-"""`Claim`: a statement of the article, and the test that our figure must pass."""
+"""A statement of the article, our number for it, and the test that this must pass."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+import numpy as np
 
 HOLDS = "holds"
 HOLDS_HERE = "holds on this machine"
@@ -16,6 +18,8 @@ RUNS = "recorded runs"
 TIMES = "times on this machine"
 ESTIMATE = "an estimate"
 BASES = (COUNT, RUNS, TIMES, ESTIMATE)
+
+CONFIDENCE = 0.95
 
 TESTS = (
     "within",
@@ -31,13 +35,13 @@ TESTS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """Our figure for a claim.
+    """Our number for a claim.
 
     Attributes:
         value: in the claim's unit.
         basis: what it is, of `BASES`. Counts, of bytes and tensor shapes too, are
             the same anywhere; an estimate stands for what cannot be measured here.
-        margin: of a figure that varies by seed, in the claim's unit: what the
+        margin: of a number that varies by seed, in the claim's unit: what the
             tests "another run" and "above" allow for.
     """
 
@@ -49,8 +53,50 @@ class Finding:
         if self.basis not in BASES:
             raise ValueError(f"basis is {self.basis!r}; it must be of {BASES}")
         if not math.isfinite(self.value) or not math.isfinite(self.margin):
-            raise ValueError(f"a figure must be finite, not {self.value}")
+            raise ValueError(f"what we find must be finite, not {self.value}")
         object.__setattr__(self, "value", float(self.value))
+
+
+def another_run(values) -> Finding:
+    """The mean over seeds, and how far one more run may lie from it.
+
+    The margin is that of the 95 % prediction interval of Student's t.
+    """
+    spread = np.std(values, ddof=1) * math.sqrt(1 + 1 / len(values))
+    return Finding(np.mean(values), RUNS, _t(len(values) - 1) * spread)
+
+
+def another_pair(first, second) -> Finding:
+    """The difference of the means, and how far one more pair of runs may lie off."""
+    parts = [np.var(v, ddof=1) * (1 + 1 / len(v)) for v in (first, second)]
+    return _difference(first, second, parts)
+
+
+def difference(first, second) -> Finding:
+    """The difference of the means, with Welch's 95 % margin."""
+    parts = [np.var(v, ddof=1) / len(v) for v in (first, second)]
+    return _difference(first, second, parts)
+
+
+def _difference(first, second, variances):
+    total = sum(variances)
+    sizes = (len(first), len(second))
+    # Satterthwaite's degrees of freedom.
+    below = sum(v**2 / (n - 1) for v, n in zip(variances, sizes, strict=True))
+    margin = _t(total**2 / below) * math.sqrt(total) if total else 0.0
+    return Finding(np.mean(first) - np.mean(second), RUNS, margin)
+
+
+def mean_of_pairs(differences) -> Finding:
+    """The mean of paired differences, with its 95 % margin."""
+    spread = np.std(differences, ddof=1) / math.sqrt(len(differences))
+    return Finding(np.mean(differences), RUNS, _t(len(differences) - 1) * spread)
+
+
+def _t(degrees):
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, (1 + CONFIDENCE) / 2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +104,13 @@ class Claim:
     """One checkable statement of the article.
 
     Attributes:
-        id: its name, and that of the function that computes our figure.
+        id: its name, and that of its function in `findings`.
         section: of the article.
         statement: in our own words.
-        article: its figure; of a claim in words, the bound that they amount to.
-        unit: of both figures.
+        article: its number; of a claim in words, the bound that they amount to.
+        unit: of both numbers.
         decimals: both are written with.
-        test: one of `TESTS`. "within": no further from the article's figure than
+        test: one of `TESTS`. "within": no further from the article's number than
             `tolerance`. "within a factor": of `tolerance`. "rounds": ours is the
             article's to `tolerance` significant digits. "another run": ours is
             so near that the article's may be one more run of the same network.
@@ -94,7 +140,7 @@ class Claim:
             raise ValueError(f"{self.id} needs a tolerance of 0 or more, and a reason")
 
     def agrees(self, finding: Finding) -> bool:
-        """Whether our figure passes the test."""
+        """Whether our number passes the test."""
         ours, theirs, tolerance = finding.value, self.article, self.tolerance
         match self.test:
             case "within":
@@ -123,13 +169,13 @@ class Claim:
         return HOLDS_HERE if finding.basis == TIMES else HOLDS
 
     def write(self, value: float, margin: float = 0) -> str:
-        """A figure with the claim's decimals and unit, and with its margin if any."""
+        """A number with the claim's decimals and unit, and with its margin if any."""
         numbers = [value, margin] if margin else [value]
         text = " ± ".join(f"{number:,.{self.decimals}f}" for number in numbers)
         return f"{text} {self.unit}".rstrip()
 
     def write_bound(self) -> str:
-        """The article's figure; of a claim in words, the bound with its sign."""
+        """The article's number; of a claim in words, the bound with its sign."""
         match self.test:
             case "above":
                 return f"> {self.write(self.article)}"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from tradeoffs.probes.profile import MIB, Profile
 from tradeoffs.tables import cost_table
@@ -48,20 +46,18 @@ class Limit:
         return value / allowed - 1 if allowed else math.inf
 
 
-LIMITS = MappingProxyType(
-    {
-        "min_accuracy": Limit("accuracy_mean", "{:.2%}", least=True),
-        "max_parameters": Limit("num_parameters", "{:,.0f}"),
-        "max_file_mib": Limit("file_bytes", "{:,.3g} MiB", MIB),
-        "max_latency_ms": Limit("latency_ms_p90", "{:,.3g} ms"),
-        "max_inference_seconds": Limit("inference_seconds", "{:,.3g} s"),
-        "max_inference_memory_mib": Limit("peak_inference_memory_mib", "{:,.0f} MiB"),
-        "max_train_memory_mib": Limit("peak_train_memory_mib", "{:,.0f} MiB"),
-        "max_gpu_memory_mib": Limit("predicted_gpu_memory_mib", "{:,.0f} MiB"),
-        "max_epoch_seconds": Limit("epoch_seconds", "{:,.3g} s"),
-        "max_cost_per_month": Limit("cost_per_month", "{:,.2f}"),
-    }
-)
+LIMITS = {
+    "min_accuracy": Limit("accuracy_mean", "{:.2%}", least=True),
+    "max_parameters": Limit("num_parameters", "{:,.0f}"),
+    "max_file_mib": Limit("file_bytes", "{:,.3g} MiB", MIB),
+    "max_latency_ms": Limit("latency_ms_p90", "{:,.3g} ms"),
+    "max_inference_seconds": Limit("inference_seconds", "{:,.3g} s"),
+    "max_inference_memory_mib": Limit("peak_inference_memory_mib", "{:,.0f} MiB"),
+    "max_train_memory_mib": Limit("peak_train_memory_mib", "{:,.0f} MiB"),
+    "max_gpu_memory_mib": Limit("predicted_gpu_memory_mib", "{:,.0f} MiB"),
+    "max_epoch_seconds": Limit("epoch_seconds", "{:,.3g} s"),
+    "max_cost_per_month": Limit("cost_per_month", "{:,.2f}"),
+}
 
 
 def as_table(profiles):
@@ -122,28 +118,3 @@ def numbers_in(table, column: str):
             f"the column {column!r} holds no numbers; those that do are "
             f"{', '.join(map(str, numeric))}"
         ) from None
-
-
-def number(name: str, value, *, least: float = 0, most: float = math.inf) -> float:
-    """A finite number in a range, as a float.
-
-    Raises:
-        TypeError: not a number.
-        ValueError: NaN, infinite or out of range; the message says what is allowed.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} is {value!r}; it must be a number")
-    if not math.isfinite(value) or not least <= value <= most:
-        allowed = f"from {least:g} to {most:g}" if most < math.inf else f"{least:g} or"
-        raise ValueError(
-            f"{name} is {value}; it must be {allowed}"
-            f"{'' if most < math.inf else ' more'}"
-        )
-    return float(value)
-
-
-def whole_number(name: str, value, *, least: int = 0) -> int:
-    """A whole number of at least `least`; raises like `number`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} is {value!r}; it must be a whole number")
-    return int(number(name, value, least=least))

@@ -1,0 +1,294 @@
+"""What models cost in money, and what more of something would bring."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from tradeoffs.checks import number, whole_number
+from tradeoffs.experiments import Run
+from tradeoffs.limits import as_table, numbers_in
+from tradeoffs.schedules import ARTICLE
+
+DAYS_PER_MONTH = 30
+SECONDS_PER_HOUR = 3600
+
+
+def cost(
+    profiles,
+    *,
+    price_per_hour: float,
+    retrainings_per_month: float = 0,
+    requests_per_day: float = 0,
+    epochs: int = ARTICLE.epochs,
+    search_seconds: float | Mapping[str, float] = 0,
+):
+    """What each model costs, in the currency of the price.
+
+    training_seconds = epochs x epoch_seconds, and request_seconds is the median
+    latency of one image. A month has 30 days, and time not spent on either is
+    not charged. A search is charged once, beside the monthly cost.
+
+    Args:
+        profiles: the table of `tradeoffs.cost_table`, or a list of `Profile`s.
+        price_per_hour: of a machine like the one that was measured.
+        retrainings_per_month: trainings in full; may be a fraction.
+        requests_per_day: images that come one by one.
+        epochs: of a training.
+        search_seconds: of all trainings that were needed to find the model: a
+            number, or a mapping of models to numbers, without which it is 0.
+
+    Returns:
+        A DataFrame, a row a model: training_seconds, training_cost (of one),
+        request_seconds, training_cost_per_month, requests_cost_per_month,
+        cost_per_month (both), search_cost, and first_month_cost with the search
+        in it. NaN follows from what was not measured, unless it is not needed.
+
+    Raises:
+        TypeError: not a number, or neither a table nor profiles.
+        ValueError: NaN, negative, no models, or a search of an unknown model.
+
+    >>> from tradeoffs import Profile
+    >>> net = Profile(name="net", framework="pytorch", input_shape=(784,),
+    ...     batch_size=16, inference_batch_size=1000, threads=1,
+    ...     epoch_seconds=36.0, latency_ms_p50=3.6)
+    >>> table = cost([net], price_per_hour=2.0, retrainings_per_month=10,
+    ...     requests_per_day=1_000_000, search_seconds=7200)
+    >>> table.loc["net", ["training_cost", "training_cost_per_month"]].tolist()
+    [0.4, 4.0]
+    >>> table.loc["net", ["cost_per_month", "first_month_cost"]].tolist()
+    [64.0, 68.0]
+    """
+    import pandas as pd
+
+    table = as_table(profiles)
+    a_second = number("price_per_hour", price_per_hour, least=0) / SECONDS_PER_HOUR
+    retrainings = number("retrainings_per_month", retrainings_per_month, least=0)
+    requests = number("requests_per_day", requests_per_day, least=0) * DAYS_PER_MONTH
+    epochs = whole_number("epochs", epochs)
+    training = numbers_in(table, "epoch_seconds") * epochs
+    request = numbers_in(table, "latency_ms_p50") / 1000
+    # What nobody asks for costs nothing, measured or not.
+    monthly_training = training * retrainings * a_second if retrainings else 0.0
+    monthly_requests = request * requests * a_second if requests else 0.0
+    searched = _searched(search_seconds, table.index) * a_second
+    return pd.DataFrame(
+        {
+            "training_seconds": training,
+            "training_cost": training * a_second,
+            "request_seconds": request,
+            "training_cost_per_month": monthly_training,
+            "requests_cost_per_month": monthly_requests,
+            "cost_per_month": monthly_training + monthly_requests,
+            "search_cost": searched,
+            "first_month_cost": monthly_training + monthly_requests + searched,
+        },
+        index=table.index,
+    )
+
+
+def _searched(seconds, models):
+    import pandas as pd
+
+    if not isinstance(seconds, Mapping):
+        return pd.Series(number("search_seconds", seconds, least=0), index=models)
+    for model in seconds:
+        if model not in models:
+            raise ValueError(
+                f"search_seconds has {model!r}; the models are {', '.join(models)}"
+            )
+    given = {
+        m: number(f"search_seconds of {m}", s, least=0) for m, s in seconds.items()
+    }
+    return pd.Series(given, dtype=float).reindex(models, fill_value=0.0)
+
+
+def epoch_returns(runs: list[Run], epoch_seconds: float, price_per_hour: float):
+    """What each epoch brought, and what it cost.
+
+    Args:
+        runs: of one network and schedule, over its seeds.
+        epoch_seconds: as measured; a record's own seconds are no fair measure.
+        price_per_hour: of the machine.
+
+    Returns:
+        A DataFrame, a row an epoch: epoch, accuracy (mean over seeds, 0 to 1),
+        gain_points (percentage points on the epoch before; the first epoch's on
+        guessing one of ten), cost (of this epoch), total_cost (up to it), and
+        cost_per_point (NaN where there was no gain).
+
+    Raises:
+        TypeError, ValueError: a number is none or negative; no runs, or runs of
+            different lengths.
+    """
+    import pandas as pd
+
+    seconds = number("epoch_seconds", epoch_seconds, least=0)
+    price = number("price_per_hour", price_per_hour, least=0)
+    lengths = {len(run.history) for run in runs}
+    if len(lengths) != 1:
+        raise ValueError(
+            "give runs of equal length, at least one; these have "
+            f"{sorted(lengths)} epochs"
+        )
+    accuracy = np.mean([run.history.test_accuracy for run in runs], axis=0)
+    gain = np.diff(accuracy, prepend=0.1) * 100
+    each = seconds * price / SECONDS_PER_HOUR
+    epochs = np.arange(1, len(accuracy) + 1)
+    return pd.DataFrame(
+        {
+            "epoch": epochs,
+            "accuracy": accuracy,
+            "gain_points": gain,
+            "cost": each,
+            "total_cost": epochs * each,
+            "cost_per_point": np.where(
+                gain > 0, each / np.where(gain > 0, gain, 1), np.nan
+            ),
+        }
+    )
+
+
+def expected_best(scores) -> np.ndarray:
+    """The best score to expect of 1, 2, ... networks tried in random order.
+
+    An exact expectation over all orders, each network at most once: of n
+    networks, the k-th lowest is the best of m with the probability
+    C(k - 1, m - 1) / C(n, m).
+
+    Args:
+        scores: of all the networks, [n], larger is better.
+
+    Returns:
+        float64 [n]; the last is the best score of all.
+
+    Raises:
+        ValueError: no scores, or one that is no finite number.
+
+    >>> expected_best([0.9, 0.5, 0.7]).round(4).tolist()
+    [0.7, 0.8333, 0.9]
+    """
+    scores = np.sort(np.asarray(scores, dtype=np.float64).ravel())
+    if not scores.size or not np.isfinite(scores).all():
+        raise ValueError(f"scores are {scores}; give at least one, all finite numbers")
+    n = scores.size
+    ranks = np.arange(1, n + 1)
+    share = np.full(n, 1 / n)  # of m = 1
+    best = np.empty(n)
+    for m in range(1, n + 1):
+        best[m - 1] = share @ scores
+        # From C(k-1, m-1) / C(n, m) to the same with m + 1.
+        if m < n:
+            share = share * np.maximum(ranks - m, 0) * (m + 1) / (m * (n - m))
+    return best
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Ensemble:
+    """Runs that vote on each image.
+
+    Attributes:
+        runs: its members.
+        test_predictions: the vote, uint8 [n].
+        test_accuracy: of the vote, 0 to 1.
+        num_parameters: of all members together.
+        train_seconds: of all trainings together, as recorded; members trained
+            beside other work, so compare costs by profiles.
+    """
+
+    runs: tuple[Run, ...]
+    test_predictions: np.ndarray
+    test_accuracy: float
+    num_parameters: int
+    train_seconds: float
+
+    def __repr__(self):
+        return (
+            f"Ensemble({len(self.runs)} runs, {self.num_parameters:,} parameters, "
+            f"test_accuracy={self.test_accuracy:.4f})"
+        )
+
+
+def ensemble(runs: list[Run], labels: np.ndarray) -> Ensemble:
+    """The majority vote of recorded runs.
+
+    Records hold labels, not probabilities, so each run has one vote an image. A
+    tie goes to that of the tied labels which the earliest run in the list voted
+    for; nothing about the test images decides it.
+
+    Args:
+        runs: at least one, on the same test images.
+        labels: the true ones, [n].
+
+    Raises:
+        ValueError: no runs, or numbers of predictions and labels that differ.
+    """
+    runs = tuple(runs)
+    if not runs:
+        raise ValueError("there are no runs to vote")
+    for run in runs:
+        if len(run.test_predictions) != len(labels):
+            raise ValueError(
+                f"{len(run.test_predictions)} predictions of {run!r} do not pair "
+                f"with {len(labels)} labels"
+            )
+    votes = np.stack([run.test_predictions for run in runs])  # [runs, n]
+    support = (votes[:, np.newaxis] == votes).sum(1)  # those who agree, [runs, n]
+    first = support.argmax(0)  # of equals the earliest
+    winners = np.take_along_axis(votes, first[np.newaxis], 0)[0]
+    return Ensemble(
+        runs,
+        winners,
+        float(np.mean(winners == labels)),
+        sum(run.num_parameters for run in runs),
+        float(sum(run.history.train_seconds.sum() for run in runs)),
+    )
+
+
+class Bounds(NamedTuple):
+    """Numbers of parameters between which to look for a model."""
+
+    lower: int
+    upper: int
+
+    def verdict(self, num_parameters: int) -> str:
+        """Whether a number of parameters is below, within or above."""
+        if num_parameters < self.lower:
+            return "below"
+        return "above" if num_parameters > self.upper else "within"
+
+
+def rule_of_thumb(num_observations: int, num_features: int) -> Bounds:
+    """The article's rule: between the features' and the observations' magnitude.
+
+    Each is the nearest power of ten: as many parameters as there are features,
+    in magnitude, at least; as there are observations, at most.
+
+    Args:
+        num_observations: training examples.
+        num_features: values of one example.
+
+    Raises:
+        TypeError: not whole numbers.
+        ValueError: below 1, or the features outnumber the observations, for
+            which the rule leaves no room.
+
+    >>> rule_of_thumb(60_000, 784)
+    Bounds(lower=1000, upper=100000)
+    """
+    given = {"num_observations": num_observations, "num_features": num_features}
+    for name, value in given.items():
+        whole_number(name, value)
+    lower, upper = (
+        10 ** round(math.log10(n)) for n in (num_features, num_observations)
+    )
+    if lower > upper:
+        raise ValueError(
+            f"{num_features} features outnumber {num_observations} observations; the "
+            "rule leaves no room between them"
+        )
+    return Bounds(lower, upper)
