@@ -76,13 +76,13 @@ bench: data  ## steps beside the stock way, stacked, in both layouts; the probes
 	$(BIN)/python benchmarks/stacked.py
 	$(BIN)/python benchmarks/layouts.py
 
-refresh: data  ## execute the notebooks in place, and redraw the README's figure
+refresh: data  ## execute the notebooks in place, and renew the figure and tables of README and docs
 	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --log-level WARN --execute \
 		--to notebook --inplace --ClearMetadataPreprocessor.enabled=True \
 		--ClearMetadataPreprocessor.clear_cell_metadata=False \
 		--ClearMetadataPreprocessor.preserve_nb_metadata_mask=kernelspec \
 		$(NOTEBOOKS)
-	$(BIN)/python -m tradeoffs.readme
+	$(BIN)/python docs/write_tables.py
 
 constraints: ## renew constraints.txt with the newest versions that install
 	rm -rf $(VENV)

@@ -1,3 +1,5 @@
+import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -117,10 +119,17 @@ def test_reproduce_has_nothing_to_do_in_a_whole_checkout():
     assert " 0 to train" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["table", "claims"])
-def test_readme_is_as_new_as_the_records(name):
-    from tradeoffs import readme
+WRITER = runpy.run_path(str(ROOT / "docs" / "write_tables.py"))
 
+
+@pytest.mark.parametrize("page", WRITER["TABLES"])
+def test_tables_are_as_new_as_the_records(page):
+    assert WRITER["renewed"](page) == (ROOT / page).read_text(), "run 'make refresh'"
+
+
+def test_readme_is_short_and_its_links_lead_somewhere():
     text = (ROOT / "README.md").read_text()
-    content = getattr(readme, name)()
-    assert text == readme.with_section(text, name, content), "run 'make refresh'"
+    assert len(text.splitlines()) <= 120
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{target} in {page.name}"
