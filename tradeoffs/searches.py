@@ -107,7 +107,8 @@ def search(
     order = Order(plan, model, objective if callable(objective) else None, dataset)
     order.check()
     if executor is None:
-        mine = executor = FreshProcesses(whole_number("jobs", jobs), threads=1)
+        jobs = whole_number("jobs", jobs)
+        mine = executor = FreshProcesses(jobs, threads=1, framework="pytorch")
     else:
         mine = contextlib.nullcontext()
         if not isinstance(executor, Executor):

@@ -14,6 +14,7 @@ from tradeoffs.checks import number, whole_number
 from tradeoffs.experiments import Run, variant
 from tradeoffs.models import MODELS
 from tradeoffs.probes.profile import Profile
+from tradeoffs.probes.timing import BUSY
 from tradeoffs.series import CHOSEN_SMALL_NET
 
 # The Small Net that the recorded search chose: its full name is a line long.
@@ -121,12 +122,14 @@ def accuracy_table(runs: list[Run], references: dict[str, dict[str, float]]):
     return pd.DataFrame(cells).set_index("model")
 
 
-def cost_table(profiles, runs: list[Run] = ()):
+def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
     """What models cost beside what they score, in numbers.
 
     Args:
         profiles: of `tradeoffs.measure`.
         runs: for the accuracy, as from `tradeoffs.runs`.
+        spread: with two columns more for each time, such as epoch_seconds_lowest
+            and epoch_seconds_highest, of the windows that were measured.
 
     Returns:
         A DataFrame, a row a profile: the fields of `Profile`, and accuracy_mean
@@ -151,6 +154,10 @@ def cost_table(profiles, runs: list[Run] = ()):
             key = row.variant, row.framework, size
             known[key] = row.accuracy_mean, row.accuracy_std
     table = pd.DataFrame([profile.to_series() for profile in profiles])
+    ends = table.pop("spread")
+    for name in dict.fromkeys(n for one in ends for n in one) if spread else ():
+        of_name = [one.get(name, (float("nan"),) * 2) for one in ends]
+        table[[f"{name}_lowest", f"{name}_highest"]] = of_name
     table.index = pd.Index(_row_names(profiles))
     keys = [(p.variant, p.framework, p.num_parameters) for p in profiles]
     unknown = float("nan"), float("nan")
@@ -204,6 +211,9 @@ def readable_costs(table):
         "not measured" if pd.isna(mean) else percent(mean, deviation)
         for mean, deviation in accuracies
     ]
+    busy = [any(note.startswith(BUSY) for note in notes) for notes in table.notes]
+    if any(busy):
+        cells["note"] = [BUSY if one else "" for one in busy]
     return pd.DataFrame(cells, index=table.index.map(label).rename("model"))
 
 

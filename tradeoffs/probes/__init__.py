@@ -22,13 +22,15 @@ from tradeoffs.schedules import ARTICLE
 # Each in a process of its own.
 _TRAINING = ("size", "training_time", "training_memory")
 _INFERENCE = ("inference_time", "inference_memory")
+DTYPES = ("float16", "bfloat16", "float32", "float64", "int32", "int64", "uint8")
 PARTS = (*_TRAINING, *_INFERENCE, "prediction")
 
 
 def measure(
     model,
-    input_shape: tuple[int, ...] | None = None,
+    input_shape: tuple | None = None,
     *,
+    input_dtype: str | None = None,
     framework: str | None = None,
     batch_size: int = ARTICLE.batch_size,
     inference_batch_size: int = 1000,
@@ -45,8 +47,11 @@ def measure(
         model: a name of `MODELS`; "FILE.py:function", whose function returns a
             model; a `torch.nn.Module` or `keras.Model`; or a function that
             returns one.
-        input_shape: of one input, without the batch, such as (1, 28, 28). Named
-            models know theirs, and so do most Keras models.
+        input_shape: of one input, without the batch, such as (1, 28, 28); of
+            several inputs, a tuple of shapes. Named models know theirs, and so do
+            most Keras models.
+        input_dtype: of the inputs, such as "int64"; by default the model's own, or
+            whole numbers for one whose first layer is an embedding.
         framework: of a named model, where there are two.
         batch_size: of the training steps.
         inference_batch_size: of the inference; latency is of one image always.
@@ -61,7 +66,7 @@ def measure(
         model_arguments: of a named model's function, such as `dropout=True`.
 
     Returns:
-        A `Profile`; what was not measured is None.
+        A `Profile`; what was not measured is None, and its notes say why.
 
     Raises:
         ValueError: a value out of range, or no such model.
@@ -76,14 +81,16 @@ def measure(
     profile = Profile(
         name=source.label,
         framework=source.framework,
-        input_shape=() if input_shape is None else _shape(input_shape),
+        input_shape=() if input_shape is None else _shapes(input_shape),
         batch_size=whole_number("batch_size", batch_size),
         inference_batch_size=whole_number("inference_batch_size", inference_batch_size),
         threads=None if threads is None else whole_number("threads", threads),
         device=one_of("device", device, DEVICES),
         model_arguments=model_arguments,
     )
+    one_of("input_dtype", input_dtype, (None, *DTYPES))
     asked = [part for part in parts if part != "prediction"]
+    failures = []
     with bar(progress, desc=f"measuring {source.label}", total=len(asked)) as shown:
         for group, size in (
             (_TRAINING, batch_size),
@@ -91,20 +98,38 @@ def measure(
         ):
             of_group = [part for part in parts if part in group]
             # Without any, training says the framework and the shape.
-            if of_group or (not asked and group is _TRAINING):
-                task = tasks.measured, source, profile, of_group, max_seconds
-                found = tasks.ask(*task, batch_size=size, threads=threads)
-                profile = dataclasses.replace(profile, **found)
-                shown.update(len(of_group))
+            if not of_group and (asked or group is not _TRAINING):
+                continue
+            task = tasks.measured, source, profile, of_group, input_dtype, max_seconds
+            try:
+                found = tasks.ask(
+                    *task, batch_size=size, threads=threads, on_cpu=device == "cpu"
+                )
+            except tasks.OutOfMemoryError as error:
+                # The other process may fare better.
+                found = {"failures": dict.fromkeys(of_group, str(error))}
+            failed = found.pop("failures")
+            notes = [f"{part} not measured: {text}" for part, text in failed.items()]
+            found["notes"] = tuple(
+                dict.fromkeys([*profile.notes, *found.pop("notes", ()), *notes])
+            )
+            failures += failed.values()
+            profile = dataclasses.replace(profile, **found)
+            shown.update(len(of_group))
+    if asked and len(failures) == len(asked):
+        raise MeasureError(failures[0])
     if "prediction" in parts:
-        profile = dataclasses.replace(profile, **_predicted(model, profile))
+        profile = dataclasses.replace(
+            profile, **_predicted(model, profile, input_dtype)
+        )
     return profile
 
 
 def predict_memory(
     model,
-    points: list[tuple[tuple[int, ...], int]],
+    points: list[tuple[tuple, int]],
     *,
+    input_dtype: str | None = None,
     progress: bool = True,
     **model_arguments,
 ):
@@ -118,6 +143,7 @@ def predict_memory(
         model: as for `measure`, in PyTorch. Named models are rebuilt for the
             shape: pictures of any size, and volumes (1, depth, height, width).
         points: pairs of an input's shape, without the batch, and a batch size.
+        input_dtype: as for `measure`.
         progress: show a bar.
         model_arguments: of a named model's function.
 
@@ -132,15 +158,19 @@ def predict_memory(
     """
     import pandas as pd
 
-    points = [(_shape(shape), whole_number("batch_size", n)) for shape, n in points]
+    points = [(_shapes(shape), whole_number("batch_size", n)) for shape, n in points]
+    one_of("input_dtype", input_dtype, (None, *DTYPES))
     if not points:
         raise ValueError("there are no points to predict")
     source = source_of(model, "pytorch", model_arguments)
     largest = max(batch_size for _, batch_size in points)
     with bar(progress, desc=f"predicting {source.label}", total=len(points)) as shown:
-        found = tasks.ask(
-            tasks.predicted, source, points, batch_size=largest, threads=1
-        )
+        several = [
+            (shape if isinstance(shape[0], tuple) else (shape,), size)
+            for shape, size in points
+        ]
+        task = tasks.predicted, source, several, input_dtype
+        found = tasks.ask(*task, batch_size=largest, threads=1)
         shown.update(len(points))
     return pd.DataFrame(
         {"input_shape": shape, "batch_size": batch_size, **memory}
@@ -148,7 +178,7 @@ def predict_memory(
     )
 
 
-def _predicted(model, profile):
+def _predicted(model, profile, input_dtype):
     """The predicted memory, or a note on why there is none."""
     shape = profile.input_shape
     if profile.framework == "keras":
@@ -156,22 +186,24 @@ def _predicted(model, profile):
             note = "GPU memory is predicted for PyTorch models only"
             return {"notes": (*profile.notes, note)}
         shape = (shape[-1], *shape[:-1])
-    point = shape, profile.batch_size
+    options = {"input_dtype": input_dtype, "progress": False} | profile.model_arguments
     try:
-        table = predict_memory(
-            model, [point], progress=False, **profile.model_arguments
-        )
+        table = predict_memory(model, [(shape, profile.batch_size)], **options)
     except MeasureError as error:
         note = f"GPU memory was not predicted: {error}"
         return {"notes": (*profile.notes, note)}
     return {"predicted_gpu_memory_mib": float(table.reserved_mib[0])}
 
 
-def _shape(sizes):
+def _shapes(given):
+    """A shape, or a tuple of one shape an input."""
     try:
+        sizes = tuple(given)
+        if sizes and all(hasattr(size, "__iter__") for size in sizes):
+            return tuple(map(_shapes, sizes))
         return tuple(whole_number("a size in input_shape", size) for size in sizes)
     except TypeError:
         raise TypeError(
-            f"input_shape is {sizes!r}; it must be whole numbers, without the batch, "
-            "such as (1, 28, 28)"
+            f"input_shape is {given!r}; it must be whole numbers, without the batch, "
+            "such as (1, 28, 28), or one such shape an input"
         ) from None

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from tradeoffs.frameworks import import_keras
-from tradeoffs.training.keras import Trainer
+from tradeoffs.probes.source import MeasureError
+from tradeoffs.training.keras import Trainer, count_parameters
 
 keras = import_keras()
 
@@ -20,50 +21,83 @@ import tensorflow as tf  # noqa: E402  after Keras has chosen its backend
 _MAY_MULTIPLY = ("MatMul", "Conv", "Einsum", "While", "If", "Case", "Func", "Call")
 
 
+def devices() -> list[str]:
+    """Where TensorFlow computes here."""
+    return ["cpu", *(["cuda"] if tf.config.list_physical_devices("GPU") else [])]
+
+
 class Probe:
-    """Answers the questions of a profile about one Keras model."""
+    """Answers the questions of a profile about one Keras model.
+
+    Arguments as in `probes.pytorch`; by default the inputs' numbers are of the
+    kinds that the model says it takes.
+    """
 
     framework, trainer = "keras", Trainer
-    devices = ("cpu", *(["cuda"] if tf.config.list_physical_devices("GPU") else []))
 
-    def __init__(self, model, input_shape, device, batch_size):
-        self.model, self.input_shape = model, tuple(input_shape)
+    def __init__(self, model, shapes, dtype, device, batch_size):
+        self.model, self.shapes = model, shapes
         self.device, self.batch_size = device, batch_size
+        layers = list(model._flatten_layers(include_self=False))
+        tables = [one for one in layers if isinstance(one, keras.layers.Embedding)]
+        self.vocabulary = min((table.input_dim for table in tables), default=2)
+        inputs = getattr(model, "inputs", None) or []
+        known = [keras.backend.standardize_dtype(each.dtype) for each in inputs]
+        if dtype or not known:
+            looks_up = next((one for one in layers if one.weights), None) in tables
+            known = [dtype or ("int32" if looks_up else "float32")] * len(shapes)
+        elif "string" in known:
+            raise MeasureError("the model takes text; models of numbers are measured")
+        self.dtypes = known
         if not model.built:
-            model.build((None, *self.input_shape))
+            self.call(self.inputs(1))
         self._compiled = tf.function(self.call, reduce_retracing=True)
 
     def inputs(self, count):
-        """Inputs [count, *input_shape] of the kind that the model takes."""
-        shape = (count, *self.input_shape)
-        return tf.constant(np.random.default_rng(0).random(shape, np.float32))
+        """Inputs of [count, *shape] each, of the kind that the model takes."""
+        random = np.random.default_rng(0)
+        return [
+            tf.constant(random.random((count, *shape), np.float32), dtype)
+            if "float" in dtype
+            else tf.constant(
+                random.integers(0, self.vocabulary, (count, *shape)), dtype
+            )
+            for shape, dtype in zip(self.shapes, self.dtypes, strict=True)
+        ]
 
     def call(self, inputs):
         """The output of a forward pass."""
-        return self.model(inputs, training=False)
+        return self.model(self._packed(inputs), training=False)
+
+    def _packed(self, inputs):
+        """Inputs as the model wants them: one, a list, or a mapping by name."""
+        if len(inputs) == 1:
+            return inputs[0]
+        wanted = getattr(self.model, "input", inputs)
+        return tf.nest.pack_sequence_as(wanted, inputs) if wanted else inputs
 
     def predict_one(self, inputs):
         """A compiled forward pass, waited for."""
-        return self._compiled(inputs).numpy()
+        return tf.nest.flatten(self._compiled(inputs))[0].numpy()
 
     def size(self):
         """Counts and bytes of the weights; see `Profile`."""
         weights = [w for w in self.model.weights if "seed_generator" not in w.path]
-        count = sum(math.prod(w.shape) for w in self.model.trainable_weights)
+        trainable = sum(math.prod(w.shape) for w in self.model.trainable_weights)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.keras"
             self.model.save(path)
             file_bytes = path.stat().st_size
         return {
-            "num_parameters": self.model.count_params(),
-            "num_trainable_parameters": count,
+            "num_parameters": count_parameters(self.model),
+            "num_trainable_parameters": trainable,
             "weight_bytes": sum(w.numpy().nbytes for w in weights),
             "file_bytes": file_bytes,
         }
 
     def macs(self):
         """Multiply-accumulates of one input, and the operators not counted."""
-        one = tf.TensorSpec((1, *self.input_shape))
+        one = [tf.TensorSpec(each.shape, each.dtype) for each in self.inputs(1)]
         graph = tf.function(self.call).get_concrete_function(one).graph
         counts = {operator.name: _macs(operator) for operator in _operators(graph)}
         unknown = [name for name, count in counts.items() if count is None]
@@ -72,6 +106,12 @@ class Probe:
     def tensor_bytes(self, trainer):
         """Nothing: TensorFlow does not tell which tensors it keeps."""
         return {}
+
+
+def known_shapes(model) -> tuple | None:
+    """Of a model's inputs, without the batch, if it says."""
+    inputs = getattr(model, "inputs", None)
+    return tuple(tuple(each.shape[1:]) for each in inputs) if inputs else None
 
 
 def _operators(graph):

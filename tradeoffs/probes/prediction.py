@@ -17,10 +17,12 @@ from typing import NamedTuple
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.nn import functional
+from torch.nn.parameter import UninitializedParameter
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tradeoffs.probes.profile import MIB
+from tradeoffs.probes.pytorch import Probe, input_dtype
 
 BLOCK = 512  # sizes are rounded up to it
 SMALL = MIB  # up to here, from segments of two MiB
@@ -120,53 +122,68 @@ class _Replay(TorchDispatchMode):
         self.allocator.free(block)
 
 
-def training_memory(build, input_shape, batch_size: int) -> dict[str, float]:
+def training_memory(build, shapes, batch_size: int, dtype=None) -> dict[str, float]:
     """MiB that a training step takes on a GPU, by the replay.
 
     Args:
         build: returns a new `nn.Module`; its tensors will be fake.
-        input_shape: of one input, without the batch.
+        shapes: of its inputs, each without the batch.
         batch_size: inputs a step.
+        dtype: of the inputs, by name; by default the model's own.
 
     Returns:
         "allocated_mib" (tensors alone) and "reserved_mib" (segments), at peak.
     """
     allocator = CachingAllocator()
-    replay, mode = _Replay(allocator), FakeTensorMode()
+    # Tensors that a model holds, but not as parameters or buffers, are let in.
+    replay, mode = _Replay(allocator), FakeTensorMode(allow_non_fake_inputs=True)
     with mode:
         module = build().train()
     _make_fake(module, mode)
     for tensor in (*module.parameters(), *module.buffers()):
         replay.note(tensor.untyped_storage())
+    dtype = getattr(torch, dtype) if dtype else input_dtype(module)
     with mode, replay:
         optimizer = torch.optim.SGD(
             module.parameters(), 5e-3, momentum=0.9, nesterov=True
         )
         for _ in range(STEPS):
-            _take_step(module, optimizer, batch_size, input_shape)
+            _take_step(module, optimizer, batch_size, shapes, dtype)
     return {
         "allocated_mib": allocator.peak_allocated / MIB,
         "reserved_mib": allocator.peak_reserved / MIB,
     }
 
 
+def prepared(module, shapes, dtype=None):
+    """A module whose lazy layers have seen an input, and know their sizes."""
+    if any(isinstance(p, UninitializedParameter) for p in module.parameters()):
+        probe = Probe(module, shapes, dtype, "cpu", 1)
+        probe.call(probe.inputs(2))
+    return module
+
+
 def _make_fake(module, mode):
-    """Replace the real tensors that a module was built with."""
+    """Replace the real tensors that a module was built with; shared ones stay so."""
+    fakes = {}
     for part in module.modules():
         for tensors in (part._parameters, part._buffers):
             for name, tensor in tensors.items():
-                if tensor is not None and not isinstance(tensor.data, FakeTensor):
+                if tensor is None or isinstance(tensor.data, FakeTensor):
+                    continue
+                if id(tensor) not in fakes:
                     fake = mode.from_tensor(tensor.detach())
                     if tensors is part._parameters:
                         fake = torch.nn.Parameter(fake, tensor.requires_grad)
-                    tensors[name] = fake
+                    fakes[id(tensor)] = fake, tensor  # kept, so that its id is its own
+                tensors[name] = fakes[id(tensor)][0]
 
 
-def _take_step(module, optimizer, batch_size, input_shape):
+def _take_step(module, optimizer, batch_size, shapes, dtype):
     # A loader brings a new batch to the device for each step.
-    inputs = torch.empty(batch_size, *input_shape)
+    inputs = [torch.zeros(batch_size, *shape, dtype=dtype) for shape in shapes]
     labels = torch.zeros(batch_size, dtype=torch.long)
-    loss = functional.cross_entropy(module(inputs), labels)
+    loss = functional.cross_entropy(module(*inputs), labels)
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()

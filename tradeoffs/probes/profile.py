@@ -35,7 +35,7 @@ class Profile:
     Attributes:
         name: of the model.
         framework: "keras" or "pytorch".
-        input_shape: of one input, without the batch.
+        input_shape: of one input, without the batch; of several, one shape each.
         batch_size: of the training steps.
         inference_batch_size: of the inference, latency apart.
         threads: that the framework computed on.
@@ -60,12 +60,13 @@ class Profile:
             peak of training; accelerator_process_mib: by the driver (CUDA).
         predicted_gpu_memory_mib: that PyTorch's allocator would reserve on a GPU
             for training, without the driver's own (see `predict_memory`).
-        notes: why a value is missing.
+        spread: for each time the lowest and highest of its windows, by field.
+        notes: why a value is missing, and what a reader should know of another.
     """
 
     name: str
     framework: str
-    input_shape: tuple[int, ...]
+    input_shape: tuple
     batch_size: int
     inference_batch_size: int
     threads: int
@@ -96,14 +97,18 @@ class Profile:
     accelerator_reserved_mib: float | None = _row("accelerator, reserved at peak")
     accelerator_process_mib: float | None = _row("accelerator, by the driver")
     predicted_gpu_memory_mib: float | None = _row("GPU memory, training, predicted")
+    spread: dict = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):
         # As JSON has them, so that a profile equals its saved self.
         arguments = json.loads(json.dumps(self.model_arguments))
         object.__setattr__(self, "model_arguments", arguments)
-        object.__setattr__(self, "input_shape", tuple(self.input_shape))
+        shape = (tuple(s) if isinstance(s, list) else s for s in self.input_shape)
+        object.__setattr__(self, "input_shape", tuple(shape))
         object.__setattr__(self, "notes", tuple(self.notes))
+        spread = {name: tuple(ends) for name, ends in self.spread.items()}
+        object.__setattr__(self, "spread", spread)
 
     @property
     def variant(self) -> str:
@@ -113,10 +118,17 @@ class Profile:
     def rows(self) -> list[tuple[str, str]]:
         """Title and text of each quantity, as the printed table has them."""
         return [
-            (row.metadata["title"], _text(row.name, getattr(self, row.name)))
+            (row.metadata["title"], self._text(row.name))
             for row in dataclasses.fields(self)
             if row.metadata
         ]
+
+    def _text(self, name):
+        text = _written(name, getattr(self, name))
+        ends = [_written(name, end) for end in self.spread.get(name, ())]
+        return (
+            f"{text} ({' to '.join(end.split()[0] for end in ends)})" if ends else text
+        )
 
     def _heading(self):
         return (
@@ -127,7 +139,7 @@ class Profile:
         )
 
     def __repr__(self):
-        rows = [f"  {title:<31}  {text:>20}" for title, text in self.rows()]
+        rows = [f"  {title:<31}  {text:>34}" for title, text in self.rows()]
         notes = [f"  note: {note}" for note in self.notes]
         return "\n".join([self._heading(), *rows, *notes])
 
@@ -155,8 +167,9 @@ class Profile:
     def save(self, path: str | Path) -> Path:
         """Write the profile as JSON, whole or not at all."""
         values = self.to_dict()
-        if not self.model_arguments:
-            del values["model_arguments"]
+        for name in ("model_arguments", "spread"):  # older profiles are without
+            if not values[name]:
+                del values[name]
         content = {"format": FORMAT, "profile": values}
         write(Path(path), json.dumps(content, indent=1, sort_keys=True) + "\n")
         return Path(path)
@@ -177,7 +190,7 @@ class Profile:
             raise ValueError(f"{path} is not a whole profile ({error!r})") from error
 
 
-def _text(name, value):
+def _written(name, value):
     if value is None:
         return NOT_MEASURED
     forms = [form for unit, form in _FORMS.items() if unit in name]

@@ -2,74 +2,135 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
+
 import safetensors.torch
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
 from tradeoffs.training.pytorch import Trainer
 
+# Operators with these words in their names multiply matrices or kernels; those
+# that interpolate, or come after a product, do not.
+_MULTIPLIES = re.compile(
+    r"(^|_)(add|b|badd|addb)?m[mv](_|$)|^v?dot$|^addr|conv|rnn|lstm|gru|linear|"
+    r"_fft_|linalg|attention|^_trilinear|cdist|cholesky|encoder_layer"
+)
+_HARMLESS = re.compile(r"upsample|fused|backward|convert")
+_PYTORCHS_OWN = ("aten", "prims", "prim", "profiler", "_operator")
+
+
+def devices() -> list[str]:
+    """Where PyTorch computes here."""
+    return ["cpu", *(d for d in ("cuda", "mps") if getattr(torch, d).is_available())]
+
 
 class Probe:
-    """Answers the questions of a profile about one module."""
+    """Answers the questions of a profile about one module.
+
+    Args:
+        model: the module.
+        shapes: of its inputs, each without the batch.
+        dtype: of the inputs' numbers; by default the model's own, or whole numbers
+            for one whose first layer is an embedding.
+        device: where to compute.
+        batch_size: of a training step.
+    """
 
     framework, trainer = "pytorch", Trainer
-    devices = ("cpu", *(d for d in ("cuda", "mps") if getattr(torch, d).is_available()))
 
-    def __init__(self, model, input_shape, device, batch_size):
-        self.model, self.input_shape = model.to(device), tuple(input_shape)
+    def __init__(self, model, shapes, dtype, device, batch_size):
+        self.model, self.shapes = model.to(device), shapes
         self.device, self.batch_size = device, batch_size
+        self.dtype = getattr(torch, dtype) if dtype else input_dtype(model)
+        self.vocabulary = min((e.num_embeddings for e in _tables(model)), default=2)
 
     def inputs(self, count):
-        """Inputs [count, *input_shape] of the kind that the model takes."""
-        return torch.rand(count, *self.input_shape, device=self.device)
+        """Inputs of [count, *shape] each, of the kind that the model takes."""
+        return [
+            torch.rand(count, *shape, device=self.device).to(self.dtype)
+            if self.dtype.is_floating_point
+            else torch.randint(
+                self.vocabulary, (count, *shape), dtype=self.dtype, device=self.device
+            )
+            for shape in self.shapes
+        ]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def call(self, inputs):
         """The output of a forward pass."""
-        return self.model.eval()(inputs)
+        return self.model.eval()(*inputs)
 
     def predict_one(self, inputs):
         """A forward pass, waited for."""
         output = self.call(inputs)
-        return output if self.device == "cpu" else output.cpu()
+        return output if self.device == "cpu" else tree_leaves(output)[0].cpu()
 
     def size(self):
         """Counts and bytes of the weights; see `Profile`."""
         parameters = list(self.model.parameters())
-        trainable = [p for p in parameters if p.requires_grad]
-        state = {
-            name: tensor.detach().cpu().contiguous().clone()
-            for name, tensor in self.model.state_dict().items()
-        }
+        state = self.model.state_dict()
+        # A quantised layer keeps its weights packed, and none as a parameter.
+        packed = [
+            tensor
+            for entry in state.values()
+            if not isinstance(entry, torch.Tensor)
+            for tensor in tree_leaves(entry)
+            if isinstance(tensor, torch.Tensor)
+        ]
+        count = sum(tensor.numel() for tensor in (*parameters, *packed))
+        fixed = sum(p.numel() for p in parameters if not p.requires_grad)
+        tensors = (*parameters, *self.model.buffers(), *packed)
         return {
-            "num_parameters": sum(p.numel() for p in parameters),
-            "num_trainable_parameters": sum(p.numel() for p in trainable),
-            "weight_bytes": _bytes([*parameters, *self.model.buffers()]),
-            "file_bytes": len(safetensors.torch.save(state)),
+            "num_parameters": count,
+            "num_trainable_parameters": count - fixed - sum(p.numel() for p in packed),
+            "weight_bytes": _bytes(tensors),
+            "file_bytes": _file_bytes(state),
         }
 
     def macs(self):
-        """Multiply-accumulates of one input, and the layers not counted."""
-        counter = self._counted()
-        counts = {name: sum(c.values()) for name, c in counter.flop_counts.items()}
-        root = type(self.model).__name__
-        unknown = [
-            type(layer).__name__
-            for name, layer in self.model.named_modules()
-            if _multiplies(layer) and not counts.get(f"{root}.{name}".rstrip("."))
-        ]
-        # The counter counts a multiplication and an addition as two.
-        return (None if unknown else counter.get_total_flops() // 2), unknown
+        """Multiply-accumulates of one input, and the operators not counted.
+
+        What does not grow with the inputs, such as the norm of a weight, is left
+        out: two inputs are counted, less one.
+        """
+        (one, unknown), (two, _) = (self._counted(count) for count in (1, 2))
+        return (None if unknown else two - one or one), unknown
 
     def step_macs(self):
         """Of a step's forward pass, as far as counted: see `computing_on`."""
-        return self._counted().get_total_flops() // 2 * self.batch_size
+        return self._counted(1)[0] * self.batch_size
 
-    def _counted(self):
-        with FlopCounterMode(display=False) as counter:
-            self.call(self.inputs(1))
-        return counter
+    def _counted(self, count):
+        with contextlib.suppress(Exception):
+            # On tensors without contents a forward pass takes no time; a model that
+            # looks at its values needs real ones.
+            fake = FakeTensorMode(allow_non_fake_inputs=True)
+            inputs = [fake.from_tensor(one) for one in self.inputs(count)]
+            with fake:
+                return self._counted_on(inputs)
+        return self._counted_on(self.inputs(count))
+
+    def _counted_on(self, inputs):
+        fast = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            with (
+                sdpa_kernel(SDPBackend.MATH),
+                torch.backends.mkldnn.flags(enabled=False),
+                Counter() as counter,
+            ):
+                self.call(inputs)
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
+        return counter.macs, counter.unknown
 
     def tensor_bytes(self, trainer):
         """Bytes of gradients, optimizer state and kept activations of a step."""
@@ -97,12 +158,92 @@ class Probe:
         }
 
 
+class Counter(TorchDispatchMode):
+    """Counts the multiply-accumulates of every operator that runs within it.
+
+    Attributes:
+        macs: counted so far.
+        unknown: names of operators that multiply, and for which PyTorch has no
+            formula.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.macs, self.unknown = 0, set()
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        kwargs, packet = kwargs or {}, operator._overloadpacket
+        if packet not in flop_registry:
+            with self:
+                result = operator.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        result = operator(*args, **kwargs)
+        if packet in flop_registry:
+            # A multiplication and an addition count as two there.
+            self.macs += flop_registry[packet](*args, **kwargs, out_val=result) // 2
+        elif packet in _SIMPLE:
+            self.macs += _SIMPLE[packet](*args)
+        elif _may_multiply(operator, args):
+            self.unknown.add(str(packet))
+        return result
+
+
+_aten = torch.ops.aten
+# Products that PyTorch has no formula for: of vectors, and of a matrix and a vector.
+_SIMPLE = {
+    _aten.dot: lambda one, other: one.numel(),
+    _aten.vdot: lambda one, other: one.numel(),
+    _aten.mv: lambda matrix, vector: matrix.numel(),
+    _aten.addmv: lambda bias, matrix, vector: matrix.numel(),
+    _aten.addr: lambda matrix, one, other: matrix.numel(),
+}
+
+
+def _may_multiply(operator, args):
+    name = operator._opname
+    if _HARMLESS.search(name):
+        return False
+    if operator.namespace in (*_PYTORCHS_OWN, "torchvision", "quantized"):
+        return bool(_MULTIPLIES.search(name))
+    # Of somebody else's operators nothing is known.
+    return sum(isinstance(leaf, torch.Tensor) for leaf in tree_leaves(args)) > 1
+
+
+def _tables(model):
+    kinds = nn.Embedding, nn.EmbeddingBag
+    return [layer for layer in model.modules() if isinstance(layer, kinds)]
+
+
+def input_dtype(model) -> torch.dtype:
+    """Of the numbers that a model takes, as far as its layers tell."""
+    layers = [m for m in model.modules() if not list(m.children())]
+    first = next((m for m in layers if list(m.parameters(recurse=False))), None)
+    if first is not None and first in _tables(model):
+        return torch.int64
+    floats = (p.dtype for p in model.parameters() if p.is_floating_point())
+    return next(floats, torch.float32)
+
+
 def _bytes(tensors):
-    return sum(tensor.nbytes for tensor in tensors)
+    """Of different storages: what is shared counts once."""
+    storages = [tensor.untyped_storage() for tensor in tensors]
+    return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
 
 
-def _multiplies(layer):
-    """Whether a layer has a matrix or kernel of its own to multiply with."""
-    if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
-        return False  # looks rows up
-    return any(p.dim() > 1 for p in layer.parameters(recurse=False))
+def _file_bytes(state):
+    """Of a file with a state, in which what is shared is written once."""
+    unique = {}
+    for name, tensor in state.items():
+        if not isinstance(tensor, torch.Tensor):
+            return _pickled_bytes(state)
+        key = tensor.data_ptr(), tensor.shape, tensor.stride()
+        unique.setdefault(key, (name, tensor.detach().cpu().contiguous().clone()))
+    return len(safetensors.torch.save(dict(unique.values())))
+
+
+def _pickled_bytes(state):
+    # safetensors holds nothing but plain tensors.
+    file = io.BytesIO()
+    torch.save(state, file)
+    return file.tell()

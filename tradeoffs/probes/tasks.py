@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import importlib
 import math
 import sys
 import time
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,59 +17,92 @@ from tradeoffs.experiments import environment
 from tradeoffs.frameworks import FRAMEWORKS, framework_of, is_loaded
 from tradeoffs.probes.memory import PeakMemory, accelerator_memory
 from tradeoffs.probes.source import MeasureError, Source
-from tradeoffs.probes.timing import latencies_ms, seconds_of, steady_seconds
-from tradeoffs.processes import ProcessKilled, in_fresh_process
+from tradeoffs.probes.timing import (
+    OtherWork,
+    Time,
+    latencies_ms,
+    seconds_of,
+    steady_seconds,
+    wait_for_quiet,
+)
+from tradeoffs.processes import ProcessKilled, import_seconds, in_fresh_process
 from tradeoffs.schedules import ARTICLE
-from tradeoffs.training import computing_on
+from tradeoffs.training import computing_on, one_sentence
 
 EPOCH_IMAGES = 60_000
 TEST_IMAGES = 10_000
 DATA_BYTES = 2**29  # of synthetic inputs at most
+LATENCY_WINDOWS = 10
 
 
-def ask(task, source: Source, *arguments, batch_size: int, threads: int | None = None):
+class OutOfMemoryError(MeasureError):
+    """The process of a measurement was killed."""
+
+
+def ask(
+    task,
+    source: Source,
+    *arguments,
+    batch_size: int,
+    threads: int | None = None,
+    on_cpu: bool = True,
+):
     """What a function of this page returns in a process of its own.
 
     Raises:
-        MeasureError: it failed or was killed; one sentence says why.
+        MeasureError: it failed; one sentence says why.
+        OutOfMemoryError: it was killed.
     """
     try:
+        # A model of an unknown framework, or on a device, gets a process that has
+        # imported nothing yet.
         return in_fresh_process(
-            _carry_out, task, source, arguments, batch_size, threads=threads
+            _carry_out,
+            *(task, source, arguments, batch_size),
+            threads=threads,
+            framework=source.framework if on_cpu else None,
         )
     except ProcessKilled as error:
-        raise MeasureError(
-            f"{source.label}: {error}, at batch size {batch_size}; try a smaller one"
-        ) from None
+        advice = _advice(batch_size)
+        raise OutOfMemoryError(f"{source.label}: {error}, {advice}") from None
+
+
+def _advice(batch_size):
+    if batch_size == 1:
+        return "even at batch size 1: the model is too large for this machine"
+    return f"at batch size {batch_size}; try a smaller one"
 
 
 def _carry_out(task, source, arguments, batch_size):
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return task(source, *arguments)
-    except MeasureError as error:
-        text = _sentence(error)
     except (Exception, SystemExit) as error:
-        text = f"{type(error).__name__}: {_sentence(error)}"
-        wanting = "MemoryError", "ResourceExhaustedError", "can't allocate memory"
-        if any(sign in text for sign in wanting):
-            text = f"there is not enough memory at batch size {batch_size}; try a "
-            text += "smaller one"
-    # Without the model's own exception, whose class may not exist out there.
-    raise MeasureError(f"{source.label}: {text}")
+        # Without the model's own exception, whose class may not exist out there.
+        raise MeasureError(f"{source.label}: {_reason(error, batch_size)}") from None
 
 
-def _sentence(error):
-    return " ".join(str(error).split())[:300]
+def _reason(error, batch_size):
+    """What went wrong, in one sentence."""
+    text = one_sentence(error)
+    if isinstance(error, MeasureError):
+        return text
+    text = f"{type(error).__name__}: {text}"
+    wanting = "MemoryError", "ResourceExhaustedError", "can't allocate memory"
+    if any(sign in text for sign in wanting):
+        return f"there is not enough memory {_advice(batch_size)}"
+    return text
 
 
-def measured(source, profile, parts, max_seconds) -> dict:
+def measured(source, profile, parts, dtype, max_seconds) -> dict:
     """The fields of a profile that belong to some parts.
 
     Args:
         source: of the model.
         profile: what is known already, such as the batch sizes.
         parts: of training or of inference; with both, peaks of memory would mix.
+            Those that cannot be had are under "failures", with the reason.
+        dtype: of the inputs, by name; None leaves it to the model.
         max_seconds: for each time.
     """
     began = time.perf_counter()
@@ -78,41 +111,71 @@ def measured(source, profile, parts, max_seconds) -> dict:
     make = source.maker()
     for framework in filter(is_loaded, FRAMEWORKS):
         _page(framework)
-    found = {"import_seconds": time.perf_counter() - began}
+    imported = import_seconds(source.framework) or time.perf_counter() - began
+    found = {"import_seconds": imported}
     # Memory is counted from here: after imports, before there is a model.
     peak, model = PeakMemory(), make()
     framework = framework_of(model)
     one_of("framework", source.framework or framework, [framework])
-    shape = profile.input_shape or _known_shape(source, framework, model)
-    kind = _page(framework).Probe
-    one_of("device", profile.device, kind.devices)
-    probe = kind(model, shape, profile.device, profile.batch_size)
-    found |= {"framework": framework, "input_shape": probe.input_shape}
+    page = _page(framework)
+    one_of("device", profile.device, page.devices())
+    shapes = _shapes(source, profile, framework, model)
+    probe = page.Probe(model, shapes, dtype, profile.device, profile.batch_size)
+    found |= {"framework": framework}
+    found["input_shape"] = probe.shapes if len(probe.shapes) > 1 else probe.shapes[0]
     classes = _num_classes(probe)
-    with computing_on(probe, profile.threads):
-        if "training_time" in parts or "training_memory" in parts:
-            found |= _training(probe, peak, classes, parts, max_seconds)
-        if "inference_time" in parts or "inference_memory" in parts:
-            batch = profile.inference_batch_size
-            found |= _inference(probe, peak, batch, parts, max_seconds)
+    works = {
+        "training": (_training, probe, peak, classes),
+        "inference": (_inference, probe, peak, profile.inference_batch_size),
         # Last: saving a model imports and allocates on its own account.
-        if "size" in parts:
-            macs, unknown = probe.macs()
-            found |= probe.size() | {"macs": macs}
-            if unknown:
-                note = f"MACs are not counted for {', '.join(sorted(set(unknown)))}"
-                found["notes"] = (*profile.notes, note)
+        "size": (_size, probe),
+    }
+    found |= {"spread": profile.spread, "notes": [], "failures": {}}
+    with computing_on(probe, profile.threads):
+        for name, (work, *arguments) in works.items():
+            asked = [part for part in parts if part.startswith(name)]
+            if not asked:
+                continue
+            try:
+                some, times, notes = work(*arguments, parts, max_seconds)
+            except Exception as error:
+                reason = f"{source.label}: {_reason(error, profile.batch_size)}"
+                found["failures"] |= dict.fromkeys(asked, reason)
+                continue
+            found |= some | {field: time.median for field, time in times.items()}
+            found["spread"] = found["spread"] | {
+                field: time[1:] for field, time in times.items()
+            }
+            found["notes"] += notes
         conditions = environment(framework)
     for name in ("threads", "processor", "versions"):
         found[name] = getattr(profile, name) or conditions[name]
     return found
 
 
+def _size(probe, parts, max_seconds):
+    found = probe.size()
+    try:
+        macs, unknown = probe.macs()
+    except Exception as error:
+        return found, {}, [f"MACs were not counted: {one_sentence(error)}"]
+    notes = []
+    if unknown:
+        notes = [f"MACs are not counted for {', '.join(sorted(unknown))}"]
+    return found | {"macs": macs}, {}, notes
+
+
 def _training(probe, peak, classes, parts, max_seconds):
-    batch, found = probe.batch_size, {}
-    trainer = _trainer(probe, classes, batch)
-    step = np.arange(batch)[np.newaxis]
-    found["first_step_seconds"] = seconds_of(trainer.train_steps, step)
+    if len(probe.shapes) > 1:
+        raise MeasureError("it is measured for models of one input")
+    if isinstance(classes, str):
+        raise MeasureError(classes)
+    batch, found, times, notes = probe.batch_size, {}, {}, []
+    with warnings.catch_warnings(record=True) as caught:
+        trainer = _trainer(probe, classes, batch)
+        step = np.arange(batch)[np.newaxis]
+        found["first_step_seconds"] = seconds_of(trainer.train_steps, step)
+    notes += [str(w.message) for w in caught if "softmax" in str(w.message)]
     if "training_memory" in parts:
         # The first step made gradients and momentum; now all are there.
         trainer.train_steps(step)
@@ -121,34 +184,37 @@ def _training(probe, peak, classes, parts, max_seconds):
         found |= probe.tensor_bytes(trainer)
     if "training_time" in parts:
         # An epoch's images, unless they are large.
-        most = DATA_BYTES // (4 * math.prod(probe.input_shape))
+        most = DATA_BYTES // (4 * math.prod(probe.shapes[0]))
         count = max(min(EPOCH_IMAGES, most), batch)
         trainer, random = _trainer(probe, classes, count), np.random.default_rng(0)
 
         def train(steps):
             trainer.train_steps(random.integers(0, count, (steps, batch)))
 
+        wait_for_quiet()
+        others = OtherWork()
         seconds = steady_seconds(train, max_seconds)
-        found["train_step_ms"] = seconds * 1e3
-        found["epoch_seconds"] = seconds * EPOCH_IMAGES / batch
-    return found
+        notes += others.note()
+        times["train_step_ms"] = seconds.times(1e3)
+        times["epoch_seconds"] = seconds.times(EPOCH_IMAGES / batch)
+    return found, times, notes
 
 
 def _trainer(probe, classes, count):
     """A trainer on so many inputs of noise."""
-    random = np.random.default_rng(0)
     data = SimpleNamespace(
-        train_images=random.random((count, *probe.input_shape), np.float32),
-        train_labels=random.integers(0, classes, count),
-        test_images=np.zeros((1, *probe.input_shape), np.float32),
+        train_images=probe.inputs(count)[0],
+        train_labels=np.random.default_rng(0).integers(0, classes, count),
+        test_images=probe.inputs(1)[0],
         test_labels=np.zeros(1, np.int64),
     )
-    schedule = ARTICLE.replace(batch_size=probe.batch_size)
-    return probe.trainer(probe.model, data, schedule, 0)
+    with warnings.catch_warnings():
+        schedule = ARTICLE.replace(batch_size=probe.batch_size)
+        return probe.trainer(probe.model, data, schedule, 0)
 
 
 def _inference(probe, peak, batch, parts, max_seconds):
-    inputs, found = probe.inputs(batch), {}
+    inputs, found, times, notes = probe.inputs(batch), {}, {}, []
 
     def infer(batches):
         for _ in range(batches):
@@ -158,33 +224,43 @@ def _inference(probe, peak, batch, parts, max_seconds):
     if "inference_memory" in parts:
         found["peak_inference_memory_mib"] = peak.mib()
     if "inference_time" in parts:
+        wait_for_quiet()
+        others = OtherWork()
         seconds, one = steady_seconds(infer, max_seconds), probe.inputs(1)
-        found["inference_seconds"] = seconds * TEST_IMAGES / batch
-        found["images_per_second"] = batch / seconds
-        found |= latencies_ms(lambda: probe.predict_one(one), max_seconds / 4)
-    return found
+        latencies = latencies_ms(lambda: probe.predict_one(one), max_seconds / 4)
+        notes += others.note()
+        times["inference_seconds"] = seconds.times(TEST_IMAGES / batch)
+        found["images_per_second"] = batch / seconds.median
+        windows = np.array_split(latencies, LATENCY_WINDOWS)
+        for percent in (50, 90, 99):
+            values = [float(np.percentile(window, percent)) for window in windows]
+            median = float(np.percentile(latencies, percent))
+            time_of = Time(median, min(values), max(values))
+            times[f"latency_ms_p{percent}"] = time_of
+    return found, times, notes
 
 
-def predicted(source, points) -> list[dict]:
+def predicted(source, points, dtype) -> list[dict]:
     """The memory of a training step on a GPU, for each shape and batch size."""
     from tradeoffs.models.pytorch import for_input
-    from tradeoffs.probes.prediction import training_memory
+    from tradeoffs.probes.prediction import prepared, training_memory
 
     make, found = source.maker(), []
 
-    def builder(shape):
+    def builder(shapes):
         # Ours are built where tensors are fake, so they may be of any size; a
         # reader's model is made of real tensors, which become fake then.
         if source.kind == "name":
-            return lambda: for_input(make(), shape)
-        own = copy.deepcopy(make())
+            return lambda: for_input(make(), shapes[0])
+        own = prepared(make(), shapes, dtype)
         return lambda: own
 
-    for shape, batch_size in points:
+    for shapes, batch_size in points:
         try:
-            found.append(training_memory(builder(shape), shape, batch_size))
+            build = builder(shapes)
+            found.append(training_memory(build, shapes, batch_size, dtype))
         except (RuntimeError, ValueError, TypeError) as error:
-            raise _unfit(shape, error) from error
+            raise _unfit(shapes, error) from error
     return found
 
 
@@ -192,32 +268,40 @@ def _page(framework):
     return importlib.import_module(f"tradeoffs.probes.{framework}")
 
 
-def _known_shape(source, framework, model):
+def _shapes(source, profile, framework, model):
+    """The shape of each input, without the batch."""
+    if profile.input_shape:
+        given = profile.input_shape
+        return given if isinstance(given[0], tuple) else (given,)
     if source.kind == "name":
-        return (28, 28, 1) if framework == "keras" else (1, 28, 28)
-    known = getattr(model, "input_shape", None) if framework == "keras" else None
-    if known and None not in known[1:]:
-        return known[1:]
+        return ((28, 28, 1),) if framework == "keras" else ((1, 28, 28),)
+    known = _page("keras").known_shapes(model) if framework == "keras" else None
+    if known and None not in (size for shape in known for size in shape):
+        return known
+    says = f"says that it takes {known}" if known else "does not say what it takes"
     raise MeasureError(
-        "the model does not say what it takes; give input_shape, the shape of one "
-        "input without the batch, such as (1, 28, 28)"
+        f"the model {says}; give input_shape, the shape of one input without the "
+        "batch, such as (1, 28, 28), or one shape an input"
     )
 
 
 def _num_classes(probe):
+    """How many classes a model tells apart, or a sentence on why that is not known."""
     try:
         output = probe.call(probe.inputs(2))
     except Exception as error:
-        raise _unfit(probe.input_shape, error) from error
+        raise _unfit(probe.shapes, error) from error
     shape = tuple(getattr(output, "shape", ()))
-    if len(shape) != 2 or shape[0] != 2:
-        raise MeasureError(
-            f"the model returned a {type(output).__name__} of shape {shape} for 2 "
-            "inputs; it must return one tensor [n, classes]"
-        )
-    return int(shape[1])
+    if len(shape) == 2 and shape[0] == 2:
+        return int(shape[1])
+    return (
+        f"the model returned a {type(output).__name__} of shape {shape} for 2 inputs; "
+        "to be trained it must return one tensor [n, classes]"
+    )
 
 
-def _unfit(shape, error):
-    reason = _sentence(error)
-    return MeasureError(f"the model cannot take an input of shape {shape}: {reason}")
+def _unfit(shapes, error):
+    shape = shapes[0] if len(shapes) == 1 else shapes
+    return MeasureError(
+        f"the model cannot take an input of shape {shape}: {one_sentence(error)}"
+    )

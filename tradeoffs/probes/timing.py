@@ -8,14 +8,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
+import psutil
 
 WINDOW_SECONDS = 0.25
 MAX_CALLS = 50  # in a window
 MIN_WINDOWS = 5
 MIN_SECONDS = 2.0  # in windows: a processor's speed changes from second to second
 STABLE = 0.02  # the median's uncertainty, as a share of it
+QUIET = 0.25  # processors that others may keep busy meanwhile
+BUSY = "times measured on a busy machine"
+
+
+class Time(NamedTuple):
+    """The median of several windows, and their lowest and highest."""
+
+    median: float
+    lowest: float
+    highest: float
+
+    @classmethod
+    def of(cls, windows) -> Time:
+        """From the times of all windows."""
+        return cls(float(np.median(windows)), min(windows), max(windows))
+
+    def times(self, factor: float) -> Time:
+        """In another unit, or of so many calls."""
+        return Time(*(value * factor for value in self))
 
 
 def seconds_of(function: Callable, *arguments) -> float:
@@ -25,8 +46,8 @@ def seconds_of(function: Callable, *arguments) -> float:
     return time.perf_counter() - start
 
 
-def steady_seconds(call: Callable[[int], object], max_seconds: float) -> float:
-    """Median seconds a call, once windows of calls agree.
+def steady_seconds(call: Callable[[int], object], max_seconds: float) -> Time:
+    """Seconds a call, once windows of calls agree.
 
     Args:
         call: makes so many calls in a row.
@@ -45,7 +66,7 @@ def steady_seconds(call: Callable[[int], object], max_seconds: float) -> float:
             break
         if len(windows) >= 3 and time.perf_counter() - began > max_seconds:
             break
-    return float(np.median(windows))
+    return Time.of(windows)
 
 
 def uncertainty(values: list[float]) -> float:
@@ -54,8 +75,8 @@ def uncertainty(values: list[float]) -> float:
     return float((high - low) / median / np.sqrt(len(values)))
 
 
-def latencies_ms(call: Callable, max_seconds: float) -> dict[str, float]:
-    """Percentiles of 100 to 1,000 single calls, in milliseconds, for `Profile`."""
+def latencies_ms(call: Callable, max_seconds: float) -> list[float]:
+    """100 to 1,000 single calls, in milliseconds."""
     for _ in range(10):
         call()
     began, times = time.perf_counter(), []
@@ -63,4 +84,41 @@ def latencies_ms(call: Callable, max_seconds: float) -> dict[str, float]:
         len(times) < 100 or time.perf_counter() - began < max_seconds
     ):
         times.append(seconds_of(call) * 1e3)
-    return {f"latency_ms_p{p}": float(np.percentile(times, p)) for p in (50, 90, 99)}
+    return times
+
+
+class OtherWork:
+    """What other processes take of the processors, from now on."""
+
+    def __init__(self):
+        self._began = _seconds_spent()
+
+    def processors(self) -> float:
+        """How many they kept busy since then, on average."""
+        now = _seconds_spent()
+        wall, everyone, this = (b - a for a, b in zip(self._began, now, strict=True))
+        return max(everyone - this, 0) / max(wall, 1e-9)
+
+    def note(self) -> list[str]:
+        """A note for a profile, if they took more than is fair."""
+        busy = self.processors()
+        text = f"{BUSY}: other processes kept {busy:.1f} of {psutil.cpu_count()} "
+        return [text + "processors at work meanwhile"] if busy > QUIET else []
+
+
+def wait_for_quiet(max_seconds: float = 5.0) -> None:
+    """Wait until other processes leave the processors alone, but not for long."""
+    began = time.perf_counter()
+    while time.perf_counter() - began < max_seconds:
+        others = OtherWork()
+        time.sleep(0.2)
+        if others.processors() <= QUIET:
+            return
+
+
+def _seconds_spent():
+    """Of the clock, of all processes, and of this one."""
+    spent, own = psutil.cpu_times(), psutil.Process().cpu_times()
+    waiting = ("idle", "iowait", "steal", "guest", "guest_nice")
+    everyone = sum(v for k, v in spent._asdict().items() if k not in waiting)
+    return time.perf_counter(), everyone, own.user + own.system

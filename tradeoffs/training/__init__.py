@@ -197,6 +197,28 @@ def check_data_and_schedule(dataset, schedule) -> None:
         )
 
 
+def check_classes(name, outputs, count, dataset) -> None:
+    """Raise unless a model's outputs [count, classes] are enough for the labels."""
+    shape = tuple(getattr(outputs, "shape", ()))
+    if len(shape) != 2 or shape[0] != count:
+        raise TrainingError(
+            f"{name} returned a {type(outputs).__name__} of shape {shape} for {count} "
+            "images; it must return one tensor [n, classes]"
+        )
+    for part in ("train_labels", "test_labels"):
+        labels = np.asarray(getattr(dataset, part))
+        if labels.max() >= shape[1]:
+            raise ValueError(
+                f"{part} go from {labels.min()} to {labels.max()}, and {name} has "
+                f"{shape[1]} outputs, for labels from 0 to {shape[1] - 1}"
+            )
+
+
+def one_sentence(error) -> str:
+    """What an exception says, on one line of at most 300 characters."""
+    return " ".join(str(error).split())[:300] or repr(error)
+
+
 def _error_of(loss, epoch, schedule):
     return TrainingError(
         f"the training loss became {loss} in epoch {epoch}; try a "
@@ -222,10 +244,13 @@ def _train_epoch(trainer, order, schedule, shown):
 def chunks(order, batch_size: int):
     """Index arrays [..., steps, batch] of an order [..., n].
 
-    A smaller last batch comes by itself.
+    A smaller last batch comes by itself; one image alone, which a batch norm cannot
+    take, joins the batch before it.
     """
     *networks, num_images = order.shape
     whole = num_images // batch_size * batch_size
+    if num_images - whole == 1 and whole:
+        whole -= batch_size
     batches = order[..., :whole].reshape(*networks, -1, batch_size)
     for start in range(0, batches.shape[-2], STEPS_AT_ONCE):
         yield batches[..., start : start + STEPS_AT_ONCE, :]

@@ -6,29 +6,47 @@ a compiled loop, and SGD is TensorFlow's own fused update.
 
 from __future__ import annotations
 
+import math
 import os
 
 import numpy as np
 
+from tradeoffs.data import MNIST_PIXELS
 from tradeoffs.frameworks import import_keras
+from tradeoffs.training import TrainingError, check_classes, chunks, one_sentence
 from tradeoffs.training.allocation import keep_freed_memory
 
 keras = import_keras()
 
 import tensorflow as tf  # noqa: E402  after Keras has chosen its backend
 
-PIXEL_MEAN, PIXEL_DEVIATION = 0.1307, 0.3081
 EVALUATION_BATCH = 1000
+FEW = 16  # images to try a model on
 
 
-def images_to_tensor(images, input_scaling):
-    """uint8 [n, h, w] to float32 [n, h, w, 1]; floats pass as they are."""
-    if images.dtype != np.uint8:
-        return tf.constant(images)
-    array = images[..., np.newaxis].astype(np.float32) / np.float32(255)
+def images_to_tensor(images, input_scaling, pixels=MNIST_PIXELS):
+    """Images as float32 [n, h, w, channels]; arguments as in `training.pytorch`."""
+    array = images if images.ndim == 4 else images[..., np.newaxis]
+    if array.dtype == np.uint8:
+        array = array.astype(np.float32) / np.float32(255)
     if input_scaling == "standardized":
-        array = (array - np.float32(PIXEL_MEAN)) / np.float32(PIXEL_DEVIATION)
+        mean, deviation = map(np.float32, pixels)
+        array = (array - mean) / deviation
     return tf.constant(array)
+
+
+def count_parameters(model) -> int:
+    """What can be trained, frozen or not; a batch norm's statistics are no parameters.
+
+    So PyTorch counts them; `model.count_params()` has the statistics too.
+    """
+    layers = model._flatten_layers()
+    kept = [(layer, layer.trainable) for layer in layers]
+    model.trainable = True
+    count = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    for layer, trainable in kept:  # parents come before their children
+        layer.trainable = trainable
+    return count
 
 
 class FusedSGD(keras.optimizers.SGD):
@@ -54,16 +72,20 @@ class Trainer:
     def __init__(self, model, dataset, schedule, seed):
         keep_freed_memory()
         _keep_convolutions()
-        scaling = schedule.input_scaling
         self.model = model
-        self.train_images = images_to_tensor(dataset.train_images, scaling)
-        self.test_images = images_to_tensor(dataset.test_images, scaling)
+        self.train_images, self.test_images = (
+            images
+            if isinstance(images, tf.Tensor)
+            else images_to_tensor(images, schedule.input_scaling, dataset.pixels)
+            for images in (dataset.train_images, dataset.test_images)
+        )
         self.train_labels = tf.constant(dataset.train_labels.astype(np.int32))
         self.test_labels = dataset.test_labels.astype(np.int32)
         if not model.built:
             model.build((None, *self.train_images.shape[1:]))
         if not model.trainable_variables:
             raise ValueError(f"{model.name} has nothing to train")
+        check_classes(model.name, self._few_outputs(), FEW, dataset)
         _seed_dropout(model, seed)
         self.optimizer = _optimizer(schedule)
         self.optimizer.build(model.trainable_variables)
@@ -72,21 +94,34 @@ class Trainer:
         )
         self._steps = tf.function(self._train_steps)
         # Tracing now keeps compilation out of the first epoch's time. A batch
-        # of a size known to the graph is faster; the last one may be smaller.
-        last = len(self.train_labels) % schedule.batch_size
-        for size in {schedule.batch_size, last} - {0}:
+        # of a size known to the graph is faster; the last one may differ.
+        order = np.arange(len(self.train_labels))
+        for size in {part.shape[1] for part in chunks(order, schedule.batch_size)}:
             self._steps.get_concrete_function(tf.TensorSpec([None, size], tf.int32))
         self._predict = tf.function(
             lambda images: model(images, training=False), reduce_retracing=True
         )
 
+    def _few_outputs(self):
+        images = tf.gather(self.train_images, np.arange(FEW) % len(self.train_images))
+        try:
+            return self.model(images, training=False)
+        except Exception as error:
+            raise TrainingError(
+                f"{self.model.name} cannot take images of shape {tuple(images.shape)}: "
+                f"{one_sentence(error)}"
+            ) from error
+
     def _returns_probabilities(self):
-        sums = np.sum(self.model(self.train_images[:16], training=False), axis=1)
-        return bool(np.allclose(sums, 1, atol=1e-4))
+        """Whether outputs are shares that sum to 1, as far as their precision tells."""
+        outputs = self._few_outputs()
+        precise = 1e-4 if outputs.dtype.size >= 4 else 0.03
+        shares = np.array(tf.cast(outputs, tf.float32))
+        return bool(shares.min() >= 0 and np.allclose(shares.sum(1), 1, atol=precise))
 
     def num_parameters(self):
         """Of each network: one."""
-        return [self.model.count_params()]
+        return [count_parameters(self.model)]
 
     def set_learning_rates(self, learning_rates):
         """Set the rate of each network: of one."""
@@ -103,7 +138,8 @@ class Trainer:
             images = tf.gather(self.train_images, batch)
             labels = tf.gather(self.train_labels, batch)
             with tf.GradientTape() as tape:
-                loss = self.loss(labels, self.model(images, training=True))
+                outputs = self.model(images, training=True)
+                loss = self.loss(labels, _at_least_float32(outputs))
                 if self.model.losses:  # regularisation
                     loss += tf.add_n(self.model.losses)
             self.optimizer.apply(tape.gradient(loss, variables), variables)
@@ -119,8 +155,12 @@ class Trainer:
             ],
             axis=0,
         )
-        loss = float(self.loss(self.test_labels, probabilities))
+        loss = float(self.loss(self.test_labels, _at_least_float32(probabilities)))
         return loss, np.argmax(probabilities, axis=1)
+
+
+def _at_least_float32(outputs):
+    return tf.cast(outputs, tf.float32) if outputs.dtype.size < 4 else outputs
 
 
 def _keep_convolutions():

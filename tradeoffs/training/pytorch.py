@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 
 import numpy as np
 import torch
@@ -10,11 +11,10 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from tradeoffs.data import MNIST_PIXELS
+from tradeoffs.training import TrainingError, check_classes, one_sentence
 from tradeoffs.training.allocation import keep_freed_memory
 
-# Mean and deviation of MNIST's training pixels, scaled to 0..1, as in the
-# examples of PyTorch.
-PIXEL_MEAN, PIXEL_DEVIATION = 0.1307, 0.3081
 EVALUATION_BATCH = 1000
 
 # Where `channels_last` does not pay: batch norms of fewer channels, and networks
@@ -22,28 +22,67 @@ EVALUATION_BATCH = 1000
 FEW_CHANNELS, WIDE_CHANNELS = 8, 256
 
 
-def images_to_tensor(images, input_scaling):
-    """uint8 [n, h, w] to float32 [n, 1, h, w]; floats pass as they are."""
-    if images.dtype != np.uint8:
-        return torch.from_numpy(np.array(images))
-    tensor = torch.tensor(images).unsqueeze(1).float().div_(255)
+def images_to_tensor(images, input_scaling, pixels=MNIST_PIXELS):
+    """Images as float32 [n, channels, h, w].
+
+    Args:
+        images: uint8, which become shares of 255, or float32; [n, h, w], or
+            [n, h, w, channels].
+        input_scaling: of `Schedule`.
+        pixels: their mean and deviation, as of `Dataset`.
+    """
+    tensor = torch.tensor(images)
+    grey = tensor.dim() == 3
+    tensor = tensor.unsqueeze(1) if grey else tensor.movedim(-1, 1).contiguous()
+    if tensor.dtype == torch.uint8:
+        tensor = tensor.float().div_(255)
     if input_scaling == "standardized":
-        tensor.sub_(PIXEL_MEAN).div_(PIXEL_DEVIATION)
+        mean, deviation = pixels
+        tensor.sub_(mean).div_(deviation)
     return tensor
 
 
 def data_tensors(dataset, input_scaling, like):
-    """Images and labels of both parts, on a tensor's device, in its precision."""
-    return [
-        tensor
-        for part in ("train", "test")
-        for tensor in (
-            images_to_tensor(getattr(dataset, f"{part}_images"), input_scaling).to(
-                like
-            ),
-            torch.tensor(getattr(dataset, f"{part}_labels")).long().to(like.device),
+    """Images and labels of both parts, on a tensor's device.
+
+    Images of a `Dataset` come in that tensor's precision; tensors as they are.
+    """
+    found = []
+    for part in ("train", "test"):
+        images = getattr(dataset, f"{part}_images")
+        if not isinstance(images, torch.Tensor):
+            images = images_to_tensor(images, input_scaling, dataset.pixels).to(like)
+        labels = torch.tensor(getattr(dataset, f"{part}_labels")).long()
+        found += [images.to(like.device), labels.to(like.device)]
+    return found
+
+
+def check_outputs(model, images, dataset) -> None:
+    """Try a model on two images, so that what does not fit is said before a training.
+
+    Raises:
+        TrainingError: the model cannot take them, or its output is no [n, classes].
+        ValueError: it has too few outputs for the labels.
+    """
+    few, name = images[:2], type(model).__name__
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            outputs = model.eval()(few)
+    except Exception as error:
+        raise TrainingError(
+            f"{name} cannot take images as {few.dtype} tensors of shape "
+            f"{tuple(few.shape)}: {one_sentence(error)}"
+        ) from error
+    check_classes(name, outputs, len(few), dataset)
+    # Rows of shares that sum to 1, within what this precision can tell.
+    precise = max(1e-4, 8 * torch.finfo(outputs.dtype).eps)
+    off = (outputs.float().sum(1) - 1).abs().max()
+    if outputs.shape[1] > 1 and outputs.min() >= 0 and off < precise:
+        warnings.warn(
+            f"{name} returns probabilities, and its training takes them for logits: "
+            "a softmax of a softmax. Leave the last softmax out",
+            stacklevel=4,
         )
-    ]
 
 
 def channels_last_pays(model) -> bool:
@@ -63,6 +102,16 @@ def channels_last_pays(model) -> bool:
         if c.groups == 1 and max(c.kernel_size) > 1 and c.in_channels >= WIDE_CHANNELS
     )
     return 2 * wide <= sum(c.weight.numel() for c in convolutions)
+
+
+def _lay_out(model, rank):
+    """Bring weights of the images' rank into the faster layout, in place."""
+    layouts = {4: torch.contiguous_format, 5: torch.channels_last_3d}
+    if channels_last_pays(model):
+        layouts[4] = torch.channels_last
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.dim() == rank in layouts:
+            tensor.data = tensor.data.to(memory_format=layouts[rank])
 
 
 def forward_macs(model, inputs) -> int:
@@ -87,13 +136,8 @@ class Trainer:
         self.train_images, self.train_labels, self.test_images, self.test_labels = (
             data_tensors(dataset, schedule.input_scaling, parameters[0])
         )
-        if self.train_images.dim() == 4:
-            layout = torch.channels_last
-            if not channels_last_pays(model):
-                layout = torch.contiguous_format
-            model.to(memory_format=layout)
-        elif self.train_images.dim() == 5:
-            model.to(memory_format=torch.channels_last_3d)
+        check_outputs(model, self.train_images, dataset)
+        _lay_out(model, self.train_images.dim())
         self.model, self.batch_size = model, schedule.batch_size
         self.optimizer = make_optimizer(schedule, parameters)
         self.randomness = _Randomness(seed, parameters[0].device)
@@ -125,7 +169,13 @@ class Trainer:
         total = torch.zeros((), device=flat.device)
         for images, labels in zip(image_batches, label_batches, strict=True):
             self.optimizer.zero_grad()
-            loss = functional.cross_entropy(self.model(images), labels)
+            outputs = self.model(images)
+            if not isinstance(outputs, torch.Tensor):
+                raise TrainingError(
+                    f"{type(self.model).__name__} returns a {type(outputs).__name__} "
+                    "while it trains; it must return one tensor [n, classes]"
+                )
+            loss = functional.cross_entropy(outputs, labels)
             loss.backward()
             self.optimizer.step()
             total += loss.detach()

@@ -22,7 +22,12 @@ from tradeoffs.training import (
 )
 from tradeoffs.training.allocation import keep_freed_memory
 from tradeoffs.training.first_layers import FirstLayers
-from tradeoffs.training.pytorch import data_tensors, forward_macs, make_optimizer
+from tradeoffs.training.pytorch import (
+    check_outputs,
+    data_tensors,
+    forward_macs,
+    make_optimizer,
+)
 from tradeoffs.training.stack import Stack
 
 EVALUATION_BATCH = 64  # the images of all networks, so that they stay in cache
@@ -104,6 +109,7 @@ class StackedTrainer:
         images, self.train_labels, self.test_images, self.test_labels = data_tensors(
             dataset, schedule.input_scaling, self.stack.flat
         )
+        check_outputs(self.models[0], images, dataset)
         self.shape, self.batch_size = images.shape[1:], schedule.batch_size
         self.first = FirstLayers.of(self.stack, images)
         self.train_images = images.flatten(1)
