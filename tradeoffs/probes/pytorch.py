@@ -23,7 +23,7 @@ _MULTIPLIES = re.compile(
     r"(^|_)(add|b|badd|addb)?m[mv](_|$)|^v?dot$|^addr|conv|rnn|lstm|gru|linear|"
     r"_fft_|linalg|attention|^_trilinear|cdist|cholesky|encoder_layer"
 )
-_HARMLESS = re.compile(r"upsample|fused|backward|convert")
+_HARMLESS = re.compile(r"upsample|fused|backward|convert|norm")
 _PYTORCHS_OWN = ("aten", "prims", "prim", "profiler", "_operator")
 
 
@@ -101,14 +101,15 @@ class Probe:
         What does not grow with the inputs, such as the norm of a weight, is left
         out: two inputs are counted, less one.
         """
-        (one, unknown), (two, _) = (self._counted(count) for count in (1, 2))
+        (one, unknown), (two, _) = (self.counted(count) for count in (1, 2))
         return (None if unknown else two - one or one), unknown
 
     def step_macs(self):
         """Of a step's forward pass, as far as counted: see `computing_on`."""
-        return self._counted(1)[0] * self.batch_size
+        return self.counted(1)[0] * self.batch_size
 
-    def _counted(self, count):
+    def counted(self, count):
+        """Multiply-accumulates of so many inputs, and the operators not counted."""
         with contextlib.suppress(Exception):
             # On tensors without contents a forward pass takes no time; a model that
             # looks at its values needs real ones.
@@ -173,7 +174,7 @@ class Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
         kwargs, packet = kwargs or {}, operator._overloadpacket
-        if packet not in flop_registry:
+        if operator.namespace == "aten" and packet not in flop_registry:
             with self:
                 result = operator.decompose(*args, **kwargs)
             if result is not NotImplemented:

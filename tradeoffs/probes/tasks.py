@@ -87,11 +87,14 @@ def _reason(error, batch_size):
     text = one_sentence(error)
     if isinstance(error, MeasureError):
         return text
-    text = f"{type(error).__name__}: {text}"
-    wanting = "MemoryError", "ResourceExhaustedError", "can't allocate memory"
-    if any(sign in text for sign in wanting):
+    if _wants_memory(error):
         return f"there is not enough memory {_advice(batch_size)}"
-    return text
+    return f"{type(error).__name__}: {text}"
+
+
+def _wants_memory(error):
+    signs = "MemoryError", "ResourceExhaustedError", "can't allocate memory"
+    return any(sign in f"{type(error).__name__}: {error}" for sign in signs)
 
 
 def measured(source, profile, parts, dtype, max_seconds) -> dict:
@@ -290,6 +293,8 @@ def _num_classes(probe):
     try:
         output = probe.call(probe.inputs(2))
     except Exception as error:
+        if _wants_memory(error):
+            raise
         raise _unfit(probe.shapes, error) from error
     shape = tuple(getattr(output, "shape", ()))
     if len(shape) == 2 and shape[0] == 2:
