@@ -1,6 +1,8 @@
 """What a model costs: in processes of their own, and in pieces here."""
 
+import contextlib
 import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -10,7 +12,7 @@ import torch
 from torch import nn
 
 import tradeoffs
-from tradeoffs import ARTICLE, MeasureError, Profile
+from tradeoffs import ARTICLE, MeasureError, Profile, RecordError, evidence
 from tradeoffs.probes import memory, timing
 from tradeoffs.probes.prediction import MIB, CachingAllocator
 from tradeoffs.probes.pytorch import Probe
@@ -20,6 +22,7 @@ from tradeoffs.records import results_folder
 QUICK = {"threads": 1, "max_seconds": 0.2, "progress": False}
 LINEAR = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 PICTURE = {"input_shape": (1, 28, 28)}
+TRAINING = PICTURE | {"parts": "training_time"}
 ACCELERATOR = {f"accelerator_{n}_mib" for n in ("allocated", "reserved", "process")}
 
 
@@ -32,7 +35,7 @@ def test_profile_of_the_small_net_agrees_with_arithmetic(small_net_profile):
     profile, values = small_net_profile, small_net_profile.to_dict()
     # All that a CPU can give.
     assert {name for name, value in values.items() if value is None} == ACCELERATOR
-    assert not profile.notes
+    assert all(note.startswith(timing.BUSY) for note in profile.notes)
     assert profile.num_parameters == profile.num_trainable_parameters == 518
     # Running mean and variance of five channels, and an int64 count of batches.
     assert profile.weight_bytes == 518 * 4 + 2 * 5 * 4 + 8
@@ -41,6 +44,9 @@ def test_profile_of_the_small_net_agrees_with_arithmetic(small_net_profile):
     assert profile.gradient_bytes == profile.optimizer_bytes == 518 * 4
     assert profile.epoch_seconds == pytest.approx(profile.train_step_ms * 60 / 16)
     assert profile.images_per_second * profile.inference_seconds == pytest.approx(1e4)
+    for name, (lowest, highest) in profile.spread.items():
+        assert 0 < lowest <= getattr(profile, name) <= highest
+    assert set(profile.spread) >= {"train_step_ms", "epoch_seconds", "latency_ms_p50"}
     assert profile.latency_ms_p50 <= profile.latency_ms_p90 <= profile.latency_ms_p99
     assert 0 < profile.peak_inference_memory_mib < 500
     assert 0 < profile.peak_train_memory_mib < 500
@@ -97,13 +103,13 @@ def failing(images):
     [
         (LINEAR, {}, r"give input_shape, .* such as \(1, 28, 28\)"),
         (LINEAR, {"input_shape": (1, 9, 9)}, r"cannot take an input of shape \(1, 9"),
-        (Calling(lambda x: (x, x)), PICTURE, "returned a tuple"),
+        (Calling(lambda x: (x, x)), TRAINING, "returned a tuple"),
         (Calling(failing), PICTURE, "three lines long"),
-        (nn.Flatten(0), PICTURE, r"shape \(1568,\) for 2 inputs"),
-        (nn.Flatten(), PICTURE, "nothing to train"),
+        (nn.Flatten(0), TRAINING, r"shape \(1568,\) for 2 inputs"),
+        (nn.Flatten(), TRAINING, "nothing to train"),
         (Calling(lambda x: os._exit(9)), PICTURE, "memory, at batch size 16; try"),
         (Calling(sys.stdout), PICTURE, "give a function that makes it"),
-        (LINEAR, PICTURE | {"batch_size": 10**10}, "memory at batch size 1000000"),
+        (LINEAR, TRAINING | {"batch_size": 10**10}, "memory at batch size 1000000"),
         ("gap_cnn", {"dropuot": True}, "dropuot"),
         ("gap_cnn", {"device": "mps"}, "'mps'; it must be one of cpu"),
         (len, PICTURE, "TypeError"),
@@ -131,12 +137,11 @@ def test_what_cannot_be_measured_is_one_clear_sentence(model, options, message):
 
 def test_macs_of_pytorch_layers_by_hand():
     def macs(model, *shape):
-        return Probe(model, shape, "cpu", 16).macs()
+        return Probe(model, (shape,), None, "cpu", 16).macs()
 
     by_hand = 24 * 24 * 10 * 25 + 8 * 8 * 20 * 250 + 320 * 50 + 50 * 10
-    assert macs(tradeoffs.build("pytorch_cnn"), 1, 28, 28) == (by_hand, [])
-    assert macs(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), 4) == (12, [])
-    assert macs(nn.LSTM(28, 10), 28, 28) == (None, ["LSTM"])
+    assert macs(tradeoffs.build("pytorch_cnn"), 1, 28, 28) == (by_hand, set())
+    assert macs(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), 4) == (12, set())
 
 
 def test_macs_of_keras_layers_by_hand():
@@ -165,7 +170,8 @@ def test_macs_of_keras_layers_by_hand():
             inputs = outputs = keras.Input(shape)
             for layer in applied:
                 outputs = layer(outputs)
-            probe = Probe(keras.Model(inputs, outputs), shape, "cpu", 16)
+            model = keras.Model(inputs, outputs)
+            probe = Probe(model, (shape,), None, "cpu", 16)
             yield *probe.macs(), by_hand
 
     found = in_fresh_process(lambda: list(found_and_by_hand()), threads=1)
@@ -268,7 +274,7 @@ def test_windows_are_taken_until_their_median_is_stable(monkeypatch, tick, windo
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
     calls = []
     seconds = timing.steady_seconds(calls.append, max_seconds=1e9)
-    assert seconds == tick / calls[-1]
+    assert seconds == (tick / calls[-1],) * 3
     assert len(calls) == 2 + 1 + windows
 
 
@@ -328,3 +334,34 @@ def test_dead_units_are_those_that_no_image_makes_positive():
     assert not network[1]._forward_hooks
     with pytest.raises(match="no ReLU or LeakyReLU"):
         tradeoffs.dead_units(nn.Linear(2, 2), torch.rand(1, 2))
+
+
+def test_other_work_on_the_machine_is_noted():
+    quiet = timing.OtherWork()
+    quiet._began = (0.0, *quiet._began[1:])  # a long time, and nothing of others
+    assert quiet.note() == []
+    others = timing.OtherWork()
+    with in_background():
+        timing.wait_for_quiet(1.0)
+        (note,) = others.note()
+    assert note.startswith("times measured on a busy machine: other processes kept")
+
+
+@contextlib.contextmanager
+def in_background():
+    """Another process that computes."""
+    worker = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def test_recording_refuses_a_busy_machine(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
+    with in_background():
+        profiles = evidence.record_profiles(["small_net"], turns=1, **QUICK)
+        with pytest.raises(RecordError, match=r"busy machine.*nothing was recorded"):
+            list(profiles)
+    assert not list(tmp_path.rglob("*.json"))

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from tradeoffs import article, records, series
+from tradeoffs.frameworks import available_processors
 from tradeoffs.models import MODELS, model_info
 from tradeoffs.probes.profile import Profile
 from tradeoffs.processes import in_fresh_process
@@ -211,7 +212,8 @@ def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 3, **options
     Args:
         models: names of `MODELS`.
         turns: how often each is measured.
-        options: of `tradeoffs.measure`, such as threads.
+        options: of `tradeoffs.measure`; by default all on every processor, so that
+            their times compare.
 
     Yields:
         Each `Profile` that was written.
@@ -221,6 +223,9 @@ def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 3, **options
     """
     from tradeoffs.probes import measure
     from tradeoffs.probes.timing import BUSY
+
+    if options.get("threads") is None:
+        options["threads"] = available_processors()
 
     measured = {model: [] for model in models}
     for _, (model, profiles) in itertools.product(range(turns), measured.items()):

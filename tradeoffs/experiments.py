@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import functools
@@ -145,16 +146,8 @@ class Run:
 
 def environment(framework: str) -> dict:
     """What a run ran in: versions, processor, threads, date; no names."""
-    packages = {
-        "pytorch": ("torch", "numpy"),
-        "keras": ("keras", "tensorflow", "numpy"),
-    }[framework]
     return {
-        "versions": {
-            "python": platform.python_version(),
-            "tradeoffs": importlib.metadata.version("tradeoffs"),
-            **{name: importlib.metadata.version(name) for name in packages},
-        },
+        "versions": versions(framework),
         "processor": processor(),
         "system": platform.system(),
         "threads": num_threads(framework),
@@ -162,9 +155,26 @@ def environment(framework: str) -> dict:
     }
 
 
+def versions(framework: str) -> dict[str, str]:
+    """Of Python, this package, a framework and NumPy."""
+    packages = {
+        "pytorch": ("torch", "numpy"),
+        "keras": ("keras", "tensorflow", "numpy"),
+    }[framework]
+    return {
+        "python": platform.python_version(),
+        "tradeoffs": importlib.metadata.version("tradeoffs"),
+        **{name: importlib.metadata.version(name) for name in packages},
+    }
+
+
 @functools.cache
 def processor() -> str:
     """The processor's name."""
+    with contextlib.suppress(OSError):  # Linux tells at once, others after a second
+        names = re.findall("model name\\s*: (.+)", Path("/proc/cpuinfo").read_text())
+        if names:
+            return names[0]
     import cpuinfo
 
     return cpuinfo.get_cpu_info().get("brand_raw", platform.machine())

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 from tradeoffs.checks import number, one_of, whole_number
+from tradeoffs.experiments import processor
 from tradeoffs.probes import tasks
 from tradeoffs.probes.memory import DEVICES
 from tradeoffs.probes.profile import Profile
@@ -86,6 +87,7 @@ def measure(
         inference_batch_size=whole_number("inference_batch_size", inference_batch_size),
         threads=None if threads is None else whole_number("threads", threads),
         device=one_of("device", device, DEVICES),
+        processor=processor(),
         model_arguments=model_arguments,
     )
     one_of("input_dtype", input_dtype, (None, *DTYPES))

@@ -120,17 +120,13 @@ class Probe:
         return self._counted_on(self.inputs(count))
 
     def _counted_on(self, inputs):
-        fast = torch.backends.mha.get_fastpath_enabled()
-        torch.backends.mha.set_fastpath_enabled(False)
-        try:
-            with (
-                sdpa_kernel(SDPBackend.MATH),
-                torch.backends.mkldnn.flags(enabled=False),
-                Counter() as counter,
-            ):
-                self.call(inputs)
-        finally:
-            torch.backends.mha.set_fastpath_enabled(fast)
+        # Without the shortcuts that do several products in one operator.
+        with (
+            _plain_operators(),
+            sdpa_kernel(SDPBackend.MATH),
+            Counter() as counter,
+        ):
+            self.call(inputs)
         return counter.macs, counter.unknown
 
     def tensor_bytes(self, trainer):
@@ -157,6 +153,19 @@ class Probe:
             "optimizer_bytes": _bytes(s for s in states if isinstance(s, torch.Tensor)),
             "activation_bytes": sum(kept.values()),
         }
+
+
+@contextlib.contextmanager
+def _plain_operators():
+    mha, onednn = torch.backends.mha, torch.backends.mkldnn
+    before = mha.get_fastpath_enabled(), onednn.enabled
+    mha.set_fastpath_enabled(False)
+    onednn.enabled = False
+    try:
+        yield
+    finally:
+        mha.set_fastpath_enabled(before[0])
+        onednn.enabled = before[1]
 
 
 class Counter(TorchDispatchMode):

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from tradeoffs.checks import one_of
-from tradeoffs.experiments import environment
-from tradeoffs.frameworks import FRAMEWORKS, framework_of, is_loaded
+from tradeoffs.experiments import versions
+from tradeoffs.frameworks import FRAMEWORKS, framework_of, is_loaded, num_threads
 from tradeoffs.probes.memory import PeakMemory, accelerator_memory
 from tradeoffs.probes.source import MeasureError, Source
 from tradeoffs.probes.timing import (
@@ -150,10 +150,8 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
                 field: time[1:] for field, time in times.items()
             }
             found["notes"] += notes
-        conditions = environment(framework)
-    for name in ("threads", "processor", "versions"):
-        found[name] = getattr(profile, name) or conditions[name]
-    return found
+        found["threads"] = profile.threads or num_threads(framework)
+    return found | {"versions": versions(framework)}
 
 
 def _size(probe, parts, max_seconds):
@@ -194,7 +192,7 @@ def _training(probe, peak, classes, parts, max_seconds):
         def train(steps):
             trainer.train_steps(random.integers(0, count, (steps, batch)))
 
-        wait_for_quiet()
+        wait_for_quiet(min(max_seconds, 5.0))
         others = OtherWork()
         seconds = steady_seconds(train, max_seconds)
         notes += others.note()
@@ -227,7 +225,7 @@ def _inference(probe, peak, batch, parts, max_seconds):
     if "inference_memory" in parts:
         found["peak_inference_memory_mib"] = peak.mib()
     if "inference_time" in parts:
-        wait_for_quiet()
+        wait_for_quiet(min(max_seconds, 5.0))
         others = OtherWork()
         seconds, one = steady_seconds(infer, max_seconds), probe.inputs(1)
         latencies = latencies_ms(lambda: probe.predict_one(one), max_seconds / 4)

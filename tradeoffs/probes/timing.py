@@ -106,7 +106,7 @@ class OtherWork:
         return [text + "processors at work meanwhile"] if busy > QUIET else []
 
 
-def wait_for_quiet(max_seconds: float = 5.0) -> None:
+def wait_for_quiet(max_seconds: float) -> None:
     """Wait until other processes leave the processors alone, but not for long."""
     began = time.perf_counter()
     while time.perf_counter() - began < max_seconds:
