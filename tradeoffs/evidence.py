@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 
 from tradeoffs import article, records, series
-from tradeoffs.frameworks import available_processors
 from tradeoffs.models import MODELS, model_info
 from tradeoffs.probes.profile import Profile
 from tradeoffs.processes import in_fresh_process
@@ -204,7 +203,7 @@ class Evidence:
             ) from error
 
 
-def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 3, **options):
+def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 5, **options):
     """Measure models in turns, and write of each the profile with the median epoch.
 
     Other work on the machine, or on its host, then meets all of them alike.
@@ -212,8 +211,8 @@ def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 3, **options
     Args:
         models: names of `MODELS`.
         turns: how often each is measured.
-        options: of `tradeoffs.measure`; by default all on every processor, so that
-            their times compare.
+        options: of `tradeoffs.measure`; by default all on one thread, as the recorded
+            runs, so that their times compare and vary least.
 
     Yields:
         Each `Profile` that was written.
@@ -225,7 +224,7 @@ def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 3, **options
     from tradeoffs.probes.timing import BUSY
 
     if options.get("threads") is None:
-        options["threads"] = available_processors()
+        options["threads"] = series.THREADS
 
     measured = {model: [] for model in models}
     for _, (model, profiles) in itertools.product(range(turns), measured.items()):
