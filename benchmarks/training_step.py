@@ -17,7 +17,7 @@ import time
 import numpy as np
 
 import tradeoffs
-from tradeoffs import data
+from tradeoffs import fetching
 from tradeoffs.experiments import processor
 from tradeoffs.frameworks import available_processors, set_threads
 from tradeoffs.processes import in_fresh_process
@@ -62,7 +62,7 @@ def stock_pytorch(model):
     transforms = torchvision.transforms
     steps = [transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))]
     images = torchvision.datasets.MNIST(
-        data.cache_folder(), transform=transforms.Compose(steps)
+        fetching.cache_folder(), transform=transforms.Compose(steps)
     )
     loader = torch.utils.data.DataLoader(images, batch_size=BATCH, shuffle=True)
     optimizer = torch.optim.SGD(model.parameters(), 5e-3, 0.9, nesterov=True)

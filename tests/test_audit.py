@@ -36,9 +36,8 @@ def train_first_epoch(stack):
 
 @pytest.mark.parametrize("stack", FIRSTS, ids=lambda stack: str(stack[0].path))
 def test_first_epoch_comes_out_as_recorded(stack):
-    history, num_parameters = in_fresh_process(
-        train_first_epoch, stack, threads=THREADS
-    )
+    options = {"threads": THREADS, "framework": stack[0].framework}
+    history, num_parameters = in_fresh_process(train_first_epoch, stack, **options)
     recorded = [records.load(experiment) for experiment in same_series(stack[0])]
     assert num_parameters == recorded[0].num_parameters
     for column, least in LEAST.items():

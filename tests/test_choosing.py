@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import tradeoffs
-from tradeoffs import Profile, choose, cost, ensemble, pareto
+from tradeoffs import Profile, choose, cost, ensemble, pareto, rule_of_thumb
 from tradeoffs.limits import LIMITS
-from tradeoffs.returns import expected_best
+from tradeoffs.returns import Bounds, expected_best
 
 
 def profile(name, num_parameters, **measured):
@@ -291,3 +291,22 @@ def test_epoch_returns_add_up():
         tradeoffs.epoch_returns([], 1, 1)
     with pytest.raises(ValueError, match="epoch_seconds is nan"):
         tradeoffs.epoch_returns(runs, math.nan, 1)
+
+
+def test_rule_of_thumb_gives_the_article_s_bounds_for_mnist(mnist):
+    bounds = rule_of_thumb(len(mnist.train_labels), mnist.train_images[0].size)
+    assert bounds == Bounds(1_000, 100_000)
+    assert [bounds.verdict(n) for n in (518, 21_840, 1_199_882)] == [
+        "below",
+        "within",
+        "above",
+    ]
+
+
+def test_rule_of_thumb_refuses_what_it_cannot_answer():
+    with pytest.raises(ValueError, match="num_features is 0"):
+        rule_of_thumb(100, 0)
+    with pytest.raises(TypeError, match="num_observations is 1"):
+        rule_of_thumb(1.5, 10)
+    with pytest.raises(ValueError, match="no room"):
+        rule_of_thumb(100, 10_000)

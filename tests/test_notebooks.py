@@ -10,6 +10,20 @@ import pytest
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
+# What nbval may ignore: set-ups, times and live trainings. Any other cell is compared.
+IGNORED = {
+    "01_keras_baselines": ["cell-02", "cell-07", "cell-09", "cell-17"],
+    "02_pytorch_baseline": ["cell-02", "cell-08"],
+    "03_trade_offs": [
+        *("cell-02", "cell-04", "cell-06", "cell-08", "cell-10"),
+        *("cell-14", "cell-16", "cell-24", "cell-25"),
+    ],
+    "04_gap_slimming": ["cell-02", "cell-11", "cell-13", "cell-14", "cell-28"],
+    "05_small_net": ["cell-02", "cell-09", "cell-22", "cell-30"],
+    "06_decide": ["cell-02", "cell-36"],
+    "07_verdicts": ["cell-02", "cell-25"],
+}
+
 
 def code_cells(path):
     notebook = nbformat.read(path, as_version=4)
@@ -17,9 +31,7 @@ def code_cells(path):
 
 
 def test_the_series_is_there():
-    names = [path.stem for path in NOTEBOOKS]
-    assert names[:2] == ["01_keras_baselines", "02_pytorch_baseline"]
-    assert names[-2:] == ["06_decide", "07_verdicts"]
+    assert [path.stem for path in NOTEBOOKS] == list(IGNORED)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -43,13 +55,10 @@ def test_outputs_hold_no_error_path_bar_or_svg(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_some_cells_are_compared_and_check_something(path):
-    strict = [
-        cell
-        for cell in code_cells(path)
-        if "nbval-ignore-output" not in cell.metadata.get("tags", [])
-    ]
-    assert any("True" in json.dumps(cell.outputs) for cell in strict)
+def test_only_what_is_listed_is_ignored_by_nbval(path):
+    tags = {cell.id: cell.metadata.get("tags", []) for cell in code_cells(path)}
+    assert {tag for of in tags.values() for tag in of} <= {"nbval-ignore-output"}
+    assert [name for name, of in tags.items() if of] == IGNORED[path.stem]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

@@ -7,7 +7,8 @@ names below load on first use, so importing the package imports no framework.
 import importlib
 
 _HOMES = {
-    "data": ("mnist", "Dataset", "DataError"),
+    "data": ("mnist", "Dataset"),
+    "fetching": ("DataError",),
     "models": ("MODELS", "build"),
     "schedules": (
         "Schedule",

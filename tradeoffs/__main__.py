@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from tradeoffs import (
-    data,
     evidence,
+    fetching,
     probes,
     records,
     search_command,
@@ -45,7 +45,7 @@ def _parser():
     fetch = commands.add_parser(
         "fetch",
         help="fetch MNIST, and check it",
-        description=data.fetch.__doc__,
+        description=fetching.fetch.__doc__,
         formatter_class=RAW,
     )
     fetch.set_defaults(command=_fetch)
@@ -180,7 +180,7 @@ def _at_least_one(text):
 
 
 def _fetch(options):
-    print(f"MNIST is whole in {data.fetch()}")
+    print(f"MNIST is whole in {fetching.fetch()}")
 
 
 def _reproduce(options):
@@ -198,7 +198,7 @@ def _reproduce(options):
         print(f"  {experiment.path}: {series.expected_time(experiment)}")
     if options.list or not todo:
         return
-    data.fetch()
+    fetching.fetch()
     lock = records.results_folder() / ".reproduce.lock"
     records.check_writable(lock)
     try:

@@ -10,6 +10,8 @@ from tradeoffs.verdicts import VERDICTS
 
 # Dark to light, so that they tell apart in greyscale.
 COLORS = ("#00513b", "#009e73", "#e69f00", "#cccccc")
+# Where a model's text stands, so that none touches another.
+_SIDES = {"keras_mlp": "below", "pytorch_cnn": "below", "keras_cnn": "left"}
 VERDICT_COLORS = dict(zip(VERDICTS, COLORS, strict=True))
 
 
@@ -26,8 +28,7 @@ def choice(table, chosen, title: str):
         broken = chosen.broken.limit[chosen.broken.model == row.Index]
         best = " (best)" if row.Index == chosen.best else ""
         text = "\n".join([label(row.Index) + best, *broken])
-        # Above the Keras MLP is the Keras CNN.
-        look = {"side": "below" if row.Index == "keras_mlp" else "above", "size": 11}
+        look = {"side": _SIDES.get(row.Index, "above"), "size": 11}
         if len(broken):
             look |= {"markerfacecolor": "none", "alpha": 0.5}
         draw.point(

@@ -27,6 +27,7 @@ SIDES = {  # of a point, where its text stands
     "above": {"xytext": (0, 9), "ha": "center", "va": "bottom"},
     "below": {"xytext": (0, -9), "ha": "center", "va": "top"},
     "right": {"xytext": (12, 0), "ha": "left", "va": "center"},
+    "left": {"xytext": (-12, 0), "ha": "right", "va": "center"},
 }
 
 
@@ -102,7 +103,7 @@ def point(axis, name, x, y, deviation=0, text="", *, side="above", size=9, **opt
     """
     look = style(name, markersize=size, label=None, linestyle="none") | options
     axis.errorbar(x, y, yerr=deviation or None, capsize=size / 2, **look)
-    reach = {"above": 1, "below": -1, "right": 0}[side] * np.nan_to_num(deviation)
+    reach = {"above": 1, "below": -1}.get(side, 0) * np.nan_to_num(deviation)
     faint = {"fontsize": 8, "alpha": options.get("alpha")}
     place = {"textcoords": "offset points"} | SIDES[side]
     axis.annotate(text, (x, y + reach), **place, **faint)

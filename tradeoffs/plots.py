@@ -114,8 +114,9 @@ def accuracy_against_costs(table, title: str):
             draw.point(axis, row.Index, *place, size=7, label=label(row.Index))
         axis.margins(x=0.12, y=0.15)
         axis.tick_params(labelsize=8)
+        first = axis in panels[:, 0]
         draw.finish(axis, text, ACCURACY, log="x")
-        axis.label_outer()
+        axis.yaxis.label.set_visible(first)
     _name_inversion(panels[0, 0], table, "inference_seconds")
     entries = panels[0, 0].get_legend_handles_labels()
     place = {"loc": "outside lower center", "ncols": len(table)}

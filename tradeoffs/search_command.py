@@ -6,7 +6,7 @@ import contextlib
 import json
 from pathlib import Path
 
-from tradeoffs import data, records
+from tradeoffs import fetching, records
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.search_table import FILE, write_table
 from tradeoffs.searches import search
@@ -105,7 +105,7 @@ def run(options) -> int:
         return 0
     path = Path(options.output or _default_output(plan))
     records.check_writable(path)
-    data.fetch()
+    fetching.fetch()
     with _cluster(options.cluster) as executor:
         frame = search(
             executor=executor,

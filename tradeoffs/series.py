@@ -18,7 +18,6 @@ from tradeoffs.frameworks import set_threads
 from tradeoffs.models import build, framework_for
 from tradeoffs.processes import FreshProcesses, in_fresh_process
 from tradeoffs.progress import bar
-from tradeoffs.records import POINT, RecordError
 from tradeoffs.schedules import (
     ARTICLE,
     BATCH_SIZES,
@@ -64,8 +63,8 @@ GAP_FILTERS = tuple(
     if (first, second) != (10, 20)  # the GAP CNN itself
 )
 
-# Arguments of the Small Nets: both readings of the article, and the one that
-# has its count of parameters without batch norm and with ReLU.
+# Arguments of the Small Nets: both readings of the article, and the one that has
+# its count of parameters without batch norm and with ReLU.
 SMALL_NETS = (
     {},
     {"kernel_size": 5},
@@ -75,14 +74,8 @@ SMALL_NETS = (
 )
 # The best of the recorded searches with at most the article's 518 parameters:
 # of the networks whose pool's windows do not overlap, and of all.
-WITHOUT_OVERLAP = {
-    "filters": [3, 7],
-    "kernel_size": 5,
-    "second_kernel_size": 4,
-    "pool": 4,
-    "slope": 0.1,
-    "batch_norm": False,
-}
+WITHOUT_OVERLAP = {"filters": [3, 7], "kernel_size": 5, "second_kernel_size": 4}
+WITHOUT_OVERLAP |= {"pool": 4, "slope": 0.1, "batch_norm": False}
 CHOSEN_SMALL_NET = WITHOUT_OVERLAP | {"pool": 6, "pool_stride": 4, "slope": 0.3}
 
 # Every series of runs in the repository, the quick ones first.
@@ -105,14 +98,9 @@ SERIES = (
         for filters in GAP_FILTERS
     ),
     *(  # A batch of one takes a quarter of an hour and more a seed.
-        Series(
-            "pytorch_cnn",
-            "pytorch",
-            at_batch_size(size),
-            num_seeds=1 if size < ARTICLE.batch_size else 2,
-        )
+        Series("pytorch_cnn", "pytorch", at_batch_size(size), 1 + (size > 16))
         for size in sorted(BATCH_SIZES, reverse=True)
-        if size != ARTICLE.batch_size
+        if size != 16
     ),
 )
 
@@ -154,7 +142,8 @@ def run(
     if recorded is not None:
         return recorded
     records.check_writable(records.results_folder() / experiment.path)
-    in_fresh_process(train_and_record, [experiment], progress, threads=THREADS)
+    options = {"threads": THREADS, "framework": experiment.framework}
+    in_fresh_process(train_and_record, [experiment], progress, **options)
     return records.load(experiment)
 
 
@@ -177,20 +166,18 @@ def runs(
     )
     series = same_series(wanted)
     if not series:
-        raise RecordError(
+        raise records.RecordError(
             f"no series of runs is recorded of {wanted.variant} in {wanted.framework} "
             f"under {schedule.name}; tradeoffs.run trains and records one run"
         )
-    found = []
-    for experiment in series:
-        recorded = records.load(experiment)
+    found = [records.load(experiment) for experiment in series]
+    for experiment, recorded in zip(series, found, strict=True):
         if recorded is None:
-            raise RecordError(
+            raise records.RecordError(
                 f"seed {experiment.seed} is missing: there is no "
                 f"{records.results_folder() / experiment.path}. 'python -m tradeoffs "
-                f"reproduce' makes it; the {POINT}"
+                f"reproduce' makes it; the {records.POINT}"
             )
-        found.append(recorded)
     return found
 
 
@@ -306,8 +293,7 @@ def stacks(experiments: list[Experiment]) -> list[list[Experiment]]:
     """The experiments in lists that train at once: those of a side-by-side series."""
     found = {}
     for experiment in experiments:
-        series = next((s for s in SERIES if experiment in s.experiments()), None)
-        together = series is not None and series.side_by_side
+        together = any(experiment in s.experiments() for s in SERIES if s.side_by_side)
         key = replace(experiment, seed=0) if together else experiment
         found.setdefault(key, []).append(experiment)
     return list(found.values())

@@ -29,8 +29,7 @@ from tradeoffs.processes import ProcessKilled, import_seconds, in_fresh_process
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.training import computing_on, one_sentence
 
-EPOCH_IMAGES = 60_000
-TEST_IMAGES = 10_000
+EPOCH_IMAGES, TEST_IMAGES = 60_000, 10_000
 DATA_BYTES = 2**29  # of synthetic inputs at most
 LATENCY_WINDOWS = 10
 
@@ -39,14 +38,7 @@ class OutOfMemoryError(MeasureError):
     """The process of a measurement was killed."""
 
 
-def ask(
-    task,
-    source: Source,
-    *arguments,
-    batch_size: int,
-    threads: int | None = None,
-    on_cpu: bool = True,
-):
+def ask(task, source: Source, *arguments, batch_size: int, threads=None, on_cpu=True):
     """What a function of this page returns in a process of its own.
 
     Raises:
@@ -114,8 +106,8 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
     make = source.maker()
     for framework in filter(is_loaded, FRAMEWORKS):
         _page(framework)
-    imported = import_seconds(source.framework) or time.perf_counter() - began
-    found = {"import_seconds": imported}
+    waited = time.perf_counter() - began
+    found = {"import_seconds": import_seconds(source.framework) or waited}
     # Memory is counted from here: after imports, before there is a model.
     peak, model = PeakMemory(), make()
     framework = framework_of(model)
@@ -124,8 +116,8 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
     one_of("device", profile.device, page.devices())
     shapes = _shapes(source, profile, framework, model)
     probe = page.Probe(model, shapes, dtype, profile.device, profile.batch_size)
-    found |= {"framework": framework}
-    found["input_shape"] = probe.shapes if len(probe.shapes) > 1 else probe.shapes[0]
+    shape = probe.shapes if len(probe.shapes) > 1 else probe.shapes[0]
+    found |= {"framework": framework, "input_shape": shape}
     classes = _num_classes(probe)
     works = {
         "training": (_training, probe, peak, classes),
@@ -133,7 +125,7 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
         # Last: saving a model imports and allocates on its own account.
         "size": (_size, probe),
     }
-    found |= {"spread": profile.spread, "notes": [], "failures": {}}
+    found |= {"spread": dict(profile.spread), "notes": [], "failures": {}}
     with computing_on(probe, profile.threads):
         for name, (work, *arguments) in works.items():
             asked = [part for part in parts if part.startswith(name)]
@@ -146,9 +138,7 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
                 found["failures"] |= dict.fromkeys(asked, reason)
                 continue
             found |= some | {field: time.median for field, time in times.items()}
-            found["spread"] = found["spread"] | {
-                field: time[1:] for field, time in times.items()
-            }
+            found["spread"] |= {field: time[1:] for field, time in times.items()}
             found["notes"] += notes
         found["threads"] = profile.threads or num_threads(framework)
     return found | {"versions": versions(framework)}

@@ -1,0 +1,104 @@
+"""Tables of costs beside accuracies, and telling two accuracies apart."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+import tradeoffs
+from tradeoffs import (
+    Profile,
+    cost_table,
+    inversions,
+    paired_test,
+    readable_costs,
+    wilson_interval,
+)
+from tradeoffs.probes.timing import BUSY
+
+
+def profile(name, num_parameters, inference_seconds):
+    return Profile(
+        name=name,
+        framework="keras" if name == "keras_mlp" else "pytorch",
+        input_shape=(1, 28, 28),
+        batch_size=16,
+        inference_batch_size=1000,
+        threads=1,
+        num_parameters=num_parameters,
+        inference_seconds=inference_seconds,
+    )
+
+
+PROFILES = [
+    profile("keras_mlp", 669_706, 0.2),
+    profile("pytorch_cnn", 21_840, 1.0),
+    profile("gap_cnn", 7_090, 0.95),
+]
+
+
+def test_cost_table_joins_profiles_and_accuracies():
+    table = cost_table(PROFILES, tradeoffs.runs("pytorch_cnn"))
+    assert list(table.index) == ["keras_mlp", "pytorch_cnn", "gap_cnn"]
+    assert table.accuracy_mean["pytorch_cnn"] == pytest.approx(0.989, abs=0.002)
+    assert table.accuracy_mean.isna().sum() == 2
+    with pytest.raises(ValueError, match="no profiles"):
+        cost_table([])
+
+
+def test_readable_costs_say_what_was_not_measured():
+    table = readable_costs(cost_table(PROFILES))
+    assert table.loc["PyTorch CNN", "parameters"] == "21,840"
+    assert table.loc["PyTorch CNN", "epoch (s)"] == "not measured"
+    assert table.loc["PyTorch CNN", "accuracy"] == "not measured"
+
+
+def test_inversions_are_pairs_of_which_the_smaller_costs_more():
+    found = inversions(cost_table(PROFILES), "inference_seconds")
+    pairs = list(zip(found.smaller, found.larger, strict=True))
+    assert pairs == [("pytorch_cnn", "keras_mlp"), ("gap_cnn", "keras_mlp")]
+    assert found.cost_ratio[0] == pytest.approx(5)
+    assert found.parameters_ratio[0] == pytest.approx(669_706 / 21_840)
+    assert inversions(cost_table(PROFILES[1:]), "inference_seconds").empty
+
+
+def test_spread_and_busy_machine_are_shown():
+    spread = {"inference_seconds": (0.1, 0.3)}
+    busy = dataclasses.replace(PROFILES[0], spread=spread, notes=(f"{BUSY}: 1.0",))
+    table = cost_table([busy, PROFILES[1]], spread=True)
+    assert table.inference_seconds_lowest["keras_mlp"] == 0.1
+    assert table.inference_seconds_highest.isna().tolist() == [False, True]
+    assert readable_costs(table).note.tolist() == [BUSY, ""]
+    assert "note" not in readable_costs(cost_table(PROFILES))
+
+
+def test_wilson_interval_is_the_known_formula():
+    p, n, z = 0.9, 200, 1.959964
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert wilson_interval(p, n) == pytest.approx((middle - half, middle + half))
+    assert wilson_interval(1.0)[1] == pytest.approx(1)
+    for bad in (
+        {"accuracy": math.nan},
+        {"accuracy": 2},
+        {"accuracy": 0.5, "num_images": 0},
+    ):
+        with pytest.raises(ValueError, match="must be"):
+            wilson_interval(**bad)
+    with pytest.raises(ValueError, match="confidence is 95"):
+        wilson_interval(0.5, confidence=95)
+
+
+def test_paired_test_counts_the_images_that_tell_two_runs_apart(mnist):
+    run = tradeoffs.runs("pytorch_cnn")[0]
+    labels = mnist.test_labels
+    perfect = dataclasses.replace(run, test_predictions=labels)
+    errors = int(np.sum(run.test_predictions != labels))
+    found = paired_test(perfect, run, labels)
+    assert found["only_first_right"] == errors
+    assert found["only_second_right"] == 0
+    assert found["p_value"] == pytest.approx(2 * 0.5**errors)
+    assert paired_test(run, run, labels)["p_value"] == 1
+    with pytest.raises(ValueError, match="do not pair"):
+        paired_test(run, run, labels[:10])
