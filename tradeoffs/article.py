@@ -1,4 +1,4 @@
-"""The figures that the article prints, and those that the authors claim.
+"""The numbers that the article prints, and those that the authors state.
 
 Source: Michał Marcinkiewicz, 'The Real World is not a Kaggle Competition'.
 """
