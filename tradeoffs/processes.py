@@ -11,6 +11,8 @@ the next call.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib
 import os
 import re
@@ -135,6 +137,7 @@ class FreshProcesses(Executor):
     def _new_pool(self):
         from loky.process_executor import ProcessPoolExecutor
 
+        _end_idle_at_exit()  # after loky's own preparations for the end, so before them
         return ProcessPoolExecutor(
             max_workers=1,
             timeout=IDLE_SECONDS,
@@ -142,6 +145,14 @@ class FreshProcesses(Executor):
             initargs=(os.getpid(), self._framework),
             env=_environment(None if self._framework else self._threads),
         )
+
+
+@functools.cache
+def _end_idle_at_exit():
+    @atexit.register
+    def end():
+        for pool in (pool for pools in _idle.values() for pool in pools):
+            pool.shutdown(wait=True, kill_workers=True)
 
 
 def _killed(how):
