@@ -33,6 +33,26 @@ def test_parameters_lie_where_the_arithmetic_says(name, layers, total):
     assert model.count_params() == total
 
 
+# As torchvision publishes them for its own of the same architecture; Keras' own
+# documentation counts a batch norm's statistics, too.
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("DenseNet121", 7_978_856),
+        ("EfficientNetB0", 5_288_548),
+        ("ConvNeXtTiny", 28_589_128),
+        ("VGG16", 138_357_544),
+    ],
+)
+def test_parameters_are_counted_as_in_pytorch(keras, name, published):
+    from tradeoffs.training.keras import count_parameters
+
+    model = getattr(keras.applications, name)(weights=None)
+    model.layers[3].trainable = False  # what is frozen counts, and stays frozen
+    assert count_parameters(model) == published
+    assert [layer.trainable for layer in model.layers[2:5]] == [True, False, True]
+
+
 def test_pytorch_model_is_not_written_in_keras():
     with pytest.raises(ValueError, match="pytorch_cnn is not written in 'keras'"):
         tradeoffs.build("pytorch_cnn", framework="keras")

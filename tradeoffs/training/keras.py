@@ -40,9 +40,9 @@ def count_parameters(model) -> int:
 
     So PyTorch counts them; `model.count_params()` has the statistics too.
     """
-    layers = model._flatten_layers()
-    kept = [(layer, layer.trainable) for layer in layers]
-    model.trainable = True
+    kept = [(layer, layer.trainable) for layer in model._flatten_layers()]
+    for layer, _ in kept:
+        layer.trainable = True
     count = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     for layer, trainable in kept:  # parents come before their children
         layer.trainable = trainable
