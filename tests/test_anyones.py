@@ -280,6 +280,8 @@ def test_probabilities_of_a_pytorch_model_are_warned_of(small):
     with pytest.warns(UserWarning, match="a softmax of a softmax"):
         net = nn.Sequential(*layers, nn.Softmax(1))
         tradeoffs.fit(net, small.head(64, 10), schedule, progress=False)
+    noted = tradeoffs.measure(net, (1, 28, 28), parts="training_time", **QUICK).notes
+    assert sum("a softmax of a softmax" in note for note in noted) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for last in (nn.Identity(), nn.LogSoftmax(1)):

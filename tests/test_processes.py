@@ -47,6 +47,23 @@ def test_killed_process_is_one_clear_sentence():
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="processes fork on Linux alone")
+def test_process_that_forks_is_kept_unless_it_was_killed():
+    def parent():
+        return in_fresh_process(os.getppid, framework="pytorch")
+
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    first = parent()
+    with pytest.raises(ProcessKilled, match=r"SIGKILL\(-9\)"):
+        in_fresh_process(die, framework="pytorch")
+    assert parent() == first
+    with pytest.raises(ProcessKilled, match=r"SIGKILL\(-9\)"):
+        in_fresh_process(os.kill, first, signal.SIGKILL, framework="pytorch")
+    assert parent() != first
+
+
 def test_at_most_so_many_processes_run_at_once():
     def span():
         began = time.time()

@@ -205,6 +205,20 @@ def test_what_a_reader_has_edited_is_never_answered_by_its_name(search, storage)
     assert len(optuna.get_all_study_names(storage_url(storage))) == 2
 
 
+def test_class_that_a_reader_has_edited_is_another_model(search, storage):
+    for negative in (False, True):
+
+        class Width:
+            def of(self):
+                return 3 if negative else 2  # noqa: B023  called before it changes
+
+        def net(slope):
+            return tiny(Width().of())
+
+        search({"slope": [0.0]}, model=net)
+    assert len(optuna.get_all_study_names(storage_url(storage))) == 2
+
+
 def test_own_images_are_kept_only_where_asked_to(search, monkeypatch, tmp_path, mnist):
     monkeypatch.setenv("TRADEOFFS_STORAGE", str(tmp_path / "default.sqlite3"))
     one = {"filters": [(2, 3)]}
@@ -217,23 +231,25 @@ def test_own_images_are_kept_only_where_asked_to(search, monkeypatch, tmp_path, 
     assert not (tmp_path / "default.sqlite3").exists()
 
 
-def test_killed_worker_has_its_stack_trained_again(storage, search):
-    killed = []
+def die(whom):
+    os.kill({"fork": os.getpid, "its parent": os.getppid}[whom](), signal.SIGKILL)
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("whom", ["fork", "its parent"])
+def test_killed_worker_has_its_stack_trained_again(storage, search, whom):
+    attempts = []
 
     class KillingOnce(FreshProcesses):
         def submit(self, function, /, *arguments):
-            future = super().submit(function, *arguments)
-            if not killed:
-                while not (children := psutil.Process().children()):
-                    time.sleep(0.01)
-                killed.append(max(children, key=lambda child: child.create_time()))
-                time.sleep(1)
-                killed[0].kill()
-            return future
+            attempts.append(arguments)
+            if len(attempts) == 1:
+                return super().submit(die, whom)
+            return super().submit(function, *arguments)
 
-    with KillingOnce(threads=1) as executor:
+    with KillingOnce(threads=1, framework="pytorch") as executor:
         frame = search(executor=executor)
-    assert killed
+    assert len(attempts) == 2
     assert len(frame) == 4
     check_every_point_once(storage, 4)
 

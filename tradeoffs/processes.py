@@ -111,6 +111,7 @@ class FreshProcesses(Executor):
         waiting = _idle[self._framework]
         pool = waiting.pop() if waiting else self._new_pool()
         self._running.add(pool)
+        healthy = False
         try:
             if self._stopped:
                 raise ProcessKilled("stopped before it began")
@@ -119,9 +120,11 @@ class FreshProcesses(Executor):
             # Read by the forked process, so that the one that forks stays clean.
             call = cloudpickle.dumps((function, arguments, keywords))
             options = self._framework, self._threads
-            succeeded, answer = cloudpickle.loads(
-                pool.submit(_in_fork, call, *options).result()
-            )
+            result = pool.submit(_in_fork, call, *options).result()
+            healthy = True
+            if isinstance(result, str):
+                raise ProcessKilled(_killed(result))
+            succeeded, answer = cloudpickle.loads(result)
             if not succeeded:
                 raise answer
             return answer
@@ -129,7 +132,7 @@ class FreshProcesses(Executor):
             raise ProcessKilled(_killed(_exit_codes(error))) from None
         finally:
             self._running.discard(pool)
-            if self._framework and not self._stopped:
+            if healthy and not self._stopped:
                 waiting.append(pool)
             else:
                 pool.shutdown(wait=True, kill_workers=True)
@@ -198,8 +201,11 @@ def _end_with(parent):
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _in_fork(call: bytes, framework: str, threads: int | None) -> bytes:
-    """What a call gives in a fork of this process: whether it succeeded, and what."""
+def _in_fork(call: bytes, framework: str, threads: int | None) -> bytes | str:
+    """What a call gives in a fork of this process: whether it succeeded, and what.
+
+    Where the fork was killed, how it ended.
+    """
     reading, writing = os.pipe()
     parent = os.getpid()
     child = os.fork()
@@ -218,11 +224,10 @@ def _in_fork(call: bytes, framework: str, threads: int | None) -> bytes:
     with os.fdopen(reading, "rb") as pipe:
         answer = pipe.read()
     _, status = os.waitpid(child, 0)
-    if not answer:
-        code = os.waitstatus_to_exitcode(status)
-        name = signal.Signals(-code).name if code < 0 else "EXIT"
-        raise ProcessKilled(_killed(f"{name}({code})"))
-    return answer
+    if answer and not status:
+        return answer
+    code = os.waitstatus_to_exitcode(status)
+    return f"{signal.Signals(-code).name if code < 0 else 'EXIT'}({code})"
 
 
 def _answer(call, framework, threads):

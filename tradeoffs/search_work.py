@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tradeoffs.data import Dataset, mnist
 from tradeoffs.experiments import Experiment
-from tradeoffs.spaces import OBJECTIVES, Plan, arguments_of
+from tradeoffs.spaces import OBJECTIVES, Plan
 
 HELD_BACK = 10_000  # of MNIST's training images, to select on
 
@@ -49,12 +49,6 @@ class Order:
             return stack_group(network)
         except (ValueError, TypeError) as error:
             raise type(error)(f"{error}; in the network {arguments}") from error
-
-    def check(self):
-        """Build every network of a grid once, so that a wrong value shows now."""
-        if self.plan.sampler == "grid":
-            for point in self.plan.points:
-                self.group(arguments_of(point))
 
     def images(self):
         """The data set, or as much of it as was asked for."""

@@ -105,7 +105,17 @@ def search(
     if storage is None and (own or dataset is not None):
         storage = IN_MEMORY
     order = Order(plan, model, objective if callable(objective) else None, dataset)
-    order.check()
+    groups = {}  # of networks that are alike, each network built once
+
+    def group_of(arguments):
+        key = repr(arguments)
+        if key not in groups:
+            groups[key] = order.group(arguments)
+        return groups[key]
+
+    if plan.sampler == "grid":  # every network once, so that a wrong value shows now
+        for point in plan.points:
+            group_of(arguments_of(point))
     if executor is None:
         jobs = whole_number("jobs", jobs)
         mine = executor = FreshProcesses(jobs, threads=1, framework="pytorch")
@@ -118,7 +128,7 @@ def search(
             )
     with mine, Study(plan, storage) as study, _progress(study, progress) as shown:
         while asked := study.ask(max_networks):
-            networks = [_Network(order, *one) for one in asked]
+            networks = [_Network(group_of, *one) for one in asked]
             _train(networks, order, executor, study, max_networks, shown)
         return results_of(plan, study.results())
 
@@ -153,10 +163,13 @@ def _sources(function, seen):
             "that is written in a file or a cell"
         ) from error
     for name, value in sorted((used.globals | used.nonlocals).items()):
-        if not inspect.isfunction(value):
-            yield f"{name} = {value if inspect.isclass(value) else repr(value)}"
-        elif value not in seen and value.__module__ == function.__module__:
-            yield from _sources(value, seen)
+        here = getattr(value, "__module__", None) == function.__module__
+        parts = vars(value).values() if inspect.isclass(value) and here else [value]
+        for part in parts:
+            if not inspect.isfunction(part):
+                yield f"{name} = {part!r}"
+            elif part not in seen and here:
+                yield from _sources(part, seen)
 
 
 def _digest_of(dataset):
@@ -169,9 +182,9 @@ def _digest_of(dataset):
 class _Network:
     """One that is to be trained: what the study asked for, and what went wrong."""
 
-    def __init__(self, order, point, asked):
+    def __init__(self, group_of, point, asked):
         self.arguments, self.asked = arguments_of(point), asked
-        self.group = order.group(self.arguments)
+        self.group = group_of(self.arguments)
         self.errors = []
 
 
@@ -198,7 +211,7 @@ def _train(networks, order, executor, study, max_networks, shown):
             waiting = _stacks([n for n in failed if len(n.errors) == 1], max_networks)
             waiting += [[n] for n in failed if 1 < len(n.errors) < ATTEMPTS]
             hopeless += [n for n in failed if len(n.errors) >= ATTEMPTS]
-            shown(study)
+            shown()
     finally:
         for future in running:
             future.cancel()
@@ -239,14 +252,14 @@ def _outcomes(future, stack):
 
 @contextlib.contextmanager
 def _progress(study, progress):
-    """One bar over the networks; called with the study, it shows how far that is."""
+    """One bar over the networks; called, it shows how far the study is."""
     done = len(study.completed())
     total = study.plan.num_networks
     with bar(
         progress, total=total, initial=done, desc=study.plan.model, unit=" networks"
     ) as shown:
 
-        def update(study):
+        def update():
             if shown.disable:
                 return
             results = study.results()

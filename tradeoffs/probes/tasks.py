@@ -27,7 +27,7 @@ from tradeoffs.probes.timing import (
 )
 from tradeoffs.processes import ProcessKilled, import_seconds, in_fresh_process
 from tradeoffs.schedules import ARTICLE
-from tradeoffs.training import computing_on, one_sentence
+from tradeoffs.training import ProbabilitiesWarning, computing_on, one_sentence
 
 EPOCH_IMAGES, TEST_IMAGES = 60_000, 10_000
 DATA_BYTES = 2**29  # of synthetic inputs at most
@@ -126,7 +126,10 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
         "size": (_size, probe),
     }
     found |= {"spread": dict(profile.spread), "notes": [], "failures": {}}
-    with computing_on(probe, profile.threads):
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        computing_on(probe, profile.threads),
+    ):
         for name, (work, *arguments) in works.items():
             asked = [part for part in parts if part.startswith(name)]
             if not asked:
@@ -141,6 +144,8 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
             found["spread"] |= {field: time[1:] for field, time in times.items()}
             found["notes"] += notes
         found["threads"] = profile.threads or num_threads(framework)
+    kinds = (w.message for w in caught if issubclass(w.category, ProbabilitiesWarning))
+    found["notes"] += map(str, kinds)
     return found | {"versions": versions(framework)}
 
 
@@ -162,11 +167,9 @@ def _training(probe, peak, classes, parts, max_seconds):
     if isinstance(classes, str):
         raise MeasureError(classes)
     batch, found, times, notes = probe.batch_size, {}, {}, []
-    with warnings.catch_warnings(record=True) as caught:
-        trainer = _trainer(probe, classes, batch)
-        step = np.arange(batch)[np.newaxis]
-        found["first_step_seconds"] = seconds_of(trainer.train_steps, step)
-    notes += [str(w.message) for w in caught if "softmax" in str(w.message)]
+    trainer = _trainer(probe, classes, batch)
+    step = np.arange(batch)[np.newaxis]
+    found["first_step_seconds"] = seconds_of(trainer.train_steps, step)
     if "training_memory" in parts:
         # The first step made gradients and momentum; now all are there.
         trainer.train_steps(step)
@@ -199,9 +202,8 @@ def _trainer(probe, classes, count):
         test_images=probe.inputs(1)[0],
         test_labels=np.zeros(1, np.int64),
     )
-    with warnings.catch_warnings():
-        schedule = ARTICLE.replace(batch_size=probe.batch_size)
-        return probe.trainer(probe.model, data, schedule, 0)
+    schedule = ARTICLE.replace(batch_size=probe.batch_size)
+    return probe.trainer(probe.model, data, schedule, 0)
 
 
 def _inference(probe, peak, batch, parts, max_seconds):

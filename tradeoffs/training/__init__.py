@@ -32,6 +32,10 @@ class TrainingError(RuntimeError):
     """A training that cannot go on; the message says what to try."""
 
 
+class ProbabilitiesWarning(UserWarning):
+    """A network returns probabilities where its training takes logits."""
+
+
 def fit(
     model,
     dataset: Dataset,

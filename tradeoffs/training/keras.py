@@ -85,7 +85,8 @@ class Trainer:
             model.build((None, *self.train_images.shape[1:]))
         if not model.trainable_variables:
             raise ValueError(f"{model.name} has nothing to train")
-        check_classes(model.name, self._few_outputs(), FEW, dataset)
+        self._first_outputs = self._few_outputs()
+        check_classes(model.name, self._first_outputs, FEW, dataset)
         _seed_dropout(model, seed)
         self.optimizer = _optimizer(schedule)
         self.optimizer.build(model.trainable_variables)
@@ -114,7 +115,7 @@ class Trainer:
 
     def _returns_probabilities(self):
         """Whether outputs are shares that sum to 1, as far as their precision tells."""
-        outputs = self._few_outputs()
+        outputs = self._first_outputs
         precise = 1e-4 if outputs.dtype.size >= 4 else 0.03
         shares = np.array(tf.cast(outputs, tf.float32))
         return bool(shares.min() >= 0 and np.allclose(shares.sum(1), 1, atol=precise))

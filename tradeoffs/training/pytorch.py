@@ -12,7 +12,12 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from tradeoffs.data import MNIST_PIXELS
-from tradeoffs.training import TrainingError, check_classes, one_sentence
+from tradeoffs.training import (
+    ProbabilitiesWarning,
+    TrainingError,
+    check_classes,
+    one_sentence,
+)
 from tradeoffs.training.allocation import keep_freed_memory
 
 EVALUATION_BATCH = 1000
@@ -81,6 +86,7 @@ def check_outputs(model, images, dataset) -> None:
         warnings.warn(
             f"{name} returns probabilities, and its training takes them for logits: "
             "a softmax of a softmax. Leave the last softmax out",
+            ProbabilitiesWarning,
             stacklevel=4,
         )
 
