@@ -64,6 +64,17 @@ def test_process_that_forks_is_kept_unless_it_was_killed():
     assert parent() != first
 
 
+def test_environment_and_folder_are_the_caller_s_at_the_call(monkeypatch, tmp_path):
+    options = {"framework": "pytorch"}
+    in_fresh_process(os.getcwd, **options)
+    monkeypatch.setenv("TRADEOFFS_RESULTS", "elsewhere")
+    monkeypatch.chdir(tmp_path)
+    assert in_fresh_process(environment, "TRADEOFFS_RESULTS", **options) == [
+        "elsewhere"
+    ]
+    assert in_fresh_process(os.getcwd, **options) == str(tmp_path)
+
+
 def test_at_most_so_many_processes_run_at_once():
     def span():
         began = time.time()

@@ -119,7 +119,9 @@ class FreshProcesses(Executor):
                 return pool.submit(function, *arguments, **keywords).result()
             # Read by the forked process, so that the one that forks stays clean.
             call = cloudpickle.dumps((function, arguments, keywords))
-            options = self._framework, self._threads
+            # As they are now: that process may have begun with others.
+            surroundings = dict(os.environ), os.getcwd(), sys.path  # noqa: PTH109
+            options = self._framework, self._threads, surroundings
             result = pool.submit(_in_fork, call, *options).result()
             healthy = True
             if isinstance(result, str):
@@ -201,7 +203,7 @@ def _end_with(parent):
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _in_fork(call: bytes, framework: str, threads: int | None) -> bytes | str:
+def _in_fork(call: bytes, framework: str, threads, surroundings) -> bytes | str:
     """What a call gives in a fork of this process: whether it succeeded, and what.
 
     Where the fork was killed, how it ended.
@@ -213,7 +215,7 @@ def _in_fork(call: bytes, framework: str, threads: int | None) -> bytes | str:
         try:
             os.close(reading)
             _end_with(parent)
-            answer = _answer(call, framework, threads)
+            answer = _answer(call, framework, threads, surroundings)
             with os.fdopen(writing, "wb") as pipe:
                 pipe.write(answer)
             sys.stdout.flush()
@@ -230,12 +232,16 @@ def _in_fork(call: bytes, framework: str, threads: int | None) -> bytes | str:
     return f"{signal.Signals(-code).name if code < 0 else 'EXIT'}({code})"
 
 
-def _answer(call, framework, threads):
+def _answer(call, framework, threads, surroundings):
     import cloudpickle
 
     from tradeoffs.frameworks import set_threads
 
     try:
+        environment, folder, sys.path[:] = surroundings
+        os.environ.clear()
+        os.environ.update(environment | _environment(None))
+        os.chdir(folder)
         if threads is not None:
             set_threads(framework, threads)
         function, arguments, keywords = cloudpickle.loads(call)

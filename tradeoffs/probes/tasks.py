@@ -167,8 +167,7 @@ def _training(probe, peak, classes, parts, max_seconds):
     if isinstance(classes, str):
         raise MeasureError(classes)
     batch, found, times, notes = probe.batch_size, {}, {}, []
-    trainer = _trainer(probe, classes, batch)
-    step = np.arange(batch)[np.newaxis]
+    trainer, step = _trainer(probe, classes, batch), np.arange(batch)[np.newaxis]
     found["first_step_seconds"] = seconds_of(trainer.train_steps, step)
     if "training_memory" in parts:
         # The first step made gradients and momentum; now all are there.
@@ -228,8 +227,7 @@ def _inference(probe, peak, batch, parts, max_seconds):
         for percent in (50, 90, 99):
             values = [float(np.percentile(window, percent)) for window in windows]
             median = float(np.percentile(latencies, percent))
-            time_of = Time(median, min(values), max(values))
-            times[f"latency_ms_p{percent}"] = time_of
+            times[f"latency_ms_p{percent}"] = Time(median, min(values), max(values))
     return found, times, notes
 
 
