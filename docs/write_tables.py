@@ -16,7 +16,7 @@ from tradeoffs.series import CHOSEN_SMALL_NET, SERIES
 from tradeoffs.tables import accuracy_table
 
 ROOT = Path(__file__).parent.parent
-FIGURE = "accuracy_against_parameters.png"
+FIGURE = "error_against_parameters.png"
 
 
 def models() -> str:
@@ -78,7 +78,7 @@ def renewed(page: str) -> str:
 
 
 if __name__ == "__main__":
-    figure = plots.accuracy_against_parameters(
+    figure = plots.error_against_parameters(
         [run for name in MODELS for run in tradeoffs.runs(name)]
         + tradeoffs.runs("small_net", **CHOSEN_SMALL_NET),
         "MNIST: what do fifty times the parameters buy?",

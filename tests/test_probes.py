@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import tradeoffs
-from tradeoffs import ARTICLE, MeasureError, Profile, RecordError, evidence
+from tradeoffs import ARTICLE, MeasureError, Profile, RecordError, measurements
 from tradeoffs.probes import memory, timing
 from tradeoffs.probes.prediction import MIB, CachingAllocator
 from tradeoffs.probes.pytorch import Probe
@@ -361,7 +361,7 @@ def in_background():
 def test_recording_refuses_a_busy_machine(monkeypatch, tmp_path):
     monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
     with in_background():
-        profiles = evidence.record_profiles(["small_net"], turns=1, **QUICK)
+        profiles = measurements.record_profiles(["small_net"], turns=1, **QUICK)
         with pytest.raises(RecordError, match=r"busy machine.*nothing was recorded"):
             list(profiles)
     assert not list(tmp_path.rglob("*.json"))

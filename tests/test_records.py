@@ -11,8 +11,8 @@ import torch
 
 import tradeoffs
 from tradeoffs import ARTICLE, Experiment, RecordError, Run, records
-from tradeoffs.evidence import measurements_path, profile_path
 from tradeoffs.experiments import HISTORY_COLUMNS
+from tradeoffs.measurements import measurements_path, profile_path
 from tradeoffs.models import MODELS
 from tradeoffs.series import missing, recorded_experiments
 from tradeoffs.training.pytorch import images_to_tensor

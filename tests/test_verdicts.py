@@ -12,7 +12,7 @@ from importlib.resources import files
 import pytest
 
 import tradeoffs
-from tradeoffs import article, evidence, records, verdicts
+from tradeoffs import article, measurements, records, verdicts
 from tradeoffs.claim import (
     BASES,
     VERDICTS,
@@ -22,14 +22,14 @@ from tradeoffs.claim import (
     difference,
     mean_of_pairs,
 )
-from tradeoffs.evidence import (
+from tradeoffs.evidence import Evidence
+from tradeoffs.findings import FINDINGS
+from tradeoffs.measurements import (
     MEMORY_POINTS,
     RECTIFIERS,
-    Evidence,
     EvidenceError,
     count_dead_units,
 )
-from tradeoffs.findings import FINDINGS
 from tradeoffs.models import MODELS
 
 
@@ -238,34 +238,34 @@ def test_damaged_evidence_is_an_error_that_names_the_file(copy):
     (copy / "gpu_memory.json").write_text('{"format": 1')
     with pytest.raises(EvidenceError, match=r"gpu_memory\.json is not whole"):
         tradeoffs.claims()
-    path = evidence.profile_path("small_net")
-    path.write_text(evidence.profile_path("gap_cnn").read_text())
+    path = measurements.profile_path("small_net")
+    path.write_text(measurements.profile_path("gap_cnn").read_text())
     with pytest.raises(EvidenceError, match="is the profile of gap_cnn"):
         tradeoffs.recorded_profiles()
 
 
 def test_times_decide_on_this_machine(copy):
-    profile = evidence.recorded_profile("keras_cnn")
-    small = evidence.recorded_profile("pytorch_cnn")
+    profile = measurements.recorded_profile("keras_cnn")
+    small = measurements.recorded_profile("pytorch_cnn")
     for ratio, verdict in ((6, "holds on this machine"), (20, "does not hold")):
         epoch_seconds = ratio * small.epoch_seconds
         dataclasses.replace(profile, epoch_seconds=epoch_seconds).save(
-            evidence.profile_path("keras_cnn")
+            measurements.profile_path("keras_cnn")
         )
         assert tradeoffs.claims().verdict["epoch-ratio"] == verdict
 
 
 def test_gpu_memory_is_checked_once_a_gpu_measured_it(copy):
     assert tradeoffs.claims().verdict["keras-cnn-memory"] == "cannot be checked here"
-    path = evidence.profile_path("keras_cnn")
-    profile = evidence.recorded_profile("keras_cnn")
+    path = measurements.profile_path("keras_cnn")
+    profile = measurements.recorded_profile("keras_cnn")
     dataclasses.replace(profile, accelerator_process_mib=900.0).save(path)
     assert tradeoffs.claims().verdict["keras-cnn-memory"] == "holds on this machine"
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_recorded_profile_is_whole(model):
-    profile = evidence.recorded_profile(model)
+    profile = measurements.recorded_profile(model)
     assert profile.num_parameters == article.NUM_PARAMETERS[model]
     assert profile.weight_bytes >= 4 * profile.num_parameters
     assert profile.framework == MODELS[model].frameworks[0]
@@ -349,10 +349,10 @@ def test_a_wrong_call_of_measure_says_what_is_allowed(arguments, said):
 
 
 def test_measuring_records_a_profile_where_it_is_read(tmp_path, monkeypatch):
-    from tradeoffs.evidence import record_profiles
+    from tradeoffs.measurements import record_profiles
 
     monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
     (made,) = record_profiles(["small_net"], parts="size", threads=1)
-    assert evidence.recorded_profile("small_net") == made
+    assert measurements.recorded_profile("small_net") == made
     assert made.num_parameters == 518
     assert records.results_folder() == tmp_path

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from tradeoffs import (
-    evidence,
     fetching,
+    measurements,
     probes,
     records,
     search_command,
@@ -140,7 +140,8 @@ def _parser():
         "--record",
         action="store_true",
         help="keep the profile of a named model; without a name, of each of them, and "
-        "the memory predicted for a GPU, and the dead units of the Small Nets",
+        "the memory predicted for a GPU, the dead units of the Small Nets, and "
+        "replays of the search",
     )
     measure.set_defaults(command=_measure)
 
@@ -238,14 +239,15 @@ def _record_measurements(options):
         if getattr(options, name):
             flag = name.replace("_", "-")
             raise ValueError(f"--record measures models as published, without --{flag}")
-    records.check_writable(evidence.profile_path(options.model or "keras_mlp"))
+    records.check_writable(measurements.profile_path(options.model or "keras_mlp"))
     measured = {"threads": options.threads, "device": options.device}
     models = [options.model] if options.model else MODELS
-    for profile in evidence.record_profiles(models, **measured):
+    for profile in measurements.record_profiles(models, **measured):
         print(profile)
     if not options.model:
-        evidence.record_gpu_memory()
-        evidence.record_dead_units()
+        measurements.record_gpu_memory()
+        measurements.record_dead_units()
+        measurements.record_replays()
 
 
 def _claims(options):

@@ -31,21 +31,20 @@ def choice(table, chosen, title: str):
         look = {"side": _SIDES.get(row.Index, "above"), "size": 11}
         if len(broken):
             look |= {"markerfacecolor": "none", "alpha": 0.5}
-        draw.point(
-            axis, row.Index, row.num_parameters, row.accuracy_mean, 0, text, **look
-        )
-    if least := chosen.limits.get("min_accuracy"):
-        axis.axhline(least, **draw.THIN)
+        place = row.num_parameters, 1 - row.accuracy_mean
+        draw.point(axis, row.Index, *place, 0, text, **look)
+    if chosen.limits.get("min_accuracy", 1) < 1:
+        axis.axhline(1 - chosen.limits["min_accuracy"], **draw.THIN)
     draw.filled_and_hollow(axis, "fits", "breaks these limits")
-    axis.margins(x=0.15)
-    axis.set_ylim(min(0.93, table.accuracy_mean.min() - 0.01), 1.003)
-    names = "parameters (logarithmic)", "test accuracy (%)", title
-    draw.finish(axis, *names, log="x", legend="lower right")
+    axis.set_yscale("log")
+    axis.margins(x=0.15, y=0.35)
+    names = "parameters (logarithmic)", "test error (%)", title
+    draw.finish(axis, *names, log="xy", legend="upper right")
     return figure
 
 
 def epoch_returns(tables: dict, title: str):
-    """Accuracy against what was paid so far, and the price of a further point.
+    """Error against what was paid so far, and the price of a further point.
 
     Args:
         tables: model name to the table of `tradeoffs.epoch_returns`.
@@ -54,10 +53,10 @@ def epoch_returns(tables: dict, title: str):
     figure, (left, right) = draw.axes(3.6, 2)
     for name, table in tables.items():
         style = draw.style(name, markersize=4)
-        left.plot(table.total_cost, table.accuracy, **style)
+        left.plot(table.total_cost, 1 - table.accuracy, **style)
         right.plot(table.epoch, table.cost_per_point, **style)
-    names = "cost of the training so far", "test accuracy (%)", "What was paid for what"
-    draw.finish(left, *names, log="x", legend="lower right")
+    names = "cost of the training so far", "test error (%)", "What was paid for what"
+    draw.finish(left, *names, log="xy", legend="upper right")
     names = "epoch (a gap: no gain in it)", "cost of a percentage point"
     draw.finish(right, *names, "The next point's price", log="y")
     figure.suptitle(title)
@@ -73,9 +72,9 @@ def expected_best(accuracies, hours_a_network: float, title: str):
         title: of the figure.
     """
     figure, axis = draw.axes(3.4)
-    axis.plot(range(1, len(accuracies) + 1), accuracies, color="#009e73")
-    names = "networks tried, in random order", "best validation accuracy (%)", title
-    draw.finish(axis, *names, log="x")
+    axis.plot(range(1, len(accuracies) + 1), 1 - accuracies, color="#009e73")
+    names = "networks tried, in random order", "best validation error (%)", title
+    draw.finish(axis, *names, log="xy")
     there_and_back = (lambda n: n * hours_a_network), (lambda h: h / hours_a_network)
     above = axis.secondary_xaxis("top", functions=there_and_back)
     above.set_xlabel("hours of training")
@@ -84,7 +83,7 @@ def expected_best(accuracies, hours_a_network: float, title: str):
 
 
 def ensembles(points: dict, title: str):
-    """Single networks and votes: accuracy against all their parameters.
+    """Single networks and votes: test error against all their parameters.
 
     Args:
         points: a label to (model name, parameters, accuracies of the runs or of
@@ -93,14 +92,15 @@ def ensembles(points: dict, title: str):
     """
     figure, axis = draw.axes(3.6)
     for text, (name, parameters, accuracies, vote) in points.items():
-        mean, spread = np.mean(accuracies), np.std(accuracies)
+        mean, spread = np.mean(accuracies), np.std(accuracies, ddof=not vote)
         look = {"size": 10} | ({"markerfacecolor": "none"} if vote else {})
         text = f"{text}\n{percent(mean)}"
-        draw.point(axis, name, parameters, mean, spread, text, **look)
+        draw.point(axis, name, parameters, 1 - mean, spread, text, **look)
     draw.filled_and_hollow(axis, "one network: mean ± deviation", "a vote")
+    axis.set_yscale("log")
     axis.margins(x=0.15, y=0.35)
-    names = "parameters, of all members together (logarithmic)", "test accuracy (%)"
-    draw.finish(axis, *names, title, log="x", legend="lower right")
+    names = "parameters, of all members together (logarithmic)", "test error (%)"
+    draw.finish(axis, *names, title, log="xy", legend="lower left")
     return figure
 
 

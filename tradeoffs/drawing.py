@@ -22,6 +22,12 @@ STYLES = {
     "small_net": {"color": "#009e73", "marker": "v", "linestyle": "-"},
 }
 A_READERS = {"color": "#d55e00", "marker": "P", "linestyle": "--"}
+LINES = (  # of what is no model
+    {"color": "#009e73", "linestyle": "-"},
+    {"color": "#d55e00", "linestyle": "--"},
+    {"color": "#0072b2", "linestyle": "-."},
+    {"color": "#e69f00", "linestyle": ":"},
+)
 THIN = {"color": "#999999", "linewidth": 1, "linestyle": "--"}
 SIDES = {  # of a point, where its text stands
     "above": {"xytext": (0, 9), "ha": "center", "va": "bottom"},
@@ -59,11 +65,12 @@ def finish(axis, xlabel: str, ylabel: str, title=None, *, log="", legend=None):
         xlabel, ylabel: with units. '(%)' writes the shares on the y-axis, 0 to 1,
             as per cent; 'epoch' on the x-axis keeps it to whole numbers.
         title: of the panel.
-        log: the logarithmic sides, "x", "y" or "xy"; their ticks are plain.
+        log: the logarithmic sides, "x", "y" or "xy"; their ticks are plain numbers.
         legend: where to put one.
     """
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    if ylabel.endswith("(%)"):
+    shares = ylabel.endswith("(%)")
+    if shares:
         axis.yaxis.set_major_formatter(ticker.PercentFormatter(1, symbol=""))
     if xlabel.startswith("epoch"):
         axis.xaxis.set_major_locator(
@@ -71,16 +78,25 @@ def finish(axis, xlabel: str, ylabel: str, title=None, *, log="", legend=None):
         )
     for side in log:
         axis.set(**{f"{side}scale": "log"})
-        low, high = getattr(axis, f"get_{side}lim")()
-        steps = (1, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5)
         ticks = getattr(axis, f"{side}axis")
-        ticks.set_major_locator(
-            ticker.LogLocator(subs=steps if high < 1000 * low else (1,))
-        )
+        ticks.set_major_locator(_log_locator(*getattr(axis, f"get_{side}lim")()))
         ticks.set_major_formatter(plain)
-        ticks.set_minor_formatter(ticker.NullFormatter())
+        if shares and side == "y":
+            ticks.set_major_formatter(lambda value, _: plain(100 * value))
+        ticks.set_minor_locator(ticker.NullLocator())
     if legend:
         axis.legend(loc=legend, fontsize=8, frameon=False)
+
+
+def _log_locator(low, high):
+    """Ticks of a logarithmic axis: more where it spans less."""
+    if high < 3 * low:
+        return ticker.MaxNLocator(7, steps=[1, 2, 5, 10])
+    if high > 1000 * low:
+        return ticker.LogLocator()
+    return ticker.LogLocator(
+        subs=(1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5)
+    )
 
 
 def plain(value: float, _=None) -> str:
@@ -96,7 +112,7 @@ def point(axis, name, x, y, deviation=0, text="", *, side="above", size=9, **opt
     Args:
         axis, name, x, y: where to draw which model.
         deviation: of y over seeds; 0 or NaN for none.
-        text: beside it.
+        text: beside it. "above" is above the bar, whatever is better.
         side: of `SIDES`.
         size: of the marker.
         options: of the marker, as of `plt.errorbar`.
@@ -123,9 +139,15 @@ def band(axis, x, values, **style) -> None:
 
 
 def by_epoch(axis, runs: list, column: str, **style) -> None:
-    """A column of the runs' histories, as a `band` over their seeds."""
-    values = np.stack([run.history[column] for run in runs], axis=1)
-    band(axis, runs[0].history.epoch, values, **style)
+    """A column of the runs' histories, as a `band` over their seeds.
+
+    "test_error" is what "test_accuracy" leaves.
+    """
+    values = [
+        1 - run.history.test_accuracy if column == "test_error" else run.history[column]
+        for run in runs
+    ]
+    band(axis, runs[0].history.epoch, np.stack(values, axis=1), **style)
 
 
 def picture(axis, image, title: str = "", fontsize: float = 12) -> None:

@@ -19,7 +19,7 @@ from tradeoffs.claim import (
     difference,
     mean_of_pairs,
 )
-from tradeoffs.evidence import LARGE_PICTURE, PICTURE, VOLUME
+from tradeoffs.measurements import LARGE_PICTURE, PICTURE, VOLUME
 from tradeoffs.probes.profile import MIB
 from tradeoffs.returns import ensemble, rule_of_thumb
 from tradeoffs.schedules import (

@@ -1,4 +1,8 @@
-"""The figures of models, their trainings and their costs; each function returns one."""
+"""The figures of models, their trainings and their costs; each function returns one.
+
+Near 100 % accuracies look alike, so figures show the test error, what the accuracy
+leaves, on a logarithmic axis: lower is better.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,11 @@ import numpy as np
 
 from tradeoffs import article
 from tradeoffs import drawing as draw
-from tradeoffs.tables import inversions, label, summarize
+from tradeoffs.tables import label, summarize
 
-ACCURACY = "test accuracy (%)"
+ERROR = "test error (%)"
 PARAMETERS = "parameters (logarithmic)"
+_EPOCHS = "epoch", "epoch (line: mean, band: range over seeds)"
 
 
 def digits(dataset, columns: int = 10, rows: int = 2):
@@ -24,173 +29,114 @@ def digits(dataset, columns: int = 10, rows: int = 2):
     return figure
 
 
-def schedule(schedule):
+def schedule(schedule, title: str):
     """The learning rate of each epoch."""
     figure, axis = draw.axes(2.4)
     epochs = np.arange(1, schedule.epochs + 1)
     rates = [schedule.learning_rate_of(epoch) for epoch in epochs]
     axis.step(epochs, rates, where="mid", color="#0072b2", marker=".")
-    name, batch = schedule.optimizer.upper(), schedule.batch_size
-    title = f"The schedule: {name}, batch size {batch}"
     draw.finish(axis, "epoch", "learning rate", title, log="y")
     return figure
 
 
-def parameters_by_layer(model_label: str, counts: dict[str, int]):
-    """A bar for each layer with parameters, its count written beside it."""
+def parameters_by_layer(counts: dict[str, int], model: str):
+    """A bar for each layer with parameters, its count written beside it.
+
+    Args:
+        counts: as from `tradeoffs.parameters_by_layer`.
+        model: its name, for the title, which says which layer is the largest.
+    """
+    counts = {name: count for name, count in counts.items() if count}
     figure, axis = draw.axes(0.45 * len(counts) + 1.1)
     total = sum(counts.values())
     bars = axis.barh(list(counts), list(counts.values()), color="#0072b2")
-    shares = [f"{count:,}  ({count / total:.1%})" for count in counts.values()]
+    shares = [f"{count:,}  ({100 * count / total:.1f} %)" for count in counts.values()]
     axis.bar_label(bars, shares, padding=4)
     axis.invert_yaxis()
     axis.margins(x=0.22)
     axis.xaxis.set_major_formatter("{x:,.0f}")
-    title = f"Where the {total:,} parameters of the {model_label} lie"
+    largest = max(counts, key=counts.get)
+    share = (
+        f"{100 * counts[largest] / total:.0f} % of the {model}'s {total:,} parameters"
+    )
+    title = f"{share} are in {largest}"
     draw.finish(axis, "parameters (weights and biases)", "layer", title)
     return figure
 
 
-def curves(runs_by_model: dict[str, list], title: str):
-    """Test loss and test accuracy by epoch, mean and range over seeds.
+def curves(runs_by_name: dict[str, list], title: str, mine: list = ()):
+    """Test loss and test error by epoch, mean and range over seeds.
 
     Args:
-        runs_by_model: model name to its runs of equal length.
+        runs_by_name: a model's name to its runs of equal length.
         title: of the figure.
+        mine: runs of the reader's own, drawn over them; the last one stands out.
     """
     figure, (left, right) = draw.axes(3.6, 2)
-    for name, runs in runs_by_model.items():
+    for name, runs in runs_by_name.items():
         seeds = f"{len(runs)} seed{'s' if len(runs) > 1 else ''}"
         style = draw.style(name, markersize=4, label=f"{label(name)} ({seeds})")
         draw.by_epoch(left, runs, "test_loss", **style)
-        draw.by_epoch(right, runs, "test_accuracy", **style)
-    epochs = "epoch (line: mean, band: range over seeds)"
-    draw.finish(left, epochs, "cross-entropy (nats)", "Test loss", legend="best")
-    draw.finish(right, epochs, "accuracy (%)", "Test accuracy")
+        draw.by_epoch(right, runs, "test_error", **style | {"label": None})
+    for place, run in enumerate(mine, 1):
+        last = place == len(mine)
+        style = draw.A_READERS | {"markersize": 9 if last else 5}
+        style |= {"alpha": 1 if last else 0.4, "zorder": 5}
+        text = f"my run {place}" if last else None
+        draw.by_epoch(left, [run], "test_loss", **style, label=text)
+        draw.by_epoch(right, [run], "test_error", **style)
+    several = any(len(runs) > 1 for runs in runs_by_name.values())
+    draw.finish(left, _EPOCHS[several], "cross-entropy (nats)", "Test loss", log="y")
+    draw.finish(right, _EPOCHS[several], "error (%)", "Test error", log="y")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     figure.suptitle(title)
     return figure
 
 
-def accuracy_against_parameters(runs: list, title: str):
-    """Each model's accuracy and size, with the article's points beside ours."""
+def error_by_epoch(runs_by_label: dict[str, list], title: str):
+    """Test error of each epoch, mean and range over seeds, for a few networks.
+
+    Args:
+        runs_by_label: what was trained to its runs of equal length; four at most.
+        title: of the figure.
+    """
+    figure, axis = draw.axes(3.4)
+    for (name, runs), line in zip(runs_by_label.items(), draw.LINES, strict=False):
+        draw.by_epoch(axis, runs, "test_error", label=name, **line)
+    several = any(len(runs) > 1 for runs in runs_by_label.values())
+    draw.finish(
+        axis, _EPOCHS[several], "test error (%)", title, log="y", legend="upper right"
+    )
+    return figure
+
+
+def error_against_parameters(runs: list, title: str):
+    """Each model's test error and size, with the article's points beside ours."""
     figure, axis = draw.axes(4.0)
     for row in summarize(runs).itertuples():
         x, name = row.num_parameters, row.model
         small = name == "small_net"  # several, one above the other
         text = f"{label(row.variant)}{': ' if small else chr(10)}{x:,}"
-        crowded = name in ("keras_mlp", "pytorch_cnn")  # others are above them
-        side = "right" if small else "below" if crowded else "above"
-        draw.point(axis, name, x, row.accuracy_mean, row.accuracy_std, text, side=side)
+        side = "right" if small else _SIDES.get(name, "above")
+        error = 1 - row.accuracy_mean
+        draw.point(axis, name, x, error, row.accuracy_std, text, side=side)
         if row.variant == name:  # hollow, and around ours where the two agree
-            published = article.ACCURACY[name]
+            published = 1 - article.ACCURACY[name]
             draw.point(axis, name, x, published, size=14, markerfacecolor="none")
     draw.filled_and_hollow(axis, "measured: mean ± deviation", "the article")
-    axis.margins(x=0.15, y=0.3)
-    draw.finish(axis, PARAMETERS, ACCURACY, title, log="x", legend="best")
+    axis.set(xscale="log", yscale="log")  # so that margins are of what is seen
+    axis.margins(x=0.15, y=0.2)
+    draw.finish(axis, PARAMETERS, ERROR, title, log="xy")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
-COST_PANELS = {
-    "inference_seconds": "inference, 10,000 images (s)",
-    "num_parameters": "parameters",
-    "file_bytes": "file (bytes)",
-    "epoch_seconds": "training, one epoch (s)",
-    "latency_ms_p50": "latency of one image (ms)",
-    "peak_train_memory_mib": "memory in training (MiB)",
-}
-
-
-def accuracy_against_costs(table, title: str):
-    """One small panel a cost; the surest exception to 'less is less' is named.
-
-    Args:
-        table: as from `tradeoffs.cost_table`, with accuracies.
-        title: of the figure.
-    """
-    figure, panels = draw.axes(5.4, 3, 2, sharey=True)
-    for axis, (column, text) in zip(panels.flat, COST_PANELS.items(), strict=True):
-        for row in table.itertuples():
-            place = getattr(row, column), row.accuracy_mean, row.accuracy_std
-            draw.point(axis, row.Index, *place, size=7, label=label(row.Index))
-        axis.margins(x=0.12, y=0.15)
-        axis.tick_params(labelsize=8)
-        first = axis in panels[:, 0]
-        draw.finish(axis, text, ACCURACY, log="x")
-        axis.yaxis.label.set_visible(first)
-    _name_inversion(panels[0, 0], table, "inference_seconds")
-    entries = panels[0, 0].get_legend_handles_labels()
-    place = {"loc": "outside lower center", "ncols": len(table)}
-    figure.legend(*entries, frameon=False, **place)
-    figure.suptitle(title)
-    return figure
-
-
-def _name_inversion(axis, table, column):
-    found = inversions(table, column)
-    for pair in found[:1].itertuples():
-        names = [pair.smaller, pair.larger]
-        ends = table.loc[names, [column, "accuracy_mean"]].to_numpy()
-        axis.annotate("", *ends, arrowprops={"arrowstyle": "<->", "color": "#555555"})
-        few = f"{pair.parameters_ratio:,.0f} × fewer parameters"
-        much = f"{pair.cost_ratio:.1f} × the time"
-        text = f"{few}, {much}:\n{' against '.join(map(label, names))}"
-        axis.set_title(text, fontsize=8, color="#444444")
-
-
-def batch_sizes(table, runs_by_size: dict[int, list], model: str):
-    """Time, memory and accuracy against the batch size.
-
-    Args:
-        table: columns batch_size, epoch_seconds, peak_train_memory_mib and
-            predicted_gpu_memory_mib.
-        runs_by_size: recorded runs of equal length.
-        model: its name.
-    """
-    figure, (time, memory, accuracy) = draw.axes(3.2, 3)
-    measured = draw.style(model, label="measured, CPU")
-    predicted = measured | {"label": "predicted, GPU", "markerfacecolor": "none"}
-    time.plot(table.batch_size, table.epoch_seconds, **measured)
-    memory.plot(table.batch_size, table.peak_train_memory_mib, **measured)
-    memory.plot(table.batch_size, table.predicted_gpu_memory_mib, **predicted)
-    spread = [[run.test_accuracy for run in runs] for runs in runs_by_size.values()]
-    draw.band(accuracy, list(runs_by_size), spread, **measured)
-    size, both = "batch size", {"log": "xy"}
-    draw.finish(time, size, "seconds an epoch", "Time", **both)
-    draw.finish(memory, size, "MiB, training", "Memory", legend="best", **both)
-    draw.finish(accuracy, size, ACCURACY, "Accuracy after 20 epochs", log="x")
-    figure.suptitle(f"The {label(model)}, and nothing but the batch size changed")
-    return figure
-
-
-CARDS_GIB = (8, 24, 80)
-
-
-def memory_by_image_size(pictures: dict, volumes: dict):
-    """Predicted GPU memory of training at batch 1, and where a card is full.
-
-    Args:
-        pictures, volumes: model name to a DataFrame of `predict_memory`.
-    """
-    figure, panels = draw.axes(3.8, 2, sharey=True)
-    for axis, tables in zip(panels, (pictures, volumes), strict=True):
-        for name, table in tables.items():
-            sizes = [shape[-1] for shape in table.input_shape]
-            axis.plot(sizes, table.reserved_mib / 1024, **draw.style(name))
-        for card in CARDS_GIB:
-            axis.axhline(card, **draw.THIN)
-            text = f"a card of {card} GiB is full"
-            axis.text(sizes[0], card * 1.1, text, fontsize=7, color="#555555")
-    left, right = panels
-    memory, log = "memory (GiB), without the driver's", {"log": "xy"}
-    draw.finish(left, "width = height (pixels)", memory, "Pictures", **log)
-    draw.finish(right, "width = height = depth (voxels)", "", "Volumes", **log)
-    left.legend(loc="lower right", fontsize=8, frameon=False)
-    figure.suptitle("Training at batch size 1: predicted GPU memory")
-    return figure
+# Where a model's text stands, so that none touches another.
+_SIDES = {"gap_cnn": "below", "keras_cnn": "below"}
 
 
 def filter_sweep(runs: list, reference: dict[str, list], title: str):
-    """Accuracy of networks of many sizes against their parameters.
+    """Test error of networks of many sizes against their parameters.
 
     Args:
         runs: a run each network.
@@ -200,20 +146,42 @@ def filter_sweep(runs: list, reference: dict[str, list], title: str):
     figure, axis = draw.axes(3.8)
     for run in runs:
         filters = "-".join(map(str, run.experiment.model_arguments["filters"]))
-        place = run.num_parameters, run.test_accuracy
+        place = run.num_parameters, 1 - run.test_accuracy
         look = {"size": 5, "alpha": 0.6, "side": "below"}
         draw.point(axis, run.experiment.model, *place, text=filters, **look)
     for row in summarize([r for runs in reference.values() for r in runs]).itertuples():
-        place = row.num_parameters, row.accuracy_mean, row.accuracy_std
+        place = row.num_parameters, 1 - row.accuracy_mean, row.accuracy_std
         text = f"{label(row.model)}, {row.seeds} seeds"
         draw.point(axis, row.model, *place, label=text)
-    axis.margins(y=0.12)
+    axis.set_yscale("log")
+    axis.margins(y=0.15)
     text = f"{PARAMETERS}; beside a point: filters of both convolutions"
-    draw.finish(axis, text, ACCURACY, title, log="x", legend="lower right")
+    draw.finish(axis, text, ERROR, title, log="xy", legend="upper right")
     return figure
 
 
-def rule_of_thumb(bounds, counts: dict[str, int]):
+def losses_by_size(runs: list, title: str):
+    """The losses on the training and the test images after the last epoch.
+
+    Args:
+        runs: a run each network, trained without dropout, which would add to the
+            loss on the training images alone.
+        title: of the figure.
+    """
+    figure, axis = draw.axes(3.4)
+    ordered = sorted(runs, key=lambda run: run.num_parameters)
+    sizes = [run.num_parameters for run in ordered]
+    train = [run.history.train_loss.iloc[-1] for run in ordered]
+    test = [run.test_loss for run in ordered]
+    axis.fill_between(sizes, train, test, color="#cc79a7", alpha=0.15)
+    axis.plot(sizes, train, "o--", color="#0072b2", label="training images")
+    axis.plot(sizes, test, "s-", color="#d55e00", label="test images")
+    names = PARAMETERS, "cross-entropy, last epoch (nats)", title
+    draw.finish(axis, *names, log="xy", legend="upper right")
+    return figure
+
+
+def rule_of_thumb(bounds, counts: dict[str, int], title: str):
     """Numbers of parameters on a line, with the range that the rule advises."""
     figure, axis = draw.axes(2.2)
     axis.axvspan(bounds.lower, bounds.upper, color="#009e73", alpha=0.12)
@@ -222,27 +190,25 @@ def rule_of_thumb(bounds, counts: dict[str, int]):
         draw.point(axis, name, count, height, text=text, size=6, side="right")
     axis.set(xlim=(100, 2e7), ylim=(-0.7, len(counts) - 0.3), yticks=[])
     axis.spines["left"].set_visible(False)
-    ends = f"from {bounds.lower:,} to {bounds.upper:,} parameters"
-    title = f"The rule of thumb for MNIST: {ends}"
     draw.finish(axis, PARAMETERS, "", title, log="x")
     return figure
 
 
-def canvas(image, evidence, digit: int):
+def canvas(image, evidence, title: str):
     """A canvas, and where on it a network sees its answer.
 
     Args:
         image: [height, width], what the network was given.
-        evidence: [height, width], the last convolution's output for the digit.
-        digit: the answer.
+        evidence: [height, width], the last convolution's output for the answer.
+        title: of the figure.
     """
     figure, (left, right) = draw.axes(3.4, 2)
     left.imshow(image, cmap="gray_r")
     shown = right.imshow(evidence, cmap="viridis")
     figure.colorbar(shown, ax=right, label="last convolution's output")
-    pixels = "{} × {} pixels".format(*image.shape)
-    draw.finish(left, "column", "row", pixels)
-    draw.finish(right, "column", "row", f"evidence for a {digit}, before its average")
+    draw.finish(left, "column", "row", "{} × {} pixels".format(*image.shape))
+    draw.finish(right, "column", "row", "the answer's picture, before its average")
     for axis in (left, right):
         axis.grid(visible=False)
+    figure.suptitle(title)
     return figure

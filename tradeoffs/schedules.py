@@ -126,6 +126,24 @@ class Schedule:
         kept = tuple(m for m in self.milestones if m < epochs)
         return self.replace(epochs=epochs, milestones=kept)
 
+    def compressed(self, epochs: int) -> Schedule:
+        """The whole schedule in fewer epochs: the learning rate drops as often.
+
+        >>> ARTICLE.compressed(5).milestones
+        (2, 4)
+        """
+        epochs = whole_number("epochs", epochs)
+        if epochs <= len(self.milestones):
+            raise ValueError(
+                f"compressed({epochs}): {len(self.milestones)} milestones need at "
+                f"least {len(self.milestones) + 1} epochs"
+            )
+        share = epochs / self.epochs
+        milestones = [max(round(m * share), 1) for m in self.milestones]
+        for place in range(1, len(milestones)):  # no two at once
+            milestones[place] = max(milestones[place], milestones[place - 1] + 1)
+        return self.replace(epochs=epochs, milestones=tuple(milestones))
+
     def learning_rate_of(self, epoch: int) -> float:
         """The learning rate during an epoch; epochs count from 1."""
         passed = sum(epoch > milestone for milestone in self.milestones)
@@ -152,6 +170,41 @@ ARTICLE = Schedule(
     nesterov=True,
 )
 
+
+def altered(
+    epochs: int = 1,
+    *,
+    compressed: bool = False,
+    learning_rate: float = ARTICLE.learning_rate,
+    batch_size: int = ARTICLE.batch_size,
+    optimizer: str = ARTICLE.optimizer,
+    momentum: float = ARTICLE.momentum,
+) -> Schedule:
+    """The first epochs of the article's schedule, with some values changed.
+
+    Args:
+        epochs: how many, up to 20.
+        compressed: the whole schedule in so many epochs, at least 5, instead.
+        learning_rate, batch_size, optimizer: of `Schedule`.
+        momentum: Nesterov's, for "sgd" alone; other optimizers take none.
+
+    >>> altered(3, optimizer="adam").momentum
+    0.0
+    """
+    if compressed:
+        schedule = ARTICLE.compressed(max(whole_number("epochs", epochs), 5))
+    else:
+        schedule = ARTICLE.first(epochs)
+    momentum = momentum if optimizer == "sgd" else 0.0
+    return schedule.replace(
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        momentum=momentum,
+        nesterov=momentum > 0,
+    )
+
+
 KERAS_MLP_RECIPE = Schedule(
     epochs=20,
     batch_size=128,
@@ -170,22 +223,31 @@ KERAS_CNN_RECIPE = Schedule(
     input_scaling="unit",
 )
 
+# The same with the default of today.
+KERAS_CNN_RECIPE_TODAY = KERAS_CNN_RECIPE.replace(learning_rate=1e-3)
+
 BATCH_SIZES = (1, 4, 16, 64, 256, 1024, 8192)
 
 
-def at_batch_size(batch_size: int) -> Schedule:
-    """The article's schedule with another batch size, and nothing else changed.
+def at_batch_size(batch_size: int, *, scaled: bool = False) -> Schedule:
+    """The article's schedule with another batch size.
 
-    Below 16 the learning rate shrinks in proportion: with the article's the
-    PyTorch CNN diverges there, at 4 in the sixth epoch and at 1 in the first.
+    Args:
+        batch_size: images a step.
+        scaled: let the learning rate grow in proportion to the batch. Below 16 it
+            shrinks in proportion always: with the article's the PyTorch CNN
+            diverges there, at 4 in the sixth epoch and at 1 in the first.
 
     >>> at_batch_size(64).learning_rate, at_batch_size(4).learning_rate
     (0.005, 0.00125)
+    >>> at_batch_size(64, scaled=True).learning_rate
+    0.02
     """
     batch_size = whole_number("batch_size", batch_size)
-    share = min(batch_size / ARTICLE.batch_size, 1)
+    share = batch_size / ARTICLE.batch_size
     return ARTICLE.replace(
-        batch_size=batch_size, learning_rate=ARTICLE.learning_rate * share
+        batch_size=batch_size,
+        learning_rate=ARTICLE.learning_rate * (share if scaled else min(share, 1)),
     )
 
 
@@ -193,9 +255,15 @@ SCHEDULES = {
     "article": ARTICLE,
     "keras_mlp_recipe": KERAS_MLP_RECIPE,
     "keras_cnn_recipe": KERAS_CNN_RECIPE,
+    "keras_cnn_recipe_today": KERAS_CNN_RECIPE_TODAY,
     **{
         f"article_batch{size}": at_batch_size(size)
         for size in BATCH_SIZES
         if size != ARTICLE.batch_size
+    },
+    **{
+        f"article_batch{size}_scaled": at_batch_size(size, scaled=True)
+        for size in BATCH_SIZES
+        if size > ARTICLE.batch_size
     },
 }

@@ -7,12 +7,6 @@ import numpy as np
 from tradeoffs import article
 from tradeoffs import drawing as draw
 
-LINES = (
-    {"color": "#009e73", "linestyle": "-"},
-    {"color": "#d55e00", "linestyle": "--"},
-    {"color": "#0072b2", "linestyle": "-."},
-    {"color": "#e69f00", "linestyle": ":"},
-)
 WANTED = 0.95  # the least accuracy that the article accepts
 
 
@@ -30,45 +24,37 @@ def searched_networks(table, front, title: str):
         part = learnt[learnt.batch_norm == normalized]
         text = f"with{'' if normalized else 'out'} batch norm"
         look = {"color": color, "markersize": 4, "alpha": 0.5, "label": text}
-        axis.plot(part.num_parameters, part.validation_accuracy, marker, **look)
+        axis.plot(part.num_parameters, 1 - part.validation_accuracy, marker, **look)
     ordered = front.sort_values("num_parameters")
     look = {"color": "#222222", "linewidth": 1, "label": "Pareto front"}
-    steps = ordered.num_parameters, ordered.validation_accuracy
+    steps = ordered.num_parameters, 1 - ordered.validation_accuracy
     axis.step(*steps, where="post", **look)
-    axis.axhline(WANTED, label=f"{WANTED:.0%}", **draw.THIN)
+    axis.axhline(1 - WANTED, label=f"the article's limit: {WANTED:.0%}", **draw.THIN)
     count, accuracy = article.NUM_PARAMETERS["small_net"], article.ACCURACY["small_net"]
-    text = f"the article (test): {count} parameters, {accuracy:.2%}"
+    text = f"the article's network (test images): {accuracy:.2%}"
     look = {"markersize": 14, "markeredgecolor": "white", "color": "#009e73"}
-    axis.plot(count, accuracy, "*", label=text, **look)
-    axis.set_ylim(max(0, learnt.validation_accuracy.quantile(0.02) - 0.05), 1)
-    names = "parameters (logarithmic)", "validation accuracy (%)", title
-    draw.finish(axis, *names, log="x", legend="lower right")
+    axis.plot(count, 1 - accuracy, "*", label=text, **look)
+    names = "parameters (logarithmic)", "validation error (%)", title
+    draw.finish(axis, *names, log="xy", legend="upper right")
     return figure
 
 
-def search_efficiency(found: dict[str, list], title: str):
-    """Best accuracy by the number of networks trained: mean and range.
+def search_efficiency(found: dict[str, object], title: str):
+    """Best error by the number of networks trained: median and middle half.
 
     Args:
-        found: a way of searching to its repetitions, each [n], NaN at first.
+        found: a way of searching to the lower quartile, median and upper quartile of
+            its best accuracy after 1, 2, ... networks, [3, n]; NaN at first.
         title: of the figure.
     """
     figure, axis = draw.axes(3.6)
-    for (name, rows), line in zip(found.items(), LINES, strict=False):
-        values = np.stack(rows, axis=1)
-        draw.band(axis, range(1, len(values) + 1), values, label=name, **line)
-    names = "networks trained", "best validation accuracy (%)", title
-    draw.finish(axis, *names, log="x", legend="lower right")
-    return figure
-
-
-def accuracy_by_epoch(runs_by_label: dict[str, list], title: str):
-    """Test accuracy of each epoch, mean and range over seeds, for a few networks."""
-    figure, axis = draw.axes(3.4)
-    for (name, runs), line in zip(runs_by_label.items(), LINES, strict=False):
-        draw.by_epoch(axis, runs, "test_accuracy", label=name, **line)
-    text = "epoch (line: mean over seeds, band: their range)"
-    draw.finish(axis, text, "test accuracy (%)", title, legend="lower right")
+    for (name, quartiles), line in zip(found.items(), draw.LINES, strict=False):
+        low, median, high = 1 - np.asarray(quartiles)
+        tried = range(1, len(median) + 1)
+        axis.plot(tried, median, label=name, **line)
+        axis.fill_between(tried, low, high, color=line["color"], alpha=0.15)
+    names = "networks trained", "best validation error (%)", title
+    draw.finish(axis, *names, log="xy", legend="upper right")
     return figure
 
 
@@ -131,12 +117,13 @@ def confusions(labels, predictions, title: str):
     return figure
 
 
-def mistakes(images, labels, predictions, columns: int = 10):
+def mistakes(images, labels, predictions, title: str, columns: int = 10):
     """Some images that are taken for another digit.
 
     Args:
         images: uint8 [n, h, w].
         labels, predictions: [n].
+        title: of the figure.
         columns: how many to show.
     """
     figure, panels = draw.axes(1.6, columns)
@@ -145,5 +132,5 @@ def mistakes(images, labels, predictions, columns: int = 10):
     for axis, index in zip(panels, chosen, strict=True):
         text = f"{labels[index]}, not {predictions[index]}"
         draw.picture(axis, images[index], text, fontsize=9)
-    figure.suptitle(f"{len(wrong)} test images go wrong; {columns} of them")
+    figure.suptitle(title)
     return figure

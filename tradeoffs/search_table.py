@@ -122,6 +122,26 @@ def read_table(path: Path | None = None):
     return frame
 
 
+def best_networks(table, by: str = "validation_accuracy", count: int = 5):
+    """The best networks of a search, with what was searched and what came out.
+
+    Args:
+        table: of a search, or some of its rows.
+        by: the column that says which is best: "num_parameters", of which less is
+            better, or an accuracy.
+        count: how many.
+
+    Returns:
+        A DataFrame to read, the best first, without what all networks share.
+    """
+    searched = list(table.columns[: table.columns.get_loc("seed")])
+    varied = [n for n in searched if len(set(table[n].astype(str))) > 1] or searched
+    ordered = table.sort_values(by, ascending=by == "num_parameters", kind="stable")
+    return (
+        ordered[[*varied, "num_parameters", "validation_accuracy"]].head(count).round(4)
+    )
+
+
 def _digest(text):
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -22,6 +22,7 @@ from tradeoffs.schedules import (
     ARTICLE,
     BATCH_SIZES,
     KERAS_CNN_RECIPE,
+    KERAS_CNN_RECIPE_TODAY,
     KERAS_MLP_RECIPE,
     Schedule,
     at_batch_size,
@@ -93,12 +94,23 @@ SERIES = (
     Series("keras_cnn", "keras", ARTICLE, 3),
     Series("keras_cnn", "pytorch", ARTICLE, 3),
     Series("keras_cnn", "keras", KERAS_CNN_RECIPE, 1),
+    Series("keras_cnn", "keras", KERAS_CNN_RECIPE_TODAY, 1),
     *(
         Series("gap_cnn", "pytorch", ARTICLE, 1, {"filters": list(filters)})
         for filters in GAP_FILTERS
     ),
     *(  # A batch of one takes a quarter of an hour and more a seed.
         Series("pytorch_cnn", "pytorch", at_batch_size(size), 1 + (size > 16))
+        for size in sorted(BATCH_SIZES, reverse=True)
+        if size != 16
+    ),
+    *(
+        Series("pytorch_cnn", "pytorch", at_batch_size(size, scaled=True), 2)
+        for size in BATCH_SIZES
+        if size > 16
+    ),
+    *(
+        Series("small_net", "pytorch", at_batch_size(size), 5)
         for size in sorted(BATCH_SIZES, reverse=True)
         if size != 16
     ),

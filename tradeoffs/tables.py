@@ -1,16 +1,14 @@
-"""Runs and profiles side by side, as tables, and whether two accuracies differ."""
+"""Runs and profiles side by side, as tables."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable
-from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 
-from tradeoffs.checks import number, whole_number
+from tradeoffs import article
 from tradeoffs.experiments import Run, variant
 from tradeoffs.models import MODELS
 from tradeoffs.probes.profile import Profile
@@ -74,6 +72,11 @@ def summarize(runs: list[Run]):
     )
 
 
+def mean_accuracy(runs: list[Run]) -> float:
+    """Over runs, of the last epoch, 0 to 1."""
+    return float(np.mean([run.test_accuracy for run in runs]))
+
+
 def percent(mean: float, deviation: float | None = None) -> str:
     """An accuracy as people read it.
 
@@ -97,6 +100,42 @@ def label(name: str) -> str:
         return f"{MODELS['small_net'].label}, chosen"
     model, *arguments = name.split(",")
     return ", ".join([MODELS[model].label, *arguments]) if model in MODELS else name
+
+
+def run_table(runs: list[Run]):
+    """Runs one by one: what was set, and what came out of it.
+
+    Returns:
+        A DataFrame of text, a row a run, numbered from 1.
+    """
+    rows = [
+        {
+            "parameters": f"{run.num_parameters:,}",
+            "epochs": len(run.history),
+            "learning rate": f"{run.experiment.schedule.learning_rate:g}",
+            "batch size": run.experiment.schedule.batch_size,
+            "optimizer": run.experiment.schedule.optimizer,
+            "momentum": f"{run.experiment.schedule.momentum:g}",
+            "seed": run.experiment.seed,
+            "accuracy": percent(run.test_accuracy),
+            "training (s)": f"{run.history.train_seconds.sum():.1f}",
+        }
+        for run in runs
+    ]
+    numbers = pd.RangeIndex(1, len(rows) + 1, name="my run")
+    return pd.DataFrame(rows, index=numbers)
+
+
+def score_table(runs_by_name: dict[str, list[Run]]):
+    """Networks of any names, a row each, as text: see `summarize`."""
+    rows = [summarize(runs).iloc[0] for runs in runs_by_name.values()]
+    cells = {
+        "parameters": [f"{row.num_parameters:,}" for row in rows],
+        "seeds": [row.seeds for row in rows],
+        "test accuracy": [percent(row.accuracy_mean, row.accuracy_std) for row in rows],
+        "test loss": [f"{row.loss_mean:.4f}" for row in rows],
+    }
+    return pd.DataFrame(cells, index=list(runs_by_name))
 
 
 def accuracy_table(runs: list[Run], references: dict[str, dict[str, float]]):
@@ -198,14 +237,23 @@ def inversions(table, cost: str, *, margin: float = 1.1):
 
 
 def readable_costs(table):
-    """`cost_table` to read: labels, units and a few digits, all as text."""
-    cells = {
-        title: [
+    """`cost_table` to read: labels, units and a few digits, all as text.
+
+    With the spread in the table, times have their lowest and highest behind them.
+    """
+    cells = {}
+    for column, title, form, scale in _COSTS:
+        cells[title] = [
             "not measured" if pd.isna(value) else form.format(value * scale)
             for value in table[column]
         ]
-        for column, title, form, scale in _COSTS
-    }
+        ends = [f"{column}_{end}" for end in ("lowest", "highest")]
+        if set(ends) <= set(table):
+            pairs = (table[ends].astype(float) * scale).to_numpy()
+            cells[title] = [
+                text if pd.isna(pair).any() else f"{text} ({_to(pair, form)})"
+                for text, pair in zip(cells[title], pairs, strict=True)
+            ]
     accuracies = zip(table.accuracy_mean, table.accuracy_std, strict=True)
     cells["accuracy"] = [
         "not measured" if pd.isna(mean) else percent(mean, deviation)
@@ -217,67 +265,39 @@ def readable_costs(table):
     return pd.DataFrame(cells, index=table.index.map(label).rename("model"))
 
 
-def wilson_interval(
-    accuracy: float, num_images: int = 10_000, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Where the accuracy on further images of the kind would lie, from 0 to 1.
+def _to(pair, form):
+    return " to ".join(map(form.format, pair))
 
-    Wilson's score interval for a share. It is about the images that were
-    drawn for the test, not about the seed of the training.
+
+# Our columns, what they are called to read, and the article's names of them.
+_RATIOS = {
+    "weight_bytes": ("weights", "size_mib"),
+    "epoch_seconds": ("an epoch", "epoch_seconds"),
+    "inference_seconds": ("inference", "inference_seconds"),
+}
+
+
+def cost_ratios(tables: dict, larger: str = "keras_cnn", smaller: str = "pytorch_cnn"):
+    """How many times more one model costs than another, beside the article's figures.
 
     Args:
-        accuracy: on the test images, from 0 to 1; may be a mean over seeds.
-        num_images: of the test.
-        confidence: of the interval, between 0 and 1.
-
-    Raises:
-        TypeError, ValueError: not a number, or one out of range.
-
-    >>> low, high = wilson_interval(0.9893)
-    >>> f"{low:.4f} to {high:.4f}"
-    '0.9871 to 0.9911'
-    """
-    n = whole_number("num_images", num_images)
-    share = number("accuracy", accuracy, least=0, most=1)
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}; it must be between 0 and 1")
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    middle = share + z**2 / (2 * n)
-    half = z * math.sqrt((share * (1 - share) + z**2 / (4 * n)) / n)
-    return (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
-
-
-def paired_test(first: Run, second: Run, labels: np.ndarray) -> dict[str, float]:
-    """McNemar's exact test: do two runs err differently often on the same images?
-
-    Only the images that one of the two gets right tell them apart.
+        tables: a title to a table as from `cost_table`, of one framework a model.
+        larger, smaller: names of models.
 
     Returns:
-        The number of images that only the first and only the second gets
-        right, and the p-value under the hypothesis that they err alike.
-
-    Raises:
-        ValueError: the numbers of predictions and labels differ.
+        A DataFrame of numbers, a row a cost, a column a table, and the article, NaN
+        where it does not say.
     """
-    from scipy.stats import binomtest
-
-    a, b = (run.test_predictions for run in (first, second))
-    if not len(a) == len(b) == len(labels):
-        raise ValueError(
-            f"{len(a)} and {len(b)} predictions do not pair with {len(labels)} labels"
-        )
-    only_first = int(np.sum((a == labels) & (b != labels)))
-    only_second = int(np.sum((a != labels) & (b == labels)))
-    apart = only_first + only_second
-    return {
-        "only_first_right": only_first,
-        "only_second_right": only_second,
-        "p_value": float(binomtest(only_first, apart).pvalue) if apart else 1.0,
+    found = {}
+    for title, table in tables.items():
+        rows = table.set_axis([name.split(",")[0] for name in table.index])
+        found[title] = {
+            name: rows[column][larger] / rows[column][smaller]
+            for column, (name, _) in _RATIOS.items()
+        }
+    theirs = article.COSTS[larger], article.COSTS[smaller]
+    found["the article"] = {
+        name: theirs[0].get(key, np.nan) / theirs[1].get(key, np.nan)
+        for name, key in _RATIOS.values()
     }
-
-
-def paired_tests(first: list[Run], second: list[Run], labels: np.ndarray):
-    """`paired_test` of each pair of runs, as a DataFrame, a row a seed."""
-    pairs = zip(first, second, strict=True)
-    seeds = pd.Index([run.experiment.seed for run in first], name="seed")
-    return pd.DataFrame([paired_test(a, b, labels) for a, b in pairs], index=seeds)
+    return pd.DataFrame(found, dtype=float)

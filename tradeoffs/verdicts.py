@@ -14,8 +14,9 @@ import json
 from importlib.resources import files
 
 from tradeoffs.claim import VERDICTS, Claim
-from tradeoffs.evidence import Evidence, EvidenceError
+from tradeoffs.evidence import Evidence
 from tradeoffs.findings import FINDINGS
+from tradeoffs.measurements import EvidenceError
 from tradeoffs.records import RecordError
 
 

@@ -10,6 +10,7 @@ import importlib
 from dataclasses import dataclass
 
 from tradeoffs.article import NUM_PARAMETERS
+from tradeoffs.frameworks import framework_of
 
 
 @dataclass(frozen=True)
@@ -133,3 +134,25 @@ def build(name: str, framework: str | None = None, *, seed=None, **arguments):
     framework = framework_for(name, framework)
     module = importlib.import_module(f"tradeoffs.models.{framework}")
     return module.build(name, seed=seed, **arguments)
+
+
+def as_recorded(model, name: str, **arguments) -> bool:
+    """Whether a network has the layers of a named one; weights and names may differ.
+
+    Args:
+        model: an `nn.Sequential` or `keras.Model` that has seen an input.
+        name: one of `MODELS`.
+        arguments: of the named model's function.
+    """
+    page = importlib.import_module(f"tradeoffs.models.{framework_of(model)}")
+    return page.layers_of(model) == page.layers_of(page.build(name, **arguments))
+
+
+def parameters_by_layer(model) -> dict[str, int]:
+    """The parameters of each layer, by its name and kind; see `as_recorded`."""
+    if framework_of(model) == "keras":
+        return {layer.name: layer.count_params() for layer in model.layers}
+    return {
+        f"{name} {type(layer).__name__}": sum(p.numel() for p in layer.parameters())
+        for name, layer in model.named_children()
+    }

@@ -18,6 +18,15 @@ def build(name, seed=None, **arguments):
     return {"keras_mlp": keras_mlp, "keras_cnn": keras_cnn}[name](**arguments)
 
 
+def layers_of(model):
+    """Each layer's kind and settings, whatever its name."""
+    free = ("name", "seed", "dtype")
+    return model.input_shape, [
+        (type(layer), {k: v for k, v in layer.get_config().items() if k not in free})
+        for layer in model.layers
+    ]
+
+
 def keras_mlp():
     """Two hidden layers of 512 and a softmax: 669,706 parameters.
 

@@ -24,6 +24,12 @@ def build(name, seed=None, **arguments):
     return seeded(builders[name], seed, **arguments)
 
 
+def layers_of(network):
+    """The kind of a network, and each layer's with its settings."""
+    kind = nn.Sequential if isinstance(network, nn.Sequential) else type(network)
+    return kind, [str(layer) for layer in network.children()]
+
+
 def seeded(builder, seed=None, **arguments):
     """Call a function that builds a network, its first weights drawn from a seed."""
     if seed is None:

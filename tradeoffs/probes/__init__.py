@@ -9,6 +9,9 @@ the reader's own, from a notebook say, is pickled.
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import statistics
+from collections.abc import Mapping
 
 from tradeoffs.checks import number, one_of, whole_number
 from tradeoffs.experiments import processor
@@ -16,6 +19,7 @@ from tradeoffs.probes import tasks
 from tradeoffs.probes.memory import DEVICES
 from tradeoffs.probes.profile import Profile
 from tradeoffs.probes.source import MeasureError, source_of
+from tradeoffs.probes.timing import BUSY
 from tradeoffs.probes.units import dead_units as dead_units
 from tradeoffs.progress import bar
 from tradeoffs.schedules import ARTICLE
@@ -125,6 +129,64 @@ def measure(
             profile, **_predicted(model, profile, input_dtype)
         )
     return profile
+
+
+def measure_in_turns(
+    models, *, turns: int = 3, quiet: bool = False, progress: bool = True, **options
+) -> list[Profile]:
+    """Profiles of several models, each measured several times, in turns.
+
+    Whatever else the machine does meanwhile then meets all of them alike.
+
+    Args:
+        models: for each what `measure` takes as its model, or a mapping of several
+            of its arguments, such as {"model": "keras_mlp", "framework": "pytorch"}.
+        turns: how often each is measured.
+        quiet: raise an error where another process keeps the machine busy.
+        progress: show a bar.
+        options: of `measure`, for all.
+
+    Returns:
+        A `Profile` a model. Each number is the median over the turns; the spread of a
+        time goes from the lowest to the highest window of any turn.
+
+    Raises:
+        MeasureError, ValueError, TypeError: as `measure`.
+    """
+    given = [one if isinstance(one, Mapping) else {"model": one} for one in models]
+    found = [[] for _ in given]
+    total = whole_number("turns", turns) * len(given)
+    with bar(progress, desc="measuring in turns", total=total) as shown:
+        for _, (one, profiles) in itertools.product(
+            range(turns), list(zip(given, found, strict=True))
+        ):
+            profiles.append(measure(progress=False, **options | one))
+            busy = [n for n in profiles[-1].notes if n.startswith(BUSY)]
+            if quiet and busy:
+                raise MeasureError(f"{profiles[-1].variant}: {busy[0]}")
+            shown.update()
+    return [_median(profiles) for profiles in found]
+
+
+def _median(profiles):
+    """One profile of several of a model: medians, and what they span."""
+    names = [each.name for each in dataclasses.fields(Profile) if each.metadata]
+    values = {name: [getattr(profile, name) for profile in profiles] for name in names}
+    return dataclasses.replace(
+        profiles[0],
+        **{
+            name: None if None in of_turns else statistics.median_low(of_turns)
+            for name, of_turns in values.items()
+        },
+        spread={
+            name: (min(lowest), max(highest))
+            for name in profiles[0].spread
+            for lowest, highest in [
+                zip(*(p.spread[name] for p in profiles), strict=True)
+            ]
+        },
+        notes=tuple(dict.fromkeys(note for p in profiles for note in p.notes)),
+    )
 
 
 def predict_memory(

@@ -1,0 +1,113 @@
+"""The figures of what models cost; each function returns one."""
+
+from __future__ import annotations
+
+from tradeoffs import drawing as draw
+from tradeoffs.plots import ERROR
+from tradeoffs.tables import inversions, label
+
+COST_PANELS = {
+    "inference_seconds": "inference, 10,000 images (s)",
+    "num_parameters": "parameters",
+    "file_bytes": "file (bytes)",
+    "epoch_seconds": "training, one epoch (s)",
+    "latency_ms_p50": "latency of one image (ms)",
+    "peak_train_memory_mib": "memory in training (MiB)",
+}
+
+
+def error_against_costs(table, title: str):
+    """One small panel a cost; the surest exception to 'less is less' is named.
+
+    Args:
+        table: as from `tradeoffs.cost_table`, with accuracies.
+        title: of the figure.
+    """
+    figure, panels = draw.axes(5.4, 3, 2, sharey=True)
+    for axis, (column, text) in zip(panels.flat, COST_PANELS.items(), strict=True):
+        for row in table.itertuples():
+            place = getattr(row, column), 1 - row.accuracy_mean, row.accuracy_std
+            draw.point(axis, row.Index, *place, size=7, label=label(row.Index))
+        axis.set(xscale="log", yscale="log")
+        axis.margins(x=0.12, y=0.15)
+        axis.tick_params(labelsize=8)
+        first = axis in panels[:, 0]
+        draw.finish(axis, text, ERROR, log="xy")
+        axis.yaxis.label.set_visible(first)
+    _name_inversion(panels[0, 0], table, "inference_seconds")
+    entries = panels[0, 0].get_legend_handles_labels()
+    place = {"loc": "outside lower center", "ncols": min(len(table), 5)}
+    figure.legend(*entries, frameon=False, **place)
+    figure.suptitle(title)
+    return figure
+
+
+def _name_inversion(axis, table, column):
+    found = inversions(table, column)
+    for pair in found[:1].itertuples():
+        rows = table.loc[[pair.smaller, pair.larger]]
+        ends = list(zip(rows[column], 1 - rows.accuracy_mean, strict=True))
+        axis.annotate("", *ends, arrowprops={"arrowstyle": "<->", "color": "#555555"})
+        few = f"{pair.parameters_ratio:,.0f} × fewer parameters"
+        much = f"{pair.cost_ratio:.1f} × the time"
+        names = f"{label(pair.smaller)} against {label(pair.larger)}"
+        axis.set_title(f"{few}, {much}:\n{names}", fontsize=8, color="#444444")
+
+
+def batch_sizes(table, runs_by_label: dict[str, dict[int, list]], title: str):
+    """Time, memory and test error against the batch size.
+
+    Args:
+        table: of the PyTorch CNN, with the columns batch_size, epoch_seconds,
+            peak_train_memory_mib and predicted_gpu_memory_mib.
+        runs_by_label: what was trained to recorded runs by batch size.
+        title: of the figure.
+    """
+    figure, (time, memory, error) = draw.axes(3.6, 3)
+    measured = draw.style("pytorch_cnn", label="measured, CPU")
+    predicted = measured | {"label": "predicted, GPU", "markerfacecolor": "none"}
+    time.plot(table.batch_size, table.epoch_seconds, **measured)
+    memory.plot(table.batch_size, table.peak_train_memory_mib, **measured)
+    memory.plot(table.batch_size, table.predicted_gpu_memory_mib, **predicted)
+    looks = draw.STYLES["pytorch_cnn"], draw.A_READERS, draw.STYLES["small_net"]
+    for (text, recorded), look in zip(runs_by_label.items(), looks, strict=False):
+        errors = [[1 - run.test_accuracy for run in runs] for runs in recorded.values()]
+        draw.band(error, list(recorded), errors, label=text, **look, markersize=5)
+    size, both = "batch size", {"log": "xy"}
+    draw.finish(time, size, "seconds an epoch", "Time", **both)
+    draw.finish(memory, size, "MiB, training", "Memory", **both)
+    memory.legend(fontsize=8, frameon=False)
+    draw.finish(error, size, ERROR, "Error after 20 epochs", **both)
+    entries = error.get_legend_handles_labels()
+    place = {"loc": "outside lower right", "ncols": len(runs_by_label), "fontsize": 8}
+    figure.legend(*entries, frameon=False, **place)
+    figure.suptitle(title)
+    return figure
+
+
+CARDS_GIB = (8, 24, 80)
+
+
+def memory_by_image_size(pictures: dict, volumes: dict, title: str):
+    """Predicted GPU memory of training at batch 1, and where a card is full.
+
+    Args:
+        pictures, volumes: model name to a DataFrame of `predict_memory`.
+        title: of the figure.
+    """
+    figure, panels = draw.axes(3.8, 2, sharey=True)
+    for axis, tables in zip(panels, (pictures, volumes), strict=True):
+        for name, table in tables.items():
+            sizes = [shape[-1] for shape in table.input_shape]
+            axis.plot(sizes, table.reserved_mib / 1024, **draw.style(name))
+        for card in CARDS_GIB:
+            axis.axhline(card, **draw.THIN)
+            text = f"a card of {card} GiB is full"
+            axis.text(sizes[0], card * 1.1, text, fontsize=7, color="#555555")
+    left, right = panels
+    memory, log = "memory (GiB), without the driver's", {"log": "xy"}
+    draw.finish(left, "width = height (pixels)", memory, "Pictures", **log)
+    draw.finish(right, "width = height = depth (voxels)", "", "Volumes", **log)
+    left.legend(loc="lower right", fontsize=8, frameon=False)
+    figure.suptitle(title)
+    return figure

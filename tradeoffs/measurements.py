@@ -1,0 +1,228 @@
+"""Recorded measurements, beside the runs: what they are, and how they are made.
+
+`results/profiles/<model>.json` are `Profile`s of the five models, as they were
+published. `results/gpu_memory.json` (predicted), `results/dead_units.json` (of the
+Small Nets) and `results/search_replays.json` hold what takes long to find out. All
+are made by `python -m tradeoffs measure --record`; times are fair only on a machine
+that does nothing else meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from tradeoffs import article, records, series
+from tradeoffs.models import MODELS, model_info
+from tradeoffs.probes.profile import Profile
+from tradeoffs.processes import in_fresh_process
+from tradeoffs.progress import bar
+from tradeoffs.records import RecordError
+from tradeoffs.schedules import ARTICLE
+from tradeoffs.search_table import read_table, replay
+
+FORMAT = 1  # of the three files of rows
+RECORD = "python -m tradeoffs measure --record"
+
+# Inputs for which the memory of training on a GPU is predicted.
+PICTURE = (1, 28, 28)
+LARGE_PICTURE = (1, 512, 512)
+VOLUME = (1, 256, 256, 256)
+# Whose memory is predicted, at which shape and batch.
+MEMORY_POINTS = tuple(
+    (model, shape, batch)
+    for model in ("keras_mlp", "keras_cnn", "pytorch_cnn")
+    for shape, batch in (
+        (PICTURE, 1),
+        (PICTURE, article.SMALL_BATCH),
+        (PICTURE, article.LARGE_BATCH),
+        (LARGE_PICTURE, 1),
+        (VOLUME, 1),
+    )
+    if shape != VOLUME or model != "keras_mlp"
+)
+# Small Nets whose dead units are counted: arguments of the recorded series.
+RECTIFIERS = ({}, {"slope": 0.0})
+# How the recorded search is searched again, and how often, for so many networks.
+REPLAYED = ("grid", "tpe", "nsga2")
+REPLAYS, REPLAYED_NETWORKS = 200, 120
+
+
+class EvidenceError(RecordError):
+    """Evidence is missing; the message names it and how to make it."""
+
+
+def profile_path(model: str) -> Path:
+    """Where the recorded profile of a model is."""
+    return records.results_folder() / "profiles" / f"{model}.json"
+
+
+def measurements_path(subject: str) -> Path:
+    """Where the measurements of a subject are."""
+    return records.results_folder() / f"{subject}.json"
+
+
+def recorded_profile(model: str) -> Profile:
+    """The recorded profile of one of `MODELS`.
+
+    Raises:
+        ValueError: no such model.
+        EvidenceError: it is missing, or no whole profile of this model.
+    """
+    path = profile_path(model_info(model).name)
+    try:
+        profile = Profile.load(path)
+    except FileNotFoundError:
+        raise EvidenceError(f"{path} is missing; '{RECORD}' makes it") from None
+    except ValueError as error:
+        raise EvidenceError(f"{error}; '{RECORD}' makes it anew") from None
+    if profile.name != model:
+        raise EvidenceError(f"{path} is the profile of {profile.name}")
+    return profile
+
+
+def recorded_profiles() -> list[Profile]:
+    """The recorded profiles of the five models, in the order of `MODELS`.
+
+    Raises:
+        EvidenceError: one is missing or damaged; the message names it.
+    """
+    return [recorded_profile(model) for model in MODELS]
+
+
+def recorded_replays() -> dict[str, np.ndarray]:
+    """What a sampler would have found of the recorded search.
+
+    Returns:
+        For each of `REPLAYED` the lower quartile, median and upper quartile, over
+        `REPLAYS` repetitions, of the best validation accuracy after 1, 2, ...
+        networks, [3, n]; NaN as long as none was small enough.
+
+    Raises:
+        EvidenceError: the file is missing or damaged.
+    """
+    rows = {row["sampler"]: row["quartiles"] for row in recorded_rows("search_replays")}
+    return {
+        name: np.where(np.array(found) > 0, found, np.nan)
+        for name, found in rows.items()
+    }
+
+
+def recorded_rows(subject: str) -> list[dict]:
+    """The rows in the file of a subject, such as "gpu_memory".
+
+    Raises:
+        EvidenceError: the file is missing or damaged.
+    """
+    path = measurements_path(subject)
+    try:
+        content = json.loads(path.read_text())
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']}, not {FORMAT}")
+        return list(content["rows"])
+    except FileNotFoundError:
+        raise EvidenceError(f"{path} is missing; '{RECORD}' makes it") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise EvidenceError(
+            f"{path} is not whole ({error!r}); '{RECORD}' makes it anew"
+        ) from error
+
+
+def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 5, **options):
+    """Measure models in turns, and write their profiles.
+
+    Args:
+        models: names of `MODELS`.
+        turns: how often each is measured.
+        options: of `tradeoffs.measure`; by default all on one thread, as the recorded
+            runs, so that their times compare and vary least.
+
+    Returns:
+        The `Profile`s that were written.
+
+    Raises:
+        MeasureError: the machine was busy with something else meanwhile.
+    """
+    from tradeoffs.probes import measure_in_turns
+
+    if options.get("threads") is None:
+        options["threads"] = series.THREADS
+    found = measure_in_turns(models, turns=turns, quiet=True, **options)
+    for profile in found:
+        profile_path(profile.name).parent.mkdir(parents=True, exist_ok=True)
+        profile.save(profile_path(profile.name))
+    return found
+
+
+def record_replays() -> None:
+    """Replay the recorded search `REPLAYS` times a sampler, and write the quartiles."""
+    table, most = read_table(), article.NUM_PARAMETERS["small_net"]
+    rows = []
+    for sampler in REPLAYED:
+        with bar(desc=f"replaying {sampler}", total=REPLAYS) as shown:
+            best = []
+            for seed in range(REPLAYS):
+                best.append(replay(table, sampler, REPLAYED_NETWORKS, seed, most))
+                shown.update()
+        # As long as no network is small enough, any is better.
+        quartiles = np.percentile(np.nan_to_num(best), (25, 50, 75), axis=0)
+        rows.append({"sampler": sampler, "quartiles": quartiles.round(4).tolist()})
+    _write("search_replays", rows)
+
+
+def record_gpu_memory() -> None:
+    """Predict the memory of `MEMORY_POINTS`, and write it."""
+    from tradeoffs.probes import predict_memory
+
+    rows = []
+    for model in dict.fromkeys(model for model, *_ in MEMORY_POINTS):
+        points = [(shape, size) for name, shape, size in MEMORY_POINTS if name == model]
+        rows += [
+            {
+                "model": model,
+                "input_shape": list(row.input_shape),
+                "batch_size": row.batch_size,
+                "allocated_mib": round(row.allocated_mib, 3),
+                "reserved_mib": round(row.reserved_mib, 3),
+            }
+            for row in predict_memory(model, points).itertuples()
+        ]
+    _write("gpu_memory", rows)
+
+
+def record_dead_units() -> None:
+    """Count the dead units of the recorded Small Nets, and write the counts.
+
+    In a process of its own, as it takes PyTorch, and the caller may hold Keras.
+    """
+    _write("dead_units", in_fresh_process(count_dead_units))
+
+
+def count_dead_units() -> list[dict]:
+    """The dead units of the Small Nets of `RECTIFIERS`, on all test images."""
+    from tradeoffs.data import mnist
+    from tradeoffs.probes import dead_units
+    from tradeoffs.training.pytorch import images_to_tensor
+
+    images = images_to_tensor(mnist().test_images, ARTICLE.input_scaling)
+    rows = []
+    for arguments in RECTIFIERS:
+        runs = series.runs("small_net", **arguments)
+        dead = [dead_units(records.trained(run), images) for run in runs]
+        rows.append(
+            {
+                "model_arguments": arguments,
+                "dead": [int(units.sum()) for units in dead],
+                "units": len(dead[0]),
+            }
+        )
+    return rows
+
+
+def _write(subject, rows):
+    content = {"format": FORMAT, "rows": rows}
+    text = json.dumps(content, indent=1, sort_keys=True) + "\n"
+    records.write(measurements_path(subject), text)

@@ -1,0 +1,85 @@
+"""Whether two accuracies differ by more than chance explains."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from tradeoffs.checks import number, whole_number
+from tradeoffs.experiments import Run
+
+
+def wilson_interval(
+    accuracy: float, num_images: int = 10_000, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Where the accuracy on further images of the kind would lie, from 0 to 1.
+
+    Wilson's score interval for a share. It is about the images that were
+    drawn for the test, not about the seed of the training.
+
+    Args:
+        accuracy: on the test images, from 0 to 1; may be a mean over seeds, and is
+            rounded to whole images.
+        num_images: of the test.
+        confidence: of the interval, between 0 and 1.
+
+    Raises:
+        TypeError, ValueError: not a number, or one out of range.
+
+    >>> low, high = wilson_interval(0.9893)
+    >>> f"{low:.4f} to {high:.4f}"
+    '0.9871 to 0.9911'
+    """
+    from scipy.stats import binomtest
+
+    n = whole_number("num_images", num_images)
+    right = round(number("accuracy", accuracy, least=0, most=1) * n)
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}; it must be between 0 and 1")
+    return tuple(binomtest(right, n).proportion_ci(confidence, "wilson"))
+
+
+def paired_test(first: Run, second: Run, labels: np.ndarray) -> dict[str, float]:
+    """McNemar's exact test: do two runs err differently often on the same images?
+
+    Only the images that one of the two gets right tell them apart.
+
+    Returns:
+        The number of images that only the first and only the second gets
+        right, and the p-value under the hypothesis that they err alike.
+
+    Raises:
+        ValueError: the numbers of predictions and labels differ.
+    """
+    from scipy.stats import binomtest
+
+    a, b = (run.test_predictions for run in (first, second))
+    if not len(a) == len(b) == len(labels):
+        raise ValueError(
+            f"{len(a)} and {len(b)} predictions do not pair with {len(labels)} labels"
+        )
+    only_first = int(np.sum((a == labels) & (b != labels)))
+    only_second = int(np.sum((a != labels) & (b == labels)))
+    apart = only_first + only_second
+    return {
+        "only_first_right": only_first,
+        "only_second_right": only_second,
+        "p_value": float(binomtest(only_first, apart).pvalue) if apart else 1.0,
+    }
+
+
+def paired_tests(first: list[Run], second: list[Run], labels: np.ndarray):
+    """`paired_test` of each pair of runs, as a DataFrame to read, a row a seed."""
+    pairs = zip(first, second, strict=True)
+    seeds = pd.Index([run.experiment.seed for run in first], name="seed")
+    table = pd.DataFrame([paired_test(a, b, labels) for a, b in pairs], index=seeds)
+    return table.assign(p_value=table.p_value.map(write_p_value))
+
+
+def write_p_value(p_value: float) -> str:
+    """A p-value to read.
+
+    >>> write_p_value(0.0214), write_p_value(0.00001)
+    ('0.021', '< 0.001')
+    """
+    return f"{p_value:.3f}" if p_value >= 0.001 else "< 0.001"
