@@ -33,6 +33,27 @@ def test_parameters_lie_where_the_arithmetic_says(name, layers, total):
     assert model.count_params() == total
 
 
+def test_as_recorded_sees_the_layers_and_not_their_names(keras):
+    def network(units):
+        layers = keras.layers
+        return keras.Sequential(
+            [
+                keras.Input((28, 28, 1)),
+                layers.Flatten(name="other"),
+                layers.Dense(units, activation="relu"),
+                layers.Dropout(0.2),
+                layers.Dense(512, activation="relu"),
+                layers.Dropout(0.2),
+                layers.Dense(10, activation="softmax"),
+            ]
+        )
+
+    assert tradeoffs.as_recorded(network(512), "keras_mlp")
+    assert not tradeoffs.as_recorded(network(511), "keras_mlp")
+    counts = list(tradeoffs.parameters_by_layer(network(512)).values())
+    assert counts == [0, 401_920, 0, 262_656, 0, 5_130]
+
+
 # As torchvision publishes them for its own of the same architecture; Keras' own
 # documentation counts a batch norm's statistics, too.
 @pytest.mark.parametrize(

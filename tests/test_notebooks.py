@@ -2,6 +2,7 @@
 
 import json
 import re
+import statistics
 from pathlib import Path
 
 import nbformat
@@ -12,14 +13,18 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 # What nbval may ignore: set-ups, times and live trainings. Any other cell is compared.
 IGNORED = {
-    "01_keras_baselines": ["cell-02", "cell-07", "cell-09", "cell-17"],
-    "02_pytorch_baseline": ["cell-02", "cell-08"],
+    "01_keras_baselines": ["cell-02", "cell-19", "cell-20", "cell-22"],
+    "02_pytorch_baseline": ["cell-02", "cell-12", "cell-15", "cell-16"],
     "03_trade_offs": [
         *("cell-02", "cell-04", "cell-06", "cell-08", "cell-10"),
-        *("cell-14", "cell-16", "cell-24", "cell-25"),
+        *("cell-12", "cell-14", "cell-18", "cell-24", "cell-27"),
     ],
-    "04_gap_slimming": ["cell-02", "cell-11", "cell-13", "cell-14", "cell-28"],
-    "05_small_net": ["cell-02", "cell-09", "cell-22", "cell-30"],
+    "04_gap_slimming": [
+        *("cell-02", "cell-10", "cell-11", "cell-13", "cell-14", "cell-28"),
+    ],
+    "05_small_net": [
+        *("cell-02", "cell-09", "cell-10", "cell-16", "cell-18", "cell-44", "cell-45"),
+    ],
     "06_decide": ["cell-02", "cell-36"],
     "07_verdicts": ["cell-02", "cell-25"],
 }
@@ -63,10 +68,11 @@ def test_only_what_is_listed_is_ignored_by_nbval(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_code_cells_are_short_and_narrow(path):
-    for cell in code_cells(path):
-        lines = cell.source.splitlines()
-        assert len(lines) <= 20, cell.source
-        assert max(map(len, lines)) <= 88, cell.source
+    cells = [cell.source.splitlines() for cell in code_cells(path)]
+    for lines in cells:
+        assert len(lines) <= 20, lines
+        assert max(map(len, lines)) <= 88, lines
+    assert statistics.median(map(len, cells)) <= 10
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

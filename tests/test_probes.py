@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import tradeoffs
-from tradeoffs import ARTICLE, MeasureError, Profile, RecordError, measurements
+from tradeoffs import ARTICLE, MeasureError, Profile, measurements
 from tradeoffs.probes import memory, timing
 from tradeoffs.probes.prediction import MIB, CachingAllocator
 from tradeoffs.probes.pytorch import Probe
@@ -336,6 +336,18 @@ def test_dead_units_are_those_that_no_image_makes_positive():
         tradeoffs.dead_units(nn.Linear(2, 2), torch.rand(1, 2))
 
 
+def test_models_measured_in_turns_have_medians_and_all_that_they_span():
+    models = ["small_net", {"model": "gap_cnn", "filters": (2, 5)}]
+    profiles = tradeoffs.measure_in_turns(models, turns=3, **QUICK)
+    assert [p.variant for p in profiles] == ["small_net", "gap_cnn,filters=2x5"]
+    for profile in profiles:
+        low, high = profile.spread["train_step_ms"]
+        assert low <= profile.train_step_ms <= high
+        assert isinstance(profile.num_parameters, int)
+    with pytest.raises(ValueError, match="turns is 0"):
+        tradeoffs.measure_in_turns(models, turns=0)
+
+
 def test_other_work_on_the_machine_is_noted():
     quiet = timing.OtherWork()
     quiet._began = (0.0, *quiet._began[1:])  # a long time, and nothing of others
@@ -360,8 +372,7 @@ def in_background():
 
 def test_recording_refuses_a_busy_machine(monkeypatch, tmp_path):
     monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
-    with in_background():
-        profiles = measurements.record_profiles(["small_net"], turns=1, **QUICK)
-        with pytest.raises(RecordError, match=r"busy machine.*nothing was recorded"):
-            list(profiles)
+    said = "small_net: times measured on a busy machine"
+    with in_background(), pytest.raises(MeasureError, match=said):
+        measurements.record_profiles(["small_net"], turns=1, **QUICK)
     assert not list(tmp_path.rglob("*.json"))

@@ -151,6 +151,19 @@ def test_small_net_names_a_value_that_is_not_allowed(arguments, said):
     assert said in str(caught.value)
 
 
+def test_as_recorded_sees_the_layers_and_not_the_weights():
+    named = tradeoffs.build("gap_cnn", seed=1)
+    assert tradeoffs.as_recorded(nn.Sequential(*named), "gap_cnn")
+    assert not tradeoffs.as_recorded(named, "gap_cnn", kernel_size=1)
+    assert not tradeoffs.as_recorded(nn.Sequential(*named, nn.ReLU()), "gap_cnn")
+    assert not tradeoffs.as_recorded(nn.Linear(784, 10), "gap_cnn")
+    counts = tradeoffs.parameters_by_layer(named)
+    assert counts["conv3 Conv2d"] == 1810
+    assert sum(counts.values()) == 7_090
+    with pytest.raises(TypeError, match="a model must be a torch"):
+        tradeoffs.as_recorded("gap_cnn", "gap_cnn")
+
+
 def test_build_names_the_known_models():
     with pytest.raises(ValueError, match="keras_mlp, keras_cnn, pytorch_cnn, gap_cnn"):
         tradeoffs.build("keras_rnn")

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from tradeoffs import ARTICLE, KERAS_CNN_RECIPE, KERAS_MLP_RECIPE, Schedule
+from tradeoffs import ARTICLE, KERAS_CNN_RECIPE, KERAS_MLP_RECIPE, Schedule, altered
 
 
 def test_article_schedule_is_the_articles():
@@ -66,6 +66,25 @@ def test_first_drops_later_milestones():
     assert ARTICLE.first(20) == ARTICLE
     with pytest.raises(ValueError, match="21"):
         ARTICLE.first(21)
+
+
+def test_compressed_keeps_every_drop_of_the_learning_rate():
+    for epochs in range(3, 21):
+        short = ARTICLE.compressed(epochs)
+        rates = {short.learning_rate_of(e) for e in range(1, epochs + 1)}
+        assert (short.epochs, rates) == (epochs, {5e-3, 5e-4, 5e-5})
+    with pytest.raises(ValueError, match="at least 3 epochs"):
+        ARTICLE.compressed(2)
+
+
+def test_altered_is_the_articles_but_for_what_is_changed():
+    assert altered(20) == ARTICLE
+    assert altered(2, learning_rate=0.1) == ARTICLE.first(2).replace(learning_rate=0.1)
+    assert altered(1, compressed=True) == ARTICLE.compressed(5)
+    assert altered(7, compressed=True) == ARTICLE.compressed(7)
+    for optimizer in ("adam", "rmsprop", "adadelta"):
+        assert altered(1, optimizer=optimizer).momentum == 0
+    assert not altered(1, momentum=0).nesterov
 
 
 def test_schedule_is_frozen():

@@ -69,6 +69,15 @@ def test_chosen_small_nets_are_the_best_of_the_finer_search(chosen):
     assert best | {"filters": list(best["filters"])} == {"pool_stride": 4} | chosen
 
 
+def test_best_networks_come_first_without_what_all_share():
+    frame = read_table()
+    best = tradeoffs.best_networks(frame)
+    assert best.validation_accuracy.iloc[0] == round(frame.validation_accuracy.max(), 4)
+    assert "slope" in best
+    same = frame[frame.slope == 0]
+    assert "slope" not in tradeoffs.best_networks(same, by="num_parameters")
+
+
 @pytest.fixture
 def table():
     """144 networks; accuracy rises with both values, and so do parameters."""

@@ -69,8 +69,25 @@ def test_spread_and_busy_machine_are_shown():
     table = cost_table([busy, PROFILES[1]], spread=True)
     assert table.inference_seconds_lowest["keras_mlp"] == 0.1
     assert table.inference_seconds_highest.isna().tolist() == [False, True]
-    assert readable_costs(table).note.tolist() == [BUSY, ""]
+    shown = readable_costs(table)
+    assert shown.note.tolist() == [BUSY, ""]
+    assert shown["10,000 images (s)"].tolist() == ["0.20 (0.10 to 0.30)", "1.00"]
     assert "note" not in readable_costs(cost_table(PROFILES))
+
+
+def test_cost_ratios_stand_beside_the_articles():
+    large = dataclasses.replace(PROFILES[1], name="keras_cnn", inference_seconds=5.0)
+    table = tradeoffs.cost_ratios({"here": cost_table([large, PROFILES[1]])})
+    assert table.loc["inference"].tolist() == [5, 5]
+    assert table.loc["an epoch", "the article"] == 6
+    assert math.isnan(table.loc["an epoch", "here"])
+
+
+def test_run_table_shows_what_was_set():
+    table = tradeoffs.run_table(tradeoffs.runs("pytorch_cnn")[:2])
+    assert table.index.tolist() == [1, 2]
+    assert table.loc[1, ["parameters", "epochs"]].tolist() == ["21,840", 20]
+    assert tradeoffs.run_table([]).empty
 
 
 def test_wilson_interval_is_the_known_formula():

@@ -132,16 +132,19 @@ class Schedule:
         >>> ARTICLE.compressed(5).milestones
         (2, 4)
         """
-        epochs = whole_number("epochs", epochs)
-        if epochs <= len(self.milestones):
+        epochs, count = whole_number("epochs", epochs), len(self.milestones)
+        if epochs <= count:
             raise ValueError(
-                f"compressed({epochs}): {len(self.milestones)} milestones need at "
-                f"least {len(self.milestones) + 1} epochs"
+                f"compressed({epochs}): {count} milestones need at least {count + 1} "
+                "epochs"
             )
-        share = epochs / self.epochs
-        milestones = [max(round(m * share), 1) for m in self.milestones]
-        for place in range(1, len(milestones)):  # no two at once
-            milestones[place] = max(milestones[place], milestones[place - 1] + 1)
+        milestones = []
+        for place, milestone in enumerate(self.milestones, 1):
+            # Room for the milestones before, and for those to come.
+            least = milestones[-1] + 1 if milestones else 1
+            most = epochs - 1 - (count - place)
+            there = round(milestone * epochs / self.epochs)
+            milestones.append(min(max(there, least), most))
         return self.replace(epochs=epochs, milestones=tuple(milestones))
 
     def learning_rate_of(self, epoch: int) -> float:

@@ -292,8 +292,9 @@ def cost_ratios(tables: dict, larger: str = "keras_cnn", smaller: str = "pytorch
     for title, table in tables.items():
         rows = table.set_axis([name.split(",")[0] for name in table.index])
         found[title] = {
-            name: rows[column][larger] / rows[column][smaller]
+            name: values[larger] / values[smaller]
             for column, (name, _) in _RATIOS.items()
+            for values in [rows[column].astype(float)]
         }
     theirs = article.COSTS[larger], article.COSTS[smaller]
     found["the article"] = {

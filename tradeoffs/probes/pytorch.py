@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 
 import safetensors.torch
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
 
+from tradeoffs.training.macs import macs_of
 from tradeoffs.training.pytorch import Trainer
-
-# Operators with these words in their names multiply matrices or kernels; those
-# that interpolate, or come after a product, do not.
-_MULTIPLIES = re.compile(
-    r"(^|_)(add|b|badd|addb)?m[mv](_|$)|^v?dot$|^addr|conv|rnn|lstm|gru|linear|"
-    r"_fft_|linalg|attention|^_trilinear|cdist|cholesky|encoder_layer"
-)
-_HARMLESS = re.compile(r"upsample|fused|backward|convert|norm")
-_PYTORCHS_OWN = ("aten", "prims", "prim", "profiler", "_operator")
 
 
 def devices() -> list[str]:
@@ -116,18 +104,8 @@ class Probe:
             fake = FakeTensorMode(allow_non_fake_inputs=True)
             inputs = [fake.from_tensor(one) for one in self.inputs(count)]
             with fake:
-                return self._counted_on(inputs)
-        return self._counted_on(self.inputs(count))
-
-    def _counted_on(self, inputs):
-        # Without the shortcuts that do several products in one operator.
-        with (
-            _plain_operators(),
-            sdpa_kernel(SDPBackend.MATH),
-            Counter() as counter,
-        ):
-            self.call(inputs)
-        return counter.macs, counter.unknown
+                return macs_of(self.call, inputs)
+        return macs_of(self.call, self.inputs(count))
 
     def tensor_bytes(self, trainer):
         """Bytes of gradients, optimizer state and kept activations of a step."""
@@ -153,71 +131,6 @@ class Probe:
             "optimizer_bytes": _bytes(s for s in states if isinstance(s, torch.Tensor)),
             "activation_bytes": sum(kept.values()),
         }
-
-
-@contextlib.contextmanager
-def _plain_operators():
-    mha, onednn = torch.backends.mha, torch.backends.mkldnn
-    before = mha.get_fastpath_enabled(), onednn.enabled
-    mha.set_fastpath_enabled(False)
-    onednn.enabled = False
-    try:
-        yield
-    finally:
-        mha.set_fastpath_enabled(before[0])
-        onednn.enabled = before[1]
-
-
-class Counter(TorchDispatchMode):
-    """Counts the multiply-accumulates of every operator that runs within it.
-
-    Attributes:
-        macs: counted so far.
-        unknown: names of operators that multiply, and for which PyTorch has no
-            formula.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.macs, self.unknown = 0, set()
-
-    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
-        kwargs, packet = kwargs or {}, operator._overloadpacket
-        if operator.namespace == "aten" and packet not in flop_registry:
-            with self:
-                result = operator.decompose(*args, **kwargs)
-            if result is not NotImplemented:
-                return result
-        result = operator(*args, **kwargs)
-        if packet in flop_registry:
-            # A multiplication and an addition count as two there.
-            self.macs += flop_registry[packet](*args, **kwargs, out_val=result) // 2
-        elif packet in _SIMPLE:
-            self.macs += _SIMPLE[packet](*args)
-        elif _may_multiply(operator, args):
-            self.unknown.add(str(packet))
-        return result
-
-
-_aten = torch.ops.aten
-# Products that PyTorch has no formula for: of vectors, and of a matrix and a vector.
-_SIMPLE = {
-    _aten.dot: lambda one, other: one.numel(),
-    _aten.vdot: lambda one, other: one.numel(),
-    _aten.mv: lambda matrix, vector: matrix.numel(),
-    _aten.addmv: lambda bias, matrix, vector: matrix.numel(),
-    _aten.addr: lambda matrix, one, other: matrix.numel(),
-}
-
-
-def _may_multiply(operator, args):
-    name = operator._opname
-    if _HARMLESS.search(name):
-        return False
-    if operator.namespace in (*_PYTORCHS_OWN, "torchvision", "quantized"):
-        return bool(_MULTIPLIES.search(name))
-    # Of somebody else's operators nothing is known.
-    return sum(isinstance(leaf, torch.Tensor) for leaf in tree_leaves(args)) > 1
 
 
 def _tables(model):

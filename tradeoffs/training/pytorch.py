@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from tradeoffs.data import MNIST_PIXELS
 from tradeoffs.training import (
@@ -19,6 +18,7 @@ from tradeoffs.training import (
     one_sentence,
 )
 from tradeoffs.training.allocation import keep_freed_memory
+from tradeoffs.training.macs import macs_of
 
 EVALUATION_BATCH = 1000
 
@@ -121,12 +121,12 @@ def _lay_out(model, rank):
 
 
 def forward_macs(model, inputs) -> int:
-    """Multiply-accumulates of a forward pass, as far as PyTorch counts them."""
+    """Multiply-accumulates of a forward pass, as far as they are known."""
     training = model.training
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.eval()(inputs)
+    with torch.no_grad():
+        macs, _ = macs_of(model.eval(), inputs)
     model.train(training)
-    return counter.get_total_flops() // 2
+    return macs
 
 
 class Trainer:

@@ -1,0 +1,90 @@
+"""What the notebooks and the README say of the records, checked on every machine."""
+
+import numpy as np
+import pytest
+
+import tradeoffs
+from tradeoffs import MODELS, article
+from tradeoffs.series import CHOSEN_SMALL_NET
+
+
+@pytest.fixture(scope="module")
+def means():
+    """Accuracy of each model as published, in per cent."""
+    return {
+        name: 100 * tradeoffs.mean_accuracy(tradeoffs.runs(name)) for name in MODELS
+    }
+
+
+@pytest.mark.parametrize("model", ["keras_mlp", "keras_cnn", "pytorch_cnn"])
+def test_published_models_do_as_the_article_says(model, means):
+    firsts = [run.history.test_accuracy[0] for run in tradeoffs.runs(model)]
+    assert min(firsts) > 0.95
+    assert means[model] == pytest.approx(100 * article.ACCURACY[model], abs=0.15)
+
+
+def test_order_of_the_models_is_the_articles_in_both_frameworks(means):
+    names = ["keras_mlp", "pytorch_cnn", "keras_cnn"]
+    assert sorted(names, key=means.get) == names
+    ported = [tradeoffs.mean_accuracy(tradeoffs.runs(n, "pytorch")) for n in names]
+    assert ported == sorted(ported)
+
+
+def test_slimmed_network_loses_nothing(means):
+    assert means["gap_cnn"] > means["pytorch_cnn"]
+    dropout = tradeoffs.runs("gap_cnn", dropout=True)
+    assert 100 * tradeoffs.mean_accuracy(dropout) == pytest.approx(98.93, abs=0.15)
+
+
+def test_chosen_small_net_beats_both_readings_with_fewer_parameters(means):
+    chosen = tradeoffs.runs("small_net", **CHOSEN_SMALL_NET)
+    assert chosen[0].num_parameters == 501
+    accuracy = 100 * tradeoffs.mean_accuracy(chosen)
+    assert accuracy > 100 * article.ACCURACY["small_net"]
+    assert accuracy > 100 * tradeoffs.mean_accuracy(
+        tradeoffs.runs("small_net", kernel_size=5)
+    )
+    assert accuracy > means["small_net"]
+
+
+def test_adadelta_at_todays_default_is_far_too_slow():
+    schedules = tradeoffs.KERAS_CNN_RECIPE_TODAY, tradeoffs.KERAS_CNN_RECIPE
+    today, then = (tradeoffs.runs("keras_cnn", schedule=s)[0] for s in schedules)
+    assert today.test_accuracy < 0.9 < 0.99 < then.test_accuracy
+
+
+def test_a_rate_that_grows_with_the_batch_helps_until_it_breaks():
+    def mean(size, scaled):
+        schedule = tradeoffs.at_batch_size(size, scaled=scaled)
+        return tradeoffs.mean_accuracy(tradeoffs.runs("pytorch_cnn", schedule=schedule))
+
+    assert mean(256, True) > mean(256, False)
+    assert mean(8192, True) < 0.2 < mean(8192, False)
+
+
+def test_vote_of_small_nets_keeps_up_with_one_of_large(mnist):
+    voters = (
+        tradeoffs.runs("keras_cnn") + tradeoffs.runs("keras_cnn", "pytorch"),
+        tradeoffs.runs("gap_cnn"),
+    )
+    large, small = (tradeoffs.ensemble(v, mnist.test_labels) for v in voters)
+    assert small.test_accuracy >= large.test_accuracy - 0.0005
+
+
+def test_no_unit_of_the_small_nets_is_dead(mnist):
+    from tradeoffs.training.pytorch import images_to_tensor
+
+    images = images_to_tensor(mnist.test_images, "standardized")
+    for run in tradeoffs.runs("small_net", slope=0.0, batch_norm=False):
+        assert not np.any(tradeoffs.dead_units(tradeoffs.trained(run), images))
+
+
+def test_replays_end_at_the_best_of_the_grid():
+    table = tradeoffs.read_table()
+    best = table[table.num_parameters <= 518].validation_accuracy.max()
+    for quartiles in tradeoffs.recorded_replays().values():
+        assert quartiles.shape == (3, 120)
+        assert np.nanmax(quartiles) == pytest.approx(best, abs=1e-4)
+        known = quartiles[1][~np.isnan(quartiles[1])]
+        assert (np.diff(known) >= 0).all()
+    assert tradeoffs.recorded_replays()["tpe"][1][-1] == pytest.approx(best, abs=1e-4)

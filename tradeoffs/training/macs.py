@@ -1,0 +1,97 @@
+"""Multiply-accumulates of a forward pass in PyTorch, counted by operators.
+
+Layers that are called twice count twice, and those that are not called do not count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+# Operators with these words in their names multiply matrices or kernels; those
+# that interpolate, or come after a product, do not.
+_MULTIPLIES = re.compile(
+    r"(^|_)(add|b|badd|addb)?m[mv](_|$)|^v?dot$|^addr|conv|rnn|lstm|gru|linear|"
+    r"_fft_|linalg|attention|^_trilinear|cdist|cholesky|encoder_layer"
+)
+_HARMLESS = re.compile(r"upsample|fused|backward|convert|norm")
+_PYTORCHS_OWN = ("aten", "prims", "prim", "profiler", "_operator")
+
+
+def macs_of(function, *arguments) -> tuple[int, set[str]]:
+    """Multiply-accumulates of a call, and the operators that could not be counted."""
+    # Without the shortcuts that do several products in one operator.
+    with _plain_operators(), sdpa_kernel(SDPBackend.MATH), Counter() as counter:
+        function(*arguments)
+    return counter.macs, counter.unknown
+
+
+@contextlib.contextmanager
+def _plain_operators():
+    mha, onednn = torch.backends.mha, torch.backends.mkldnn
+    before = mha.get_fastpath_enabled(), onednn.enabled
+    mha.set_fastpath_enabled(False)
+    onednn.enabled = False
+    try:
+        yield
+    finally:
+        mha.set_fastpath_enabled(before[0])
+        onednn.enabled = before[1]
+
+
+class Counter(TorchDispatchMode):
+    """Counts the multiply-accumulates of every operator that runs within it.
+
+    Attributes:
+        macs: counted so far.
+        unknown: names of operators that multiply, and for which PyTorch has no
+            formula.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.macs, self.unknown = 0, set()
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        kwargs, packet = kwargs or {}, operator._overloadpacket
+        if operator.namespace == "aten" and packet not in flop_registry:
+            with self:
+                result = operator.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        result = operator(*args, **kwargs)
+        if packet in flop_registry:
+            # A multiplication and an addition count as two there.
+            self.macs += flop_registry[packet](*args, **kwargs, out_val=result) // 2
+        elif packet in _SIMPLE:
+            self.macs += _SIMPLE[packet](*args)
+        elif _may_multiply(operator, args):
+            self.unknown.add(str(packet))
+        return result
+
+
+_aten = torch.ops.aten
+# Products that PyTorch has no formula for: of vectors, and of a matrix and a vector.
+_SIMPLE = {
+    _aten.dot: lambda one, other: one.numel(),
+    _aten.vdot: lambda one, other: one.numel(),
+    _aten.mv: lambda matrix, vector: matrix.numel(),
+    _aten.addmv: lambda bias, matrix, vector: matrix.numel(),
+    _aten.addr: lambda matrix, one, other: matrix.numel(),
+}
+
+
+def _may_multiply(operator, args):
+    name = operator._opname
+    if _HARMLESS.search(name):
+        return False
+    if operator.namespace in (*_PYTORCHS_OWN, "torchvision", "quantized"):
+        return bool(_MULTIPLIES.search(name))
+    # Of somebody else's operators nothing is known.
+    return sum(isinstance(leaf, torch.Tensor) for leaf in tree_leaves(args)) > 1
