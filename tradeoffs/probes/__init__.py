@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from tradeoffs.checks import number, one_of, whole_number
 from tradeoffs.experiments import processor
 from tradeoffs.probes import tasks
+from tradeoffs.probes.asking import OutOfMemoryError, ask
 from tradeoffs.probes.memory import DEVICES
 from tradeoffs.probes.profile import Profile
 from tradeoffs.probes.source import MeasureError, source_of
@@ -47,6 +48,9 @@ def measure(
     **model_arguments,
 ) -> Profile:
     """What a model costs on this machine.
+
+    PyTorch trains a network in the layout that `fit` gives it, and uses it in the
+    faster of the two; a note says which.
 
     Args:
         model: a name of `MODELS`; "FILE.py:function", whose function returns a
@@ -108,10 +112,10 @@ def measure(
                 continue
             task = tasks.measured, source, profile, of_group, input_dtype, max_seconds
             try:
-                found = tasks.ask(
+                found = ask(
                     *task, batch_size=size, threads=threads, on_cpu=device == "cpu"
                 )
-            except tasks.OutOfMemoryError as error:
+            except OutOfMemoryError as error:
                 # The other process may fare better.
                 found = {"failures": dict.fromkeys(of_group, str(error))}
             failed = found.pop("failures")
@@ -234,7 +238,7 @@ def predict_memory(
             for shape, size in points
         ]
         task = tasks.predicted, source, several, input_dtype
-        found = tasks.ask(*task, batch_size=largest, threads=1)
+        found = ask(*task, batch_size=largest, threads=1)
         shown.update(len(points))
     return pd.DataFrame(
         {"input_shape": shape, "batch_size": batch_size, **memory}

@@ -80,6 +80,9 @@ class Probe:
         """A compiled forward pass, waited for."""
         return tf.nest.flatten(self._compiled(inputs))[0].numpy()
 
+    def take_faster_layout(self, inputs) -> None:
+        """Nothing: TensorFlow chooses its own."""
+
     def size(self):
         """Counts and bytes of the weights; see `Profile`."""
         weights = [w for w in self.model.weights if "seed_generator" not in w.path]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import math
-import sys
 import time
 import warnings
 from types import SimpleNamespace
@@ -15,8 +13,9 @@ import numpy as np
 from tradeoffs.checks import one_of
 from tradeoffs.experiments import versions
 from tradeoffs.frameworks import FRAMEWORKS, framework_of, is_loaded, num_threads
+from tradeoffs.probes.asking import reason_of, wants_memory
 from tradeoffs.probes.memory import PeakMemory, accelerator_memory
-from tradeoffs.probes.source import MeasureError, Source
+from tradeoffs.probes.source import MeasureError
 from tradeoffs.probes.timing import (
     OtherWork,
     Time,
@@ -25,68 +24,14 @@ from tradeoffs.probes.timing import (
     steady_seconds,
     wait_for_quiet,
 )
-from tradeoffs.processes import ProcessKilled, import_seconds, in_fresh_process
+from tradeoffs.processes import import_seconds
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.training import ProbabilitiesWarning, computing_on, one_sentence
+from tradeoffs.training.allocation import keep_freed_memory
 
 EPOCH_IMAGES, TEST_IMAGES = 60_000, 10_000
 DATA_BYTES = 2**29  # of synthetic inputs at most
 LATENCY_WINDOWS = 10
-
-
-class OutOfMemoryError(MeasureError):
-    """The process of a measurement was killed."""
-
-
-def ask(task, source: Source, *arguments, batch_size: int, threads=None, on_cpu=True):
-    """What a function of this page returns in a process of its own.
-
-    Raises:
-        MeasureError: it failed; one sentence says why.
-        OutOfMemoryError: it was killed.
-    """
-    try:
-        # A model of an unknown framework, or on a device, gets a process that has
-        # imported nothing yet.
-        return in_fresh_process(
-            _carry_out,
-            *(task, source, arguments, batch_size),
-            threads=threads,
-            framework=source.framework if on_cpu else None,
-        )
-    except ProcessKilled as error:
-        advice = _advice(batch_size)
-        raise OutOfMemoryError(f"{source.label}: {error}, {advice}") from None
-
-
-def _advice(batch_size):
-    if batch_size == 1:
-        return "even at batch size 1: the model is too large for this machine"
-    return f"at batch size {batch_size}; try a smaller one"
-
-
-def _carry_out(task, source, arguments, batch_size):
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            return task(source, *arguments)
-    except (Exception, SystemExit) as error:
-        # Without the model's own exception, whose class may not exist out there.
-        raise MeasureError(f"{source.label}: {_reason(error, batch_size)}") from None
-
-
-def _reason(error, batch_size):
-    """What went wrong, in one sentence."""
-    text = one_sentence(error)
-    if isinstance(error, MeasureError):
-        return text
-    if _wants_memory(error):
-        return f"there is not enough memory {_advice(batch_size)}"
-    return f"{type(error).__name__}: {text}"
-
-
-def _wants_memory(error):
-    signs = "MemoryError", "ResourceExhaustedError", "can't allocate memory"
-    return any(sign in f"{type(error).__name__}: {error}" for sign in signs)
 
 
 def measured(source, profile, parts, dtype, max_seconds) -> dict:
@@ -108,6 +53,7 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
         _page(framework)
     waited = time.perf_counter() - began
     found = {"import_seconds": import_seconds(source.framework) or waited}
+    keep_freed_memory()  # in inference as in training: times then vary less
     # Memory is counted from here: after imports, before there is a model.
     peak, model = PeakMemory(), make()
     framework = framework_of(model)
@@ -137,7 +83,7 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
             try:
                 some, times, notes = work(*arguments, parts, max_seconds)
             except Exception as error:
-                reason = f"{source.label}: {_reason(error, profile.batch_size)}"
+                reason = f"{source.label}: {reason_of(error, profile.batch_size)}"
                 found["failures"] |= dict.fromkeys(asked, reason)
                 continue
             found |= some | {field: time.median for field, time in times.items()}
@@ -217,10 +163,17 @@ def _inference(probe, peak, batch, parts, max_seconds):
         found["peak_inference_memory_mib"] = peak.mib()
     if "inference_time" in parts:
         wait_for_quiet(min(max_seconds, 5.0))
-        others = OtherWork()
-        seconds, one = steady_seconds(infer, max_seconds), probe.inputs(1)
+        others, one = OtherWork(), probe.inputs(1)
+        layouts = [probe.take_faster_layout(inputs)]
+        seconds = steady_seconds(infer, max_seconds)
+        layouts.append(probe.take_faster_layout(one))
         latencies = latencies_ms(lambda: probe.predict_one(one), max_seconds / 4)
         notes += others.note()
+        if layouts[0]:
+            notes.append(
+                f"inference in the faster layout here: {layouts[0]} for batches of "
+                f"{batch:,}, {layouts[1]} for one image"
+            )
         times["inference_seconds"] = seconds.times(TEST_IMAGES / batch)
         found["images_per_second"] = batch / seconds.median
         windows = np.array_split(latencies, LATENCY_WINDOWS)
@@ -281,7 +234,7 @@ def _num_classes(probe):
     try:
         output = probe.call(probe.inputs(2))
     except Exception as error:
-        if _wants_memory(error):
+        if wants_memory(error):
             raise
         raise _unfit(probe.shapes, error) from error
     shape = tuple(getattr(output, "shape", ()))

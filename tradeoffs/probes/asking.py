@@ -1,0 +1,66 @@
+"""Asking a process of its own, and what went wrong there in one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+from tradeoffs.probes.source import MeasureError, Source
+from tradeoffs.processes import ProcessKilled, in_fresh_process
+from tradeoffs.training import one_sentence
+
+
+class OutOfMemoryError(MeasureError):
+    """The process of a measurement was killed."""
+
+
+def ask(task, source: Source, *arguments, batch_size: int, threads=None, on_cpu=True):
+    """What a function of `tasks` returns in a process of its own.
+
+    Raises:
+        MeasureError: it failed; one sentence says why.
+        OutOfMemoryError: it was killed.
+    """
+    try:
+        # A model of an unknown framework, or on a device, gets a process that has
+        # imported nothing yet.
+        return in_fresh_process(
+            _carry_out,
+            *(task, source, arguments, batch_size),
+            threads=threads,
+            framework=source.framework if on_cpu else None,
+        )
+    except ProcessKilled as error:
+        advice = _advice(batch_size)
+        raise OutOfMemoryError(f"{source.label}: {error}, {advice}") from None
+
+
+def _advice(batch_size):
+    if batch_size == 1:
+        return "even at batch size 1: the model is too large for this machine"
+    return f"at batch size {batch_size}; try a smaller one"
+
+
+def _carry_out(task, source, arguments, batch_size):
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return task(source, *arguments)
+    except (Exception, SystemExit) as error:
+        # Without the model's own exception, whose class may not exist out there.
+        raise MeasureError(f"{source.label}: {reason_of(error, batch_size)}") from None
+
+
+def reason_of(error, batch_size: int) -> str:
+    """What went wrong in a measurement, in one sentence."""
+    text = one_sentence(error)
+    if isinstance(error, MeasureError):
+        return text
+    if wants_memory(error):
+        return f"there is not enough memory {_advice(batch_size)}"
+    return f"{type(error).__name__}: {text}"
+
+
+def wants_memory(error) -> bool:
+    """Whether an exception is for want of memory."""
+    signs = "MemoryError", "ResourceExhaustedError", "can't allocate memory"
+    return any(sign in f"{type(error).__name__}: {error}" for sign in signs)
