@@ -55,7 +55,8 @@ def test_every_file_in_results_is_a_known_record():
         if not path.parent.name.startswith("custom-")
     }
     measured = [profile_path(model) for model in MODELS]
-    measured += [measurements_path(name) for name in ("gpu_memory", "dead_units")]
+    subjects = "gpu_memory", "dead_units", "search_replays"
+    measured += map(measurements_path, subjects)
     known = {path.relative_to(folder) for path in measured}
     assert kept == known | {experiment.path for experiment in recorded_experiments()}
 
