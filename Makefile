@@ -70,11 +70,14 @@ reproduce: data  ## retrain every record from scratch (hours)
 profiles: data  ## measure what the verdicts need, on a quiet machine (minutes)
 	$(BIN)/python -m tradeoffs measure --record
 
-bench: data  ## steps beside the stock way, stacked, in both layouts; the probes beside the truth
+bench: data  ## steps beside the stock way, stacked, in both layouts; the probes beside the truth and other tools
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/probes.py
 	$(BIN)/python benchmarks/stacked.py
 	$(BIN)/python benchmarks/layouts.py
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		fvcore ptflops calflops transformers accelerate
+	$(BIN)/python benchmarks/macs.py
 
 refresh: data  ## execute the notebooks in place, and renew the figure and tables of README and docs
 	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --log-level WARN --execute \
