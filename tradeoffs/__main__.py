@@ -196,7 +196,7 @@ def _reproduce(options):
     todo = wanted if options.fresh else series.missing(wanted)
     print(f"{len(wanted)} runs wanted, {len(todo)} to train")
     for experiment in todo:
-        print(f"  {experiment.path}: {series.expected_time(experiment)}")
+        print(f"  {experiment.path}: {_expected_time(experiment)}")
     if options.list or not todo:
         return
     fetching.fetch()
@@ -207,6 +207,15 @@ def _reproduce(options):
             series.reproduce(todo, jobs=options.jobs)
     except Timeout:
         raise RuntimeError(f"another process is reproducing: {lock} is held") from None
+
+
+def _expected_time(experiment):
+    """How long a training takes, going by a record of the same series."""
+    for other in series.same_series(experiment):
+        if known := records.load(other):
+            seconds = known.history.train_seconds.sum()
+            return f"about {max(seconds / 60, 1):.0f} min, as seed {other.seed} took"
+    return "time not known yet"
 
 
 def _measure(options):

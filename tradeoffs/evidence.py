@@ -107,8 +107,12 @@ class Evidence:
         """Units of the Small Net that can die."""
         return self._measured("dead_units", {"model_arguments": {}})["units"]
 
+    @functools.cache  # noqa: B019  it lives as long as one table of claims
+    def _rows(self, subject):
+        return recorded_rows(subject)
+
     def _measured(self, subject, wanted):
-        for row in recorded_rows(subject):
+        for row in self._rows(subject):
             if all(row.get(name) == value for name, value in wanted.items()):
                 return row
         raise EvidenceError(

@@ -144,13 +144,17 @@ def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 5, **options
         The `Profile`s that were written.
 
     Raises:
-        MeasureError: the machine was busy with something else meanwhile.
+        EvidenceError: a model cannot be measured, or the machine was busy with
+            something else meanwhile; nothing was recorded.
     """
-    from tradeoffs.probes import measure_in_turns
+    from tradeoffs.probes import MeasureError, measure_in_turns
 
     if options.get("threads") is None:
         options["threads"] = series.THREADS
-    found = measure_in_turns(models, turns=turns, quiet=True, **options)
+    try:
+        found = measure_in_turns(models, turns=turns, quiet=True, **options)
+    except MeasureError as error:
+        raise EvidenceError(f"{error}; nothing was recorded") from error
     for profile in found:
         profile_path(profile.name).parent.mkdir(parents=True, exist_ok=True)
         profile.save(profile_path(profile.name))

@@ -79,6 +79,8 @@ WITHOUT_OVERLAP = {"filters": [3, 7], "kernel_size": 5, "second_kernel_size": 4}
 WITHOUT_OVERLAP |= {"pool": 4, "slope": 0.1, "batch_norm": False}
 CHOSEN_SMALL_NET = WITHOUT_OVERLAP | {"pool": 6, "pool_stride": 4, "slope": 0.3}
 
+SWEPT = [size for size in reversed(BATCH_SIZES) if size != ARTICLE.batch_size]
+
 # Every series of runs in the repository, the quick ones first.
 SERIES = (
     *(
@@ -99,21 +101,14 @@ SERIES = (
         Series("gap_cnn", "pytorch", ARTICLE, 1, {"filters": list(filters)})
         for filters in GAP_FILTERS
     ),
-    *(  # A batch of one takes a quarter of an hour and more a seed.
-        Series("pytorch_cnn", "pytorch", at_batch_size(size), 1 + (size > 16))
-        for size in sorted(BATCH_SIZES, reverse=True)
-        if size != 16
-    ),
+    # A batch of one takes a quarter of an hour and more a seed.
+    *(Series("pytorch_cnn", "pytorch", at_batch_size(n), 1 + (n > 16)) for n in SWEPT),
     *(
-        Series("pytorch_cnn", "pytorch", at_batch_size(size, scaled=True), 2)
-        for size in BATCH_SIZES
-        if size > 16
+        Series("pytorch_cnn", "pytorch", at_batch_size(n, scaled=True), 2)
+        for n in SWEPT
+        if n > 16
     ),
-    *(
-        Series("small_net", "pytorch", at_batch_size(size), 5)
-        for size in sorted(BATCH_SIZES, reverse=True)
-        if size != 16
-    ),
+    *(Series("small_net", "pytorch", at_batch_size(n), 5) for n in SWEPT),
 )
 
 
@@ -259,15 +254,6 @@ def train_and_record(
 def missing(experiments: list[Experiment]) -> list[Experiment]:
     """Those of the experiments that have no record yet."""
     return [e for e in experiments if records.load(e) is None]
-
-
-def expected_time(experiment: Experiment) -> str:
-    """How long a training takes, going by a record of the same series."""
-    for other in same_series(experiment):
-        if known := records.load(other):
-            seconds = known.history.train_seconds.sum()
-            return f"about {max(seconds / 60, 1):.0f} min, as seed {other.seed} took"
-    return "time not known yet"
 
 
 def reproduce(experiments: list[Experiment], *, jobs: int = 1, progress=True) -> None:

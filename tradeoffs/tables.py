@@ -122,8 +122,7 @@ def run_table(runs: list[Run]):
         }
         for run in runs
     ]
-    numbers = pd.RangeIndex(1, len(rows) + 1, name="my run")
-    return pd.DataFrame(rows, index=numbers)
+    return pd.DataFrame(rows, pd.RangeIndex(1, len(rows) + 1, name="my run"))
 
 
 def score_table(runs_by_name: dict[str, list[Run]]):
@@ -250,9 +249,10 @@ def readable_costs(table):
         ends = [f"{column}_{end}" for end in ("lowest", "highest")]
         if set(ends) <= set(table):
             pairs = (table[ends].astype(float) * scale).to_numpy()
+            spans = [" to ".join(map(form.format, pair)) for pair in pairs]
             cells[title] = [
-                text if pd.isna(pair).any() else f"{text} ({_to(pair, form)})"
-                for text, pair in zip(cells[title], pairs, strict=True)
+                text if np.isnan(pair).any() else f"{text} ({span})"
+                for text, pair, span in zip(cells[title], pairs, spans, strict=True)
             ]
     accuracies = zip(table.accuracy_mean, table.accuracy_std, strict=True)
     cells["accuracy"] = [
@@ -263,10 +263,6 @@ def readable_costs(table):
     if any(busy):
         cells["note"] = [BUSY if one else "" for one in busy]
     return pd.DataFrame(cells, index=table.index.map(label).rename("model"))
-
-
-def _to(pair, form):
-    return " to ".join(map(form.format, pair))
 
 
 # Our columns, what they are called to read, and the article's names of them.

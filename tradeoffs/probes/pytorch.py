@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from tradeoffs.probes.timing import seconds_of
 from tradeoffs.training.macs import macs_of
-from tradeoffs.training.pytorch import Trainer
+from tradeoffs.training.pytorch import Trainer, lay_out
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 LAYOUT_TURNS = 3
@@ -72,15 +72,15 @@ class Probe:
         Returns:
             Its name; None where there is no choice.
         """
-        if [len(shape) for shape in self.shapes] != [3]:  # of one picture
+        if not any(parameter.dim() == 4 for parameter in self.model.parameters()):
             return None
         times = {name: [] for name in LAYOUTS}
         for _, name in itertools.product(range(LAYOUT_TURNS), LAYOUTS):
-            self.model.to(memory_format=LAYOUTS[name])
+            lay_out(self.model, 4, LAYOUTS[name])
             self.predict_one(inputs)
             times[name].append(seconds_of(self.predict_one, inputs))
         faster = min(times, key=lambda name: min(times[name]))
-        self.model.to(memory_format=LAYOUTS[faster])
+        lay_out(self.model, 4, LAYOUTS[faster])
         return faster
 
     def size(self):

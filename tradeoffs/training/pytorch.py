@@ -110,14 +110,20 @@ def channels_last_pays(model) -> bool:
     return 2 * wide <= sum(c.weight.numel() for c in convolutions)
 
 
-def _lay_out(model, rank):
+def _lay_out_by_rule(model, rank):
     """Bring weights of the images' rank into the faster layout, in place."""
     layouts = {4: torch.contiguous_format, 5: torch.channels_last_3d}
     if channels_last_pays(model):
         layouts[4] = torch.channels_last
+    if rank in layouts:
+        lay_out(model, rank, layouts[rank])
+
+
+def lay_out(model, rank: int, layout: torch.memory_format) -> None:
+    """Bring weights of a rank into a layout, in place; others stay as they are."""
     for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.dim() == rank in layouts:
-            tensor.data = tensor.data.to(memory_format=layouts[rank])
+        if tensor.dim() == rank:
+            tensor.data = tensor.data.to(memory_format=layout)
 
 
 def forward_macs(model, inputs) -> int:
@@ -143,7 +149,7 @@ class Trainer:
             data_tensors(dataset, schedule.input_scaling, parameters[0])
         )
         check_outputs(model, self.train_images, dataset)
-        _lay_out(model, self.train_images.dim())
+        _lay_out_by_rule(model, self.train_images.dim())
         self.model, self.batch_size = model, schedule.batch_size
         self.optimizer = make_optimizer(schedule, parameters)
         self.randomness = _Randomness(seed, parameters[0].device)
