@@ -57,7 +57,12 @@ def test_environment_yml_installs_the_project_itself():
 
 def requirements(project):
     extras = project["optional-dependencies"]
-    every = *project["dependencies"], *extras["cluster"], *extras["test"]
+    every = (
+        *project["dependencies"],
+        *extras["cluster"],
+        *extras["device"],
+        *extras["test"],
+    )
     return [text for text in every if text != "tradeoffs[cluster]"]
 
 

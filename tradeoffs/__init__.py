@@ -39,6 +39,8 @@ _HOMES = {
         "dead_units",
     ),
     "probes.profile": ("Profile",),
+    "exporting": ("export", "ExportError"),
+    "device": ("recorded_device_profiles",),
     "tables": (
         "summarize",
         "run_table",

@@ -31,7 +31,7 @@ def import_keras():
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "tensorflow" not in sys.modules:
-        with _silent_stderr():
+        with silent_stderr():
             import tensorflow  # noqa: F401
     import keras
 
@@ -46,7 +46,8 @@ def import_keras():
 
 
 @contextlib.contextmanager
-def _silent_stderr():
+def silent_stderr():
+    """Without what libraries write to the process's standard error."""
     # TensorFlow's libraries write to the descriptor itself, before any
     # setting of a log level takes effect.
     sys.stderr.flush()

@@ -5,6 +5,8 @@ Source: `mnist_mlp.py` and `mnist_cnn.py` among the examples of Keras 2.
 
 from __future__ import annotations
 
+import numpy as np
+
 from tradeoffs.frameworks import import_keras
 
 keras = import_keras()
@@ -25,6 +27,27 @@ def layers_of(model):
         (type(layer), {k: v for k, v in layer.get_config().items() if k not in free})
         for layer in model.layers
     ]
+
+
+def with_weights(model, arrays):
+    """A model with the weights of its port, a NumPy array each.
+
+    PyTorch's kernels are [out, in] or [out, in, height, width], Keras' [in, out] or
+    [height, width, in, out]; PyTorch flattens channels first, Keras last.
+    """
+    weights, channels = [], None
+    for array in map(np.float32, arrays.values()):
+        if array.ndim == 4:
+            channels, array = len(array), array.transpose(2, 3, 1, 0)
+        elif array.ndim == 2:
+            array = array.T
+            if channels:
+                array = array.reshape(channels, -1, array.shape[1])
+                array = array.transpose(1, 0, 2).reshape(-1, array.shape[2])
+            channels = None
+        weights.append(array)
+    model.set_weights(weights)
+    return model
 
 
 def keras_mlp():

@@ -39,6 +39,13 @@ def seeded(builder, seed=None, **arguments):
         return builder(**arguments)
 
 
+def with_weights(network, arrays):
+    """A network with the weights of a state, a NumPy array each, for inference."""
+    state = {name: torch.tensor(array) for name, array in arrays.items()}
+    network.load_state_dict(state)
+    return network.eval()
+
+
 def pytorch_cnn():
     """The CNN of PyTorch's MNIST example: 21,840 parameters.
 

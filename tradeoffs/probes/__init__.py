@@ -17,6 +17,7 @@ from tradeoffs.checks import number, one_of, whole_number
 from tradeoffs.experiments import processor
 from tradeoffs.probes import tasks
 from tradeoffs.probes.asking import OutOfMemoryError, ask
+from tradeoffs.probes.files import is_model_file, measure_file
 from tradeoffs.probes.memory import DEVICES
 from tradeoffs.probes.profile import Profile
 from tradeoffs.probes.source import MeasureError, source_of
@@ -30,6 +31,7 @@ _TRAINING = ("size", "training_time", "training_memory")
 _INFERENCE = ("inference_time", "inference_memory")
 DTYPES = ("float16", "bfloat16", "float32", "float64", "int32", "int64", "uint8")
 PARTS = (*_TRAINING, *_INFERENCE, "prediction")
+_ALLOWED = (*PARTS, "startup")
 
 
 def measure(
@@ -54,8 +56,9 @@ def measure(
 
     Args:
         model: a name of `MODELS`; "FILE.py:function", whose function returns a
-            model; a `torch.nn.Module` or `keras.Model`; or a function that
-            returns one.
+            model; a `torch.nn.Module` or `keras.Model`; a function that returns
+            one; or an `.onnx` or `.tflite` file, which is measured in its runtime,
+            on one thread by default.
         input_shape: of one input, without the batch, such as (1, 28, 28); of
             several inputs, a tuple of shapes. Named models know theirs, and so do
             most Keras models.
@@ -69,7 +72,9 @@ def measure(
         device: "cpu", "cuda" or "mps".
         parts: what to measure: any of "size", "training_time",
             "training_memory", "inference_time", "inference_memory" and
-            "prediction"; all by default.
+            "prediction", all by default; and "startup", from the imports to the
+            first answer, seconds in which nothing else can be measured. Of a file,
+            everything is measured always.
         max_seconds: for each time, when it does not settle sooner.
         progress: show a bar.
         model_arguments: of a named model's function, such as `dropout=True`.
@@ -83,8 +88,11 @@ def measure(
         MeasureError: the model cannot be measured so; the message says why.
     """
     parts = (parts,) if isinstance(parts, str) else tuple(parts)
-    if not parts or not set(parts) <= set(PARTS):
-        raise ValueError(f"parts is {parts!r}; it must be some of {', '.join(PARTS)}")
+    if not parts or not set(parts) <= set(_ALLOWED):
+        allowed = ", ".join(_ALLOWED)
+        raise ValueError(f"parts is {parts!r}; it must be some of {allowed}")
+    if is_model_file(model):
+        return _of_file(model, threads, device, framework, input_shape, input_dtype)
     max_seconds = number("max_seconds", max_seconds, least=0)
     source = source_of(model, framework, model_arguments)
     profile = Profile(
@@ -99,7 +107,7 @@ def measure(
         model_arguments=model_arguments,
     )
     one_of("input_dtype", input_dtype, (None, *DTYPES))
-    asked = [part for part in parts if part != "prediction"]
+    asked = [part for part in parts if part not in ("prediction", "startup")]
     failures = []
     with bar(progress, desc=f"measuring {source.label}", total=len(asked)) as shown:
         for group, size in (
@@ -128,11 +136,25 @@ def measure(
             shown.update(len(of_group))
     if asked and len(failures) == len(asked):
         raise MeasureError(failures[0])
+    if "startup" in parts:
+        # Nothing may be imported before.
+        task = tasks.started, source, profile
+        found = ask(*task, batch_size=1, threads=threads, on_cpu=False)
+        profile = dataclasses.replace(profile, **found)
     if "prediction" in parts:
         profile = dataclasses.replace(
             profile, **_predicted(model, profile, input_dtype)
         )
     return profile
+
+
+def _of_file(path, threads, device, *others):
+    if device != "cpu" or any(other is not None for other in others):
+        raise ValueError(
+            f"{path} is measured as it is, on the CPU; device, framework, input_shape "
+            "and input_dtype are for networks"
+        )
+    return measure_file(path, threads)
 
 
 def measure_in_turns(

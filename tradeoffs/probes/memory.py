@@ -24,18 +24,19 @@ class PeakMemory:
     def __init__(self):
         _forget_peak()
         self.level = psutil.Process().memory_info().rss
-        self.peak_before = _peak_bytes()
+        self.peak_before = peak_bytes()
 
     def mib(self) -> float | None:
         """MiB at peak above the level; None where the system cannot tell."""
-        peak = _peak_bytes()
+        peak = peak_bytes()
         # An earlier peak that the system could not forget may hide this one.
         if self.peak_before > self.level * 1.01 and peak <= self.peak_before:
             return None
         return max(peak - self.level, 0) / MIB
 
 
-def _peak_bytes():
+def peak_bytes() -> int:
+    """The peak of this process's resident memory."""
     status = Path("/proc/self/status")
     found = status.exists() and re.search(r"VmHWM:\s*(\d+)", status.read_text())
     if found:

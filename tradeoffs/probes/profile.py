@@ -9,10 +9,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tradeoffs.experiments import variant
+from tradeoffs.frameworks import FRAMEWORKS
 from tradeoffs.records import write
 
 FORMAT = 1
 NOT_MEASURED = "not measured"
+# What there is to measure of an exported model; the rest is about training.
+OF_FILES = (
+    "load_seconds",
+    "startup_seconds",
+    "startup_memory_mib",
+    "runtime_bytes",
+    "test_accuracy",
+)
+OF_BOTH = (
+    "num_parameters",
+    "file_bytes",
+    "inference_seconds",
+    "images_per_second",
+    "latency_ms_p50",
+    "latency_ms_p90",
+    "latency_ms_p99",
+)
 MIB = 2**20
 # How a quantity is written, by the unit in its name.
 _FORMS = {
@@ -20,6 +38,7 @@ _FORMS = {
     "_ms": "{:,.3f} ms",
     "_seconds": "{:,.3f} s",
     "_mib": "{:,.1f} MiB",
+    "_accuracy": "{:.2%}",
 }
 
 
@@ -34,15 +53,17 @@ class Profile:
 
     Attributes:
         name: of the model.
-        framework: "keras" or "pytorch".
+        framework: "keras" or "pytorch"; of an exported model its runtime,
+            "onnxruntime" or "ai-edge-litert".
         input_shape: of one input, without the batch; of several, one shape each.
-        batch_size: of the training steps.
+        batch_size: of the training steps; None of an exported model.
         inference_batch_size: of the inference, latency apart.
         threads: that the framework computed on.
         device: "cpu", "cuda" or "mps".
         processor: its name.
         versions: of Python, the package and the framework.
         model_arguments: of a named model's function, those that were given.
+        precision: of an exported model: "float32", "float16" or "int8".
         weight_bytes: of all parameters and buffers in memory.
         file_bytes: of the file on disk, safetensors or `.keras`.
         macs: multiply-accumulates of one input's forward pass, in convolutions,
@@ -60,6 +81,10 @@ class Profile:
             peak of training; accelerator_process_mib: by the driver (CUDA).
         predicted_gpu_memory_mib: that PyTorch's allocator would reserve on a GPU
             for training, without the driver's own (see `predict_memory`).
+        load_seconds, startup_seconds, startup_memory_mib: of loading a model file, and
+            of a process until its first answer: time, and peak of memory.
+        runtime_bytes: of the installed package of the runtime.
+        test_accuracy: of an exported model, 0 to 1.
         spread: for each time the lowest and highest of its windows, by field.
         notes: why a value is missing, and what a reader should know of another.
     """
@@ -67,13 +92,14 @@ class Profile:
     name: str
     framework: str
     input_shape: tuple
-    batch_size: int
     inference_batch_size: int
     threads: int
+    batch_size: int | None = None
     device: str = "cpu"
     processor: str | None = None
     versions: dict | None = None
     model_arguments: dict = field(default_factory=dict)
+    precision: str | None = None
     num_parameters: int | None = _row("parameters")
     num_trainable_parameters: int | None = _row("of them trainable")
     weight_bytes: int | None = _row("weights in memory")
@@ -97,6 +123,11 @@ class Profile:
     accelerator_reserved_mib: float | None = _row("accelerator, reserved at peak")
     accelerator_process_mib: float | None = _row("accelerator, by the driver")
     predicted_gpu_memory_mib: float | None = _row("GPU memory, training, predicted")
+    load_seconds: float | None = _row("start-up: loading the file")
+    startup_seconds: float | None = _row("start-up: until the first answer")
+    startup_memory_mib: float | None = _row("start-up: peak memory")
+    runtime_bytes: int | None = _row("the runtime, installed")
+    test_accuracy: float | None = _row("test accuracy")
     spread: dict = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -120,8 +151,15 @@ class Profile:
         return [
             (row.metadata["title"], self._text(row.name))
             for row in dataclasses.fields(self)
-            if row.metadata
+            if row.metadata and not self._is_foreign(row.name)
         ]
+
+    def _is_foreign(self, name):
+        """Whether a quantity is none of a network's in a framework, or of a file's."""
+        of_files = name in OF_FILES
+        if self.framework in FRAMEWORKS:
+            return of_files and getattr(self, name) is None
+        return not of_files and name not in OF_BOTH
 
     def _text(self, name):
         text = _written(name, getattr(self, name))
@@ -131,11 +169,13 @@ class Profile:
         )
 
     def _heading(self):
+        training = f"training at batch {self.batch_size}, " if self.batch_size else ""
+        precision = f"{self.precision}, " if self.precision else ""
         return (
-            f"{self.variant}: {self.framework}, input {self.input_shape}, "
+            f"{self.variant}: {self.framework}, {precision}input {self.input_shape}, "
             f"{self.device}, {self.threads} thread{'s' * (self.threads != 1)}, "
-            f"training at batch {self.batch_size}, inference at "
-            f"{self.inference_batch_size}; {self.processor or 'unknown processor'}"
+            f"{training}inference at {self.inference_batch_size}; "
+            f"{self.processor or 'unknown processor'}"
         )
 
     def __repr__(self):
@@ -167,8 +207,8 @@ class Profile:
     def save(self, path: str | Path) -> Path:
         """Write the profile as JSON, whole or not at all."""
         values = self.to_dict()
-        for name in ("model_arguments", "spread"):  # older profiles are without
-            if not values[name]:
+        for name in ("model_arguments", "spread", "precision", *OF_FILES):
+            if not values[name]:  # older profiles are without
                 del values[name]
         content = {"format": FORMAT, "profile": values}
         write(Path(path), json.dumps(content, indent=1, sort_keys=True) + "\n")

@@ -12,9 +12,16 @@ import numpy as np
 
 from tradeoffs.checks import one_of
 from tradeoffs.experiments import versions
-from tradeoffs.frameworks import FRAMEWORKS, framework_of, is_loaded, num_threads
+from tradeoffs.frameworks import (
+    FRAMEWORKS,
+    framework_of,
+    import_torch,
+    is_loaded,
+    num_threads,
+)
 from tradeoffs.probes.asking import reason_of, wants_memory
-from tradeoffs.probes.memory import PeakMemory, accelerator_memory
+from tradeoffs.probes.memory import PeakMemory, accelerator_memory, peak_bytes
+from tradeoffs.probes.profile import MIB
 from tradeoffs.probes.source import MeasureError
 from tradeoffs.probes.timing import (
     OtherWork,
@@ -180,8 +187,27 @@ def _inference(probe, peak, batch, parts, max_seconds):
         for percent in (50, 90, 99):
             values = [float(np.percentile(window, percent)) for window in windows]
             median = float(np.percentile(latencies, percent))
-            times[f"latency_ms_p{percent}"] = Time(median, min(values), max(values))
+            # A percentile of all may lie outside those of the windows.
+            ends = min(*values, median), max(*values, median)
+            times[f"latency_ms_p{percent}"] = Time(median, *ends)
     return found, times, notes
+
+
+def started(source, profile) -> dict:
+    """The start-up of a process: imports, the model, and the answer for one image."""
+    began = time.perf_counter()
+    model = source.maker()()
+    framework = framework_of(model)
+    (shape,) = _shapes(source, profile, framework, model)
+    image = np.zeros((1, *shape), np.float32)
+    if framework == "keras":
+        np.asarray(model(image, training=False))
+    else:
+        torch = import_torch()
+        with torch.inference_mode():
+            model.eval()(torch.tensor(image))
+    seconds = time.perf_counter() - began
+    return {"startup_seconds": seconds, "startup_memory_mib": peak_bytes() / MIB}
 
 
 def predicted(source, points, dtype) -> list[dict]:

@@ -117,8 +117,8 @@ def wait_for_quiet(max_seconds: float) -> None:
 
 
 def _seconds_spent():
-    """Of the clock, of all processes, and of this one."""
+    """Of the clock, of all processes, and of this one with those it waited for."""
     spent, own = psutil.cpu_times(), psutil.Process().cpu_times()
     waiting = ("idle", "iowait", "steal", "guest", "guest_nice")
     everyone = sum(v for k, v in spent._asdict().items() if k not in waiting)
-    return time.perf_counter(), everyone, own.user + own.system
+    return time.perf_counter(), everyone, sum(own[:4])

@@ -1,0 +1,154 @@
+"""The models of the series as files for a device, and what they cost there.
+
+`python -m tradeoffs device FOLDER` writes them with a script that measures them
+wherever there is Python, NumPy and a runtime. `results/device/` holds what was
+measured here, in turns with the frameworks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tradeoffs import measure_here, records
+from tradeoffs.data import mnist
+from tradeoffs.experiments import Run
+from tradeoffs.exporting import answers, export
+from tradeoffs.models import MODELS
+from tradeoffs.probes import measure_in_turns
+from tradeoffs.probes.files import PRECISIONS, SUFFIXES
+from tradeoffs.probes.profile import Profile
+from tradeoffs.processes import in_fresh_process
+from tradeoffs.progress import bar
+from tradeoffs.series import CHOSEN_SMALL_NET, THREADS, runs
+
+TEST_IMAGES = 1000  # in a folder for a device
+RECORD = "'python -m tradeoffs measure --record'"
+
+
+def exported_runs() -> list[Run]:
+    """A recorded run of each model in PyTorch, and of the chosen Small Net."""
+    networks = [(model, {}) for model in MODELS] + [("small_net", CHOSEN_SMALL_NET)]
+    return [runs(model, "pytorch", **arguments)[0] for model, arguments in networks]
+
+
+def export_all(folder: Path, progress: bool = True) -> dict[Path, Run]:
+    """Export `exported_runs` for ONNX Runtime, and those of Keras for LiteRT too.
+
+    Returns:
+        The files, each with its run.
+    """
+    files, exported = {}, exported_runs()
+    with bar(progress, desc="exporting", total=len(exported)) as shown:
+        for run in exported:
+            for framework in MODELS[run.experiment.model].frameworks:
+                options = {"framework": framework}
+                made = in_fresh_process(_export, run, folder, framework, **options)
+                files |= dict.fromkeys(made, run)
+            shown.update()
+    return files
+
+
+def _export(run, folder, framework):
+    network, made = records.trained(run, framework=framework), []
+    for precision in PRECISIONS:
+        if (framework, precision) != ("pytorch", "float16"):
+            path = folder / f"{run.experiment.variant}-{precision}{SUFFIXES[framework]}"
+            made.append(export(network, path, precision=precision, calibration=mnist()))
+    return made
+
+
+def write_folder(folder: str | Path, progress: bool = True) -> Path:
+    """Write what a device needs to measure the models: files, images and a script.
+
+    Args:
+        folder: made where it is missing.
+        progress: show a bar.
+
+    Raises:
+        OSError: it cannot be written.
+        ExportError, RecordError: a model cannot be exported, or its record read.
+    """
+    folder = Path(folder)
+    records.check_writable(folder / "images.npz")
+    export_all(folder, progress)
+    head, content = mnist().head(1, TEST_IMAGES), io.BytesIO()
+    images = (head.test_images / 255 - head.pixels[0]) / head.pixels[1]
+    arrays = {"images": images.astype(np.float32), "labels": head.test_labels}
+    np.savez_compressed(content, **arrays)
+    records.write(folder / "images.npz", content.getvalue())
+    shutil.copy(measure_here.__file__, folder)
+    return folder
+
+
+def record_device_profiles(turns: int = 5) -> list[Profile]:
+    """Measure every exported model in turns with its framework, and write profiles.
+
+    Raises:
+        MeasureError: a model cannot be measured, or the machine was busy with
+            something else; nothing was recorded.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        files = export_all(Path(folder))
+        asked = [
+            {
+                "model": run.experiment.model,
+                "framework": "pytorch",
+                "parts": ("inference_time", "startup"),
+                **run.experiment.model_arguments,
+            }
+            for run in dict.fromkeys(files.values())
+        ]
+        options = {"turns": turns, "threads": THREADS, "quiet": True}
+        found = measure_in_turns([*asked, *files], **options)
+        for number, (path, run) in enumerate(files.items(), len(asked)):
+            found[number] = dataclasses.replace(
+                found[number],
+                name=run.experiment.model,
+                model_arguments=run.experiment.model_arguments,
+                num_parameters=run.num_parameters,
+                test_accuracy=in_fresh_process(_accuracy, path),
+            )
+    for profile in found:
+        path = _path(profile)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        profile.save(path)
+    return found
+
+
+def _path(profile):
+    precision = f"-{profile.precision}" if profile.precision else ""
+    name = f"{profile.variant}-{profile.framework}{precision}.json"
+    return records.results_folder() / "device" / name
+
+
+def _accuracy(path):
+    """Of a model file, on all test images."""
+    dataset = mnist()
+    mean, deviation = dataset.pixels
+    shape = (-1, 1, 28, 28) if path.suffix == ".onnx" else (-1, 28, 28, 1)
+    images = ((dataset.test_images / 255 - mean) / deviation).astype(np.float32)
+    found = answers(path, images.reshape(shape)).argmax(1)
+    return float(np.mean(found == dataset.test_labels))
+
+
+def recorded_device_profiles() -> list[Profile]:
+    """The recorded profiles of the exported models and of their networks in PyTorch.
+
+    Raises:
+        RecordError: there are none, or one is damaged.
+    """
+    folder = records.results_folder() / "device"
+    try:
+        found = [Profile.load(path) for path in sorted(folder.glob("*.json"))]
+    except ValueError as error:
+        raise records.RecordError(f"{error}; {RECORD} makes it anew") from error
+    if not found:
+        raise records.RecordError(f"{folder} is empty; {RECORD} fills it")
+    order = [*MODELS]
+    return sorted(found, key=lambda profile: order.index(profile.name))

@@ -1,0 +1,290 @@
+"""Networks as files for a runtime: ONNX Runtime's for PyTorch, LiteRT's for Keras.
+
+A file is checked before it is kept: its runtime must answer as the network does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import re
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from tradeoffs import records
+from tradeoffs.checks import one_of
+from tradeoffs.data import Dataset, mnist
+from tradeoffs.experiments import Run
+from tradeoffs.frameworks import framework_of, silent_stderr
+from tradeoffs.measure_here import load
+from tradeoffs.probes.files import PRECISIONS, SUFFIXES
+from tradeoffs.processes import in_fresh_process
+from tradeoffs.schedules import ARTICLE
+from tradeoffs.training import one_sentence
+
+CALIBRATED, CHECKED = 512, 256  # inputs
+# How far outputs may be apart: at most, as a share of the largest; for int8 on
+# average, as a share of their deviation.
+FAR = {"float32": 1e-4, "float16": 1e-2, "int8": 0.1}
+
+
+class ExportError(RuntimeError):
+    """A network that cannot be exported; the message says why."""
+
+
+def export(
+    model_or_run,
+    path: str | Path,
+    *,
+    precision: str = "float32",
+    calibration=None,
+    input_shape: tuple[int, ...] | None = None,
+) -> Path:
+    """Write a network as a file for a deployment runtime.
+
+    PyTorch networks become `.onnx`, for ONNX Runtime; Keras models `.tflite`, for
+    LiteRT. The number of inputs at once stays free. "int8" is static: weights a
+    channel, activations by what the calibration shows.
+
+    Args:
+        model_or_run: an `nn.Module` or `keras.Model` of one input; or a recorded
+            `Run` whose weights are kept, see `tradeoffs.trained`.
+        path: of the file.
+        precision: "float32", "float16" (LiteRT alone) or "int8".
+        calibration: training inputs as the network takes them, float32 [n, ...]; or
+            a `Dataset`, whose training images are standardized. For "int8"; a run
+            has its own.
+        input_shape: of one input of a PyTorch network, without the batch; by
+            default that of the calibration, or of MNIST's images.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError, TypeError: an argument is wrong; the message names it.
+        ExportError: an operator has no counterpart, or the file's answers differ;
+            the message names it, or the first layer that differs.
+        OSError: the file cannot be written.
+
+    References:
+        `torch.onnx.export`, `onnxruntime.quantization`, `tf.lite.TFLiteConverter`.
+    """
+    one_of("precision", precision, PRECISIONS)
+    path, run = Path(path), model_or_run
+    framework = "pytorch" if isinstance(run, Run) else framework_of(run)
+    if path.suffix != SUFFIXES[framework]:
+        raise ValueError(
+            f"path is {str(path)!r}; a file of a {framework} network ends in "
+            f"{SUFFIXES[framework]}"
+        )
+    if precision == "float16" and framework == "pytorch":
+        raise ValueError(
+            "precision is float16, in which ONNX Runtime does not compute on a "
+            "processor; give float32 or int8"
+        )
+    records.check_writable(path)
+    if isinstance(run, Run):
+        # The caller may hold Keras.
+        in_fresh_process(_export_run, run, path, precision, framework="pytorch")
+        return path
+    if precision == "int8" and calibration is None:
+        raise ValueError(
+            "int8 needs calibration: some hundreds of training inputs as the network "
+            "takes them, or a Dataset"
+        )
+    inputs = _inputs(model_or_run, framework, calibration, input_shape)
+    content, apart = _converted(model_or_run, framework, inputs, precision)
+    if apart:
+        layer = _first_layer_apart(model_or_run, framework, inputs, precision)
+        raise ExportError(
+            f"the file answers otherwise than the network: {apart}{layer}"
+        )
+    records.write(path, content)
+    return path
+
+
+def _export_run(run, path, precision):
+    export(records.trained(run), path, precision=precision, calibration=mnist())
+
+
+def _inputs(model, framework, calibration, shape):
+    """Inputs to calibrate and to check with, float32 [n, ...]."""
+    if isinstance(calibration, Dataset):
+        return _standardized(calibration, framework)
+    if calibration is not None:
+        inputs = np.asarray(calibration, dtype=np.float32)
+        if inputs.ndim < 2 or not len(inputs) or not np.isfinite(inputs).all():
+            raise ValueError(
+                f"calibration has the shape {inputs.shape}; it must be [n, ...] with "
+                "at least one input, all finite numbers"
+            )
+        return inputs[:CALIBRATED]
+    if framework == "keras":
+        shape = model.input_shape[1:]
+    shape = shape or (1, 28, 28)
+    return np.random.default_rng(0).normal(size=(CHECKED, *shape)).astype(np.float32)
+
+
+def _standardized(dataset, framework):
+    page = importlib.import_module(f"tradeoffs.training.{framework}")
+    head = dataset.head(CALIBRATED, 1)
+    given = head.train_images, ARTICLE.input_scaling, head.pixels
+    return np.asarray(page.images_to_tensor(*given))
+
+
+def _converted(model, framework, inputs, precision):
+    """The file's content, and in words how far its answers are from the network's."""
+    convert = {"pytorch": _to_onnx, "keras": _to_tflite}[framework]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"model{SUFFIXES[framework]}"
+        convert(model, path, inputs, precision)
+        checked = inputs[:CHECKED]
+        try:
+            found = in_fresh_process(answers, path, checked)
+        except Exception as error:
+            raise ExportError(
+                f"the runtime cannot compute it: {one_sentence(error)}"
+            ) from error
+        return path.read_bytes(), _apart(_call(model, checked), found, precision)
+
+
+def answers(path: str | Path, inputs: np.ndarray) -> np.ndarray:
+    """The outputs of a model file for a batch of inputs, in its runtime."""
+    with silent_stderr():
+        *_, run = load(str(path), 1, len(inputs))
+        return run(inputs)
+
+
+def _call(model, inputs):
+    if framework_of(model) == "keras":
+        return np.asarray(model(inputs, training=False))
+    import torch
+
+    training = model.training
+    with torch.inference_mode():
+        outputs = model.eval()(torch.tensor(inputs)).numpy()
+    model.train(training)
+    return outputs
+
+
+def _apart(expected, found, precision):
+    """How two outputs differ, in words; nothing where they are near enough."""
+    if expected.shape != found.shape:
+        return f"{found.shape} in place of {expected.shape}"
+    distances = np.abs(found - expected)
+    if precision == "int8":
+        distance = distances.mean() / (expected.std() or 1)
+    else:
+        distance = distances.max() / max(np.abs(expected).max(), 1)
+    if distance <= FAR[precision]:
+        return ""
+    labels = np.mean(found.argmax(1) != expected.argmax(1))
+    return f"outputs are up to {distances.max():.2g} apart, {labels:.0%} of the labels"
+
+
+def _first_layer_apart(model, framework, inputs, precision):
+    """Which layer of a sequence is the first to answer otherwise, in words."""
+    if framework == "keras":
+        import keras
+
+        layers, kind = model.layers, keras.Sequential
+        start = [keras.Input(model.input_shape[1:])]
+    else:
+        from torch import nn
+
+        layers, kind, start = list(model.children()), nn.Sequential, []
+        layers = layers if isinstance(model, nn.Sequential) else []
+    for number in range(1, len(layers) + 1):
+        built = start + layers[:number]
+        part = kind(built) if framework == "keras" else kind(*built)
+        if _converted(part, framework, inputs, precision)[1]:
+            return f"; layer {number} is the first that does: {layers[number - 1]}"
+    return ""
+
+
+def _to_onnx(model, path, inputs, precision):
+    torch = _needed("torch", "onnx", "onnxscript", "onnxruntime")[0]
+    training = model.training
+    example = (torch.tensor(inputs[:2]),)  # a batch of one would fix that size
+    free = ({0: torch.export.Dim("n", min=1)},)
+    names = {"input_names": ["inputs"], "output_names": ["outputs"]}
+    try:
+        with _quiet():
+            options = {"dynamo": True, "dynamic_shapes": free, "external_data": False}
+            torch.onnx.export(model.eval(), example, path, **options, **names)
+            if precision == "int8":
+                _quantize(path, inputs)
+    except Exception as error:
+        unknown = re.search(r"No ONNX function found for .*?op='([\w.]+)'", str(error))
+        raise ExportError(_cannot(unknown, error.__cause__ or error)) from error
+    finally:
+        model.train(training)
+
+
+def _quantize(path, inputs):
+    from onnxruntime import quantization
+
+    class Reader(quantization.CalibrationDataReader):
+        batches = iter(np.array_split(inputs, max(len(inputs) // 64, 1)))
+
+        def get_next(self):
+            batch = next(self.batches, None)
+            return None if batch is None else {"inputs": batch}
+
+    quantization.quant_pre_process(path, path)
+    quantization.quantize_static(path, path, Reader(), per_channel=True)
+
+
+def _to_tflite(model, path, inputs, precision):
+    tf = _needed("tensorflow", "ai_edge_litert")[0]
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision == "int8":
+        converter.representative_dataset = lambda: ([one[None]] for one in inputs)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    try:
+        with _quiet():
+            path.write_bytes(converter.convert())
+    except Exception as error:
+        unknown = re.search(r'current operation: .*?"([\w.]+)"', str(error))
+        raise ExportError(_cannot(unknown, error)) from error
+
+
+def _cannot(unknown, error):
+    if unknown:
+        return f"the operator {unknown[1]} cannot be exported"
+    return f"the network cannot be exported: {one_sentence(error)}"
+
+
+def _needed(*packages):
+    try:
+        return [importlib.import_module(name) for name in packages]
+    except ImportError as error:
+        raise ExportError(
+            f"{error.name} is not installed; exporting needs it: "
+            "pip install 'tradeoffs[device]'"
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Without what converters write beside their result."""
+    logging.disable(logging.WARNING)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            silent_stderr(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)

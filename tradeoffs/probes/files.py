@@ -1,0 +1,63 @@
+"""Exported models, measured in their runtime."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from tradeoffs import measure_here
+from tradeoffs.checks import whole_number
+from tradeoffs.experiments import processor
+from tradeoffs.probes.profile import Profile
+from tradeoffs.probes.source import MeasureError
+from tradeoffs.probes.timing import OtherWork, wait_for_quiet
+
+SUFFIXES = {"pytorch": ".onnx", "keras": ".tflite"}
+PRECISIONS = ("float32", "float16", "int8")
+
+
+def is_model_file(model) -> bool:
+    """Whether this names a file that a runtime takes."""
+    return isinstance(model, (str, Path)) and Path(model).suffix in SUFFIXES.values()
+
+
+def measure_file(path: str | Path, threads: int | None = None) -> Profile:
+    """What an exported model costs in its runtime, in a process of its own.
+
+    Start-up counts from the first line of `measure_here`, which imports NumPy and the
+    runtime, to the first answer.
+
+    Args:
+        path: of an `.onnx` or `.tflite` file of one input.
+        threads: of the runtime; one by default.
+
+    Raises:
+        ValueError: there is no such file.
+        MeasureError: the runtime is not installed, or cannot compute the model.
+    """
+    path, threads = Path(path), whole_number("threads", threads or 1)
+    if not path.is_file():
+        raise ValueError(f"there is no file {str(path)!r}")
+    wait_for_quiet(5.0)
+    others = OtherWork()
+    done = subprocess.run(
+        [sys.executable, measure_here.__file__, path, str(threads)],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["its process was killed"])[-1]
+        if "No module named" in reason:
+            reason += "; pip install 'tradeoffs[device]'"
+        raise MeasureError(f"{path.name} cannot be measured: {reason}")
+    found = json.loads(done.stdout)["profile"]
+    files = [file.locate() for file in metadata.files(found["framework"]) or ()]
+    name, _, precision = path.stem.rpartition("-")
+    if name and precision in PRECISIONS:
+        found |= {"name": name, "precision": precision}
+    found["processor"] = processor()
+    found["runtime_bytes"] = sum(f.stat().st_size for f in files if f.exists())
+    return Profile(**found, notes=tuple(others.note()))
