@@ -63,7 +63,7 @@ def requirements(project):
         *extras["device"],
         *extras["test"],
     )
-    return [text for text in every if text != "tradeoffs[cluster]"]
+    return [text for text in every if text != "tradeoffs[cluster,device]"]
 
 
 def test_environment_yml_and_pyproject_name_the_same_packages():
@@ -93,7 +93,8 @@ def test_constraints_cover_every_requirement():
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["fetch"], ["reproduce"], ["measure"], ["search"], ["claims"]]
+    "command",
+    [[], ["fetch"], ["reproduce"], ["measure"], ["search"], ["claims"], ["device"]],
 )
 def test_each_command_has_a_help_text(command):
     done = run("-m", "tradeoffs", *command, "--help")

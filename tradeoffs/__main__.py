@@ -153,6 +153,16 @@ def _parser():
     )
     search_command.add_arguments(search, _at_least_one)
 
+    device = commands.add_parser(
+        "device",
+        help="write a folder that measures the models on a device of yours",
+        description="Write the exported models, 1,000 test images and one script that "
+        "needs nothing but Python, NumPy and onnxruntime or ai-edge-litert. Copy the "
+        "folder to the device, and run the script there.",
+    )
+    device.add_argument("folder", metavar="FOLDER", help="made where it is missing")
+    device.set_defaults(command=_device)
+
     claims = commands.add_parser(
         "claims",
         help="every claim of the article beside what was measured",
@@ -254,9 +264,23 @@ def _record_measurements(options):
     for profile in measurements.record_profiles(models, **measured):
         print(profile)
     if not options.model:
+        from tradeoffs.device import record_device_profiles
+
+        record_device_profiles()
         measurements.record_gpu_memory()
         measurements.record_dead_units()
         measurements.record_replays()
+
+
+def _device(options):
+    from tradeoffs.device import write_folder
+
+    fetching.fetch()
+    folder = write_folder(options.folder)
+    model = min(folder.glob("*.onnx"), key=lambda file: file.stat().st_size)
+    print(f"{folder} is whole. On the device, for instance:")
+    print(f"  pip install numpy onnxruntime && cd {folder.name}")
+    print(f"  python measure_here.py {model.name} > {model.stem}.json")
 
 
 def _claims(options):
