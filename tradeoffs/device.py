@@ -21,8 +21,8 @@ from tradeoffs.experiments import Run
 from tradeoffs.exporting import answers, export
 from tradeoffs.models import MODELS
 from tradeoffs.probes import measure_in_turns
-from tradeoffs.probes.files import PRECISIONS, SUFFIXES
-from tradeoffs.probes.profile import Profile
+from tradeoffs.probes.files import SUFFIXES
+from tradeoffs.probes.profile import PRECISIONS, Profile
 from tradeoffs.processes import in_fresh_process
 from tradeoffs.progress import bar
 from tradeoffs.series import CHOSEN_SMALL_NET, THREADS, runs
@@ -86,7 +86,7 @@ def write_folder(folder: str | Path, progress: bool = True) -> Path:
     return folder
 
 
-def record_device_profiles(turns: int = 5) -> list[Profile]:
+def record_device_profiles(turns: int = 3) -> list[Profile]:
     """Measure every exported model in turns with its framework, and write profiles.
 
     Raises:
@@ -98,11 +98,12 @@ def record_device_profiles(turns: int = 5) -> list[Profile]:
         asked = [
             {
                 "model": run.experiment.model,
-                "framework": "pytorch",
+                "framework": framework,
                 "parts": ("inference_time", "startup"),
                 **run.experiment.model_arguments,
             }
             for run in dict.fromkeys(files.values())
+            for framework in MODELS[run.experiment.model].frameworks
         ]
         options = {"turns": turns, "threads": THREADS, "quiet": True}
         found = measure_in_turns([*asked, *files], **options)

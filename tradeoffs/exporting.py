@@ -22,7 +22,8 @@ from tradeoffs.data import Dataset, mnist
 from tradeoffs.experiments import Run
 from tradeoffs.frameworks import framework_of, silent_stderr
 from tradeoffs.measure_here import load
-from tradeoffs.probes.files import PRECISIONS, SUFFIXES
+from tradeoffs.probes.files import SUFFIXES
+from tradeoffs.probes.profile import PRECISIONS
 from tradeoffs.processes import in_fresh_process
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.training import one_sentence

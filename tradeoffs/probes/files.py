@@ -16,7 +16,6 @@ from tradeoffs.probes.source import MeasureError
 from tradeoffs.probes.timing import OtherWork, wait_for_quiet
 
 SUFFIXES = {"pytorch": ".onnx", "keras": ".tflite"}
-PRECISIONS = ("float32", "float16", "int8")
 
 
 def is_model_file(model) -> bool:
@@ -55,9 +54,6 @@ def measure_file(path: str | Path, threads: int | None = None) -> Profile:
         raise MeasureError(f"{path.name} cannot be measured: {reason}")
     found = json.loads(done.stdout)["profile"]
     files = [file.locate() for file in metadata.files(found["framework"]) or ()]
-    name, _, precision = path.stem.rpartition("-")
-    if name and precision in PRECISIONS:
-        found |= {"name": name, "precision": precision}
     found["processor"] = processor()
     found["runtime_bytes"] = sum(f.stat().st_size for f in files if f.exists())
     return Profile(**found, notes=tuple(others.note()))

@@ -13,6 +13,7 @@ from tradeoffs.frameworks import FRAMEWORKS
 from tradeoffs.records import write
 
 FORMAT = 1
+PRECISIONS = ("float32", "float16", "int8")  # of exported models
 NOT_MEASURED = "not measured"
 # What there is to measure of an exported model; the rest is about training.
 OF_FILES = (
@@ -52,7 +53,7 @@ class Profile:
     """What a model costs on a machine. What was not measured is None.
 
     Attributes:
-        name: of the model.
+        name: of the model; of a file its own, without "-int8" and the like.
         framework: "keras" or "pytorch"; of an exported model its runtime,
             "onnxruntime" or "ai-edge-litert".
         input_shape: of one input, without the batch; of several, one shape each.
@@ -132,6 +133,10 @@ class Profile:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):
+        name, _, last = self.name.rpartition("-")
+        if self.framework not in FRAMEWORKS and name and last in PRECISIONS:
+            object.__setattr__(self, "name", name)
+            object.__setattr__(self, "precision", last)
         # As JSON has them, so that a profile equals its saved self.
         arguments = json.loads(json.dumps(self.model_arguments))
         object.__setattr__(self, "model_arguments", arguments)

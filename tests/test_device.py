@@ -1,0 +1,194 @@
+"""Networks as files: what they answer, cost, and need on a device."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import tradeoffs
+from tradeoffs import ExportError, MeasureError, Profile, device, measure_here
+from tradeoffs.exporting import answers
+from tradeoffs.probes.profile import OF_BOTH, OF_FILES
+from tradeoffs.processes import in_fresh_process
+
+IMAGES = np.random.default_rng(0).normal(size=(64, 1, 28, 28)).astype(np.float32)
+
+
+def tiny():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+
+@pytest.fixture(scope="module")
+def tiny_file(tmp_path_factory):
+    return tradeoffs.export(tiny(), tmp_path_factory.mktemp("files") / "tiny.onnx")
+
+
+@pytest.mark.parametrize("count", [1, 3, 64])
+def test_a_file_answers_as_the_network_whatever_the_batch(tmp_path, count):
+    network = tradeoffs.build("small_net", seed=0)
+    path = tradeoffs.export(network, tmp_path / "net.onnx")
+    assert network.training
+    with torch.inference_mode():
+        expected = network.eval()(torch.tensor(IMAGES[:count])).numpy()
+    assert np.abs(answers(path, IMAGES[:count]) - expected).max() < 1e-4
+
+
+def test_int8_is_a_quarter_of_a_large_file_and_near_the_network(tmp_path, mnist):
+    run = tradeoffs.run("gap_cnn")
+    paths = [
+        tradeoffs.export(run, tmp_path / f"{precision}.onnx", precision=precision)
+        for precision in ("float32", "int8")
+    ]
+    images = (mnist.test_images[:1000, None] / 255 - mnist.pixels[0]) / mnist.pixels[1]
+    exact, rounded = (answers(p, images.astype(np.float32)).argmax(1) for p in paths)
+    assert np.array_equal(exact, run.test_predictions[:1000])
+    assert 0 < np.sum(exact != rounded) < 10 or np.mean(exact == rounded) > 0.99
+    network = nn.Sequential(nn.Flatten(), nn.Linear(784, 500), nn.Linear(500, 10))
+    sizes = [
+        tradeoffs.export(network, p, precision=q, calibration=IMAGES).stat().st_size
+        for p, q in zip(paths, ("float32", "int8"), strict=True)
+    ]
+    assert sizes[0] / sizes[1] == pytest.approx(4, rel=0.05)
+
+
+class Strange(nn.Module):
+    """An operator that no runtime has."""
+
+    def forward(self, x):
+        return torch.ops.tests.strange(x)
+
+
+class Liar(nn.Module):
+    """Another function in the file than in the network."""
+
+    def forward(self, x):
+        return 2 * x if torch.compiler.is_exporting() else x
+
+
+@torch.library.custom_op("tests::strange", mutates_args=())
+def strange(x: torch.Tensor) -> torch.Tensor:
+    return 2 * x
+
+
+@strange.register_fake
+def _(x):
+    return torch.empty_like(x)
+
+
+@pytest.mark.parametrize(
+    ("network", "path", "options", "said"),
+    [
+        (tiny(), "net.tflite", {}, r"a file of a pytorch network ends in \.onnx"),
+        (tiny(), "net.onnx", {"precision": "int4"}, "one of float32, float16, int8"),
+        (tiny(), "net.onnx", {"precision": "float16"}, "give float32 or int8"),
+        (tiny(), "net.onnx", {"precision": "int8"}, "int8 needs calibration"),
+        (tiny(), "net.onnx", {"calibration": IMAGES[:0]}, "at least one input"),
+        (tiny(), "net.onnx", {"calibration": IMAGES * np.nan}, "finite numbers"),
+        (tiny(), "net.onnx", {"input_shape": (3, 5)}, "cannot be exported"),
+        (
+            nn.Sequential(Strange(), *tiny()),
+            "net.onnx",
+            {},
+            "the operator tests.strange cannot be exported",
+        ),
+        (
+            nn.Sequential(nn.Flatten(), Liar(), nn.Linear(784, 10)),
+            "net.onnx",
+            {},
+            r"layer 2 is the first that does: Liar\(\)",
+        ),
+    ],
+)
+def test_what_cannot_be_exported_is_said_and_leaves_no_file(
+    tmp_path, network, path, options, said
+):
+    with pytest.raises((ValueError, ExportError), match=said):
+        tradeoffs.export(network, tmp_path / path, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_without_kept_weights_cannot_be_exported(tmp_path):
+    with pytest.raises(ValueError, match="are not kept"):
+        tradeoffs.export(tradeoffs.run("gap_cnn", seed=1), tmp_path / "net.onnx")
+
+
+def test_profile_of_a_file_has_all_of_a_file_and_nothing_of_training(tiny_file):
+    profile = tradeoffs.measure(str(tiny_file))
+    assert (profile.name, profile.framework, profile.threads) == (
+        "tiny",
+        "onnxruntime",
+        1,
+    )
+    assert profile.file_bytes == tiny_file.stat().st_size > 7850 * 4
+    values = profile.to_dict()
+    missing = {name for name in (*OF_BOTH, *OF_FILES) if values[name] is None}
+    assert missing == {"num_parameters", "test_accuracy"}
+    assert profile.train_step_ms is profile.peak_train_memory_mib is None
+    assert "training" not in repr(profile)
+    assert profile.load_seconds < profile.startup_seconds
+    assert profile.runtime_bytes > 2**20
+    assert tradeoffs.choose([profile], max_file_mib=1, by="file_bytes").best == "tiny"
+
+
+def test_a_name_says_the_precision(tmp_path):
+    network = tradeoffs.build("small_net")
+    path = tmp_path / "my-net-int8.onnx"
+    tradeoffs.export(network, path, precision="int8", calibration=IMAGES)
+    profile = tradeoffs.measure(path)
+    assert (profile.name, profile.precision) == ("my-net", "int8")
+
+
+def test_what_is_no_model_file_is_said(tmp_path):
+    with pytest.raises(ValueError, match="there is no file"):
+        tradeoffs.measure(tmp_path / "net.onnx")
+    (tmp_path / "net.onnx").write_bytes(b"nothing")
+    with pytest.raises(MeasureError, match=r"net\.onnx cannot be measured: .*Protobuf"):
+        tradeoffs.measure(tmp_path / "net.onnx")
+    with pytest.raises(ValueError, match="on the CPU"):
+        tradeoffs.measure(tmp_path / "net.onnx", device="cuda")
+
+
+def keras_answers(run, images):
+    """Called in a process of its own: Keras and PyTorch never share one."""
+    model = tradeoffs.trained(run, framework="keras")
+    return np.asarray(model(images[..., None], training=False)).argmax(1)
+
+
+@pytest.mark.parametrize("name", ["keras_mlp", "keras_cnn"])
+def test_weights_of_a_port_are_at_home_in_keras(name, mnist):
+    run = tradeoffs.run(name, "pytorch")
+    images = (mnist.test_images[:1000] / 255 - mnist.pixels[0]) / mnist.pixels[1]
+    found = in_fresh_process(keras_answers, run, images.astype(np.float32))
+    assert np.mean(found != run.test_predictions[:1000]) <= 0.001
+
+
+def test_a_device_needs_python_numpy_and_one_runtime_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(device, "exported_runs", lambda: [tradeoffs.run("small_net")])
+    folder = device.write_folder(tmp_path / "folder", progress=False)
+    assert len(Path(measure_here.__file__).read_text().splitlines()) <= 80
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+    (packages,) = bare.glob("lib/python*/site-packages")
+    site = Path(np.__file__).parent.parent
+    for name in ("numpy", "onnxruntime"):
+        for found in site.glob(f"{name}*"):
+            (packages / found.name).symlink_to(found)
+    done = subprocess.run(
+        [bare / "bin/python", "measure_here.py", "small_net-int8.onnx"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "mine.json").write_text(done.stdout)
+    profile = Profile.load(tmp_path / "mine.json")
+    assert profile.test_accuracy == pytest.approx(0.94, abs=0.02)
+    assert (profile.name, profile.precision) == ("small_net", "int8")
+    table = tradeoffs.cost_table([profile])
+    assert tradeoffs.choose(table, min_accuracy=0.9, max_latency_ms=1000).best

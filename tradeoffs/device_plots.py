@@ -1,0 +1,105 @@
+"""The figures of exported models; each function returns one.
+
+Tables are of `tradeoffs.cost_table`, a row a model, runtime and precision.
+"""
+
+from __future__ import annotations
+
+from tradeoffs import drawing as draw
+from tradeoffs.frameworks import FRAMEWORKS
+from tradeoffs.plots import ERROR
+from tradeoffs.probes.profile import MIB
+from tradeoffs.tables import label
+
+# How what computes a model is drawn: filled, half and hollow.
+_FILLS = {"framework": "full", "float32": "left", "int8": "none"}
+
+
+def in_the_app(table, app_mib: float, title: str):
+    """The bytes of each model's files, beside those of a runtime and of an app.
+
+    Args:
+        table: of exported models.
+        app_mib: what the whole app may take.
+        title: of the figure.
+    """
+    figure, axis = draw.axes(3.6)
+    for place, (name, rows) in enumerate(_by_model(table)):
+        for row in rows.itertuples():
+            _dot(axis, name, row, row.file_bytes / MIB, place)
+    for runtime, rows in table.groupby("framework"):
+        mib = rows.runtime_bytes.iloc[0] / MIB
+        axis.axvline(mib, **draw.THIN)
+        text = f"{runtime}, {mib:.0f} MiB "
+        side = "bottom" if runtime == "onnxruntime" else "top"
+        axis.text(mib, place, text, rotation=90, va=side, ha="right", fontsize=7)
+    axis.axvspan(app_mib, 2 * app_mib, color="#d55e00", alpha=0.12)
+    return _finished(figure, axis, table, "MiB in the app", title)
+
+
+def latencies(table, title: str):
+    """The latency of one image of each model, by what computes it.
+
+    Args:
+        table: of models in their frameworks and as files.
+        title: of the figure.
+    """
+    figure, axis = draw.axes(3.6)
+    for place, (name, rows) in enumerate(_by_model(table)):
+        for row in rows.itertuples():
+            _dot(axis, name, row, row.latency_ms_p50, place)
+    return _finished(figure, axis, table, "latency of one image (ms), median", title)
+
+
+def error_against_bytes(table, title: str):
+    """The test error and the file of each model, with a line to its quantised self.
+
+    Args:
+        table: of exported models in float32 and int8, with their accuracies.
+        title: of the figure.
+    """
+    figure, axis = draw.axes(4.2)
+    for name, rows in _by_model(table):
+        rows = rows.sort_values("file_bytes", ascending=False)
+        kib, errors = rows.file_bytes / 1024, 1 - rows.accuracy_mean
+        look = draw.style(name, linestyle="-", marker="", label=None)
+        axis.plot(kib, errors, **look)
+        for number, row in enumerate(rows.itertuples()):
+            text = "" if number else label(name)
+            fill = {"fillstyle": _FILLS[row.precision]}
+            place = row.file_bytes / 1024, 1 - row.accuracy_mean
+            draw.point(axis, name, *place, text=text, side="above", **fill)
+    axis.margins(0.12, 0.2)
+    draw.finish(axis, "file (KiB)", ERROR, title, log="xy")
+    draw.filled_and_hollow(axis, "float32", "int8")
+    axis.legend(loc="upper right", fontsize=8, frameon=False)
+    return figure
+
+
+def _by_model(table):
+    """Each model's variant and its rows, in the order of the table."""
+    return table.groupby("variant", sort=False)
+
+
+def _kind(row):
+    return "framework" if row.framework in FRAMEWORKS else row.precision
+
+
+def _dot(axis, name, row, value, place):
+    look = draw.style(name, label=None, linestyle="none", markersize=9)
+    axis.plot(value, place, **look | {"fillstyle": _FILLS[_kind(row)]})
+
+
+def _finished(figure, axis, table, xlabel, title):
+    names = [name for name, _ in _by_model(table)]
+    axis.set_yticks(range(len(names)), map(label, names))
+    axis.invert_yaxis()
+    axis.margins(0.06, 0.12)
+    draw.finish(axis, xlabel, "", title, log="x")
+    kinds = dict.fromkeys(_kind(row) for row in table.itertuples())
+    for kind in kinds:
+        look = {"color": "#666666", "fillstyle": _FILLS[kind], "linestyle": "none"}
+        axis.plot([], [], marker="o", label=kind, **look)
+    place = {"loc": "outside lower center", "ncols": len(kinds), "fontsize": 8}
+    figure.legend(*axis.get_legend_handles_labels(), frameon=False, **place)
+    return figure
