@@ -143,7 +143,7 @@ def _cluster(address):
 
 def _default_output(plan):
     """Where a search's table goes: only the series' own into the repository."""
-    if plan == Plan(space=SMALL_NET_SPACE):
+    if plan.study_name == Plan(SMALL_NET_SPACE).study_name:
         return records.results_folder() / FILE
     return records.results_folder() / "custom-search" / f"{plan.study_name}.csv"
 

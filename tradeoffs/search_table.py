@@ -17,7 +17,7 @@ import numpy as np
 from tradeoffs import records
 from tradeoffs.checks import one_of
 from tradeoffs.records import RecordError
-from tradeoffs.spaces import as_choice
+from tradeoffs.spaces import arguments_of, distributions
 
 FILE = "small_net_search.csv"
 REFINED_FILE = "small_net_refined.csv"  # a few more networks near its best
@@ -46,21 +46,15 @@ def results_of(plan, results: list[dict]):
 
     names = dict.fromkeys(name for result in results for name in result["arguments"])
     frame = pd.DataFrame(
-        [
-            {name: _cell(result["arguments"].get(name)) for name in names}
-            | {column: result[column] for column in _LAST_COLUMNS}
-            for result in results
-        ],
-        columns=[*dict.fromkeys([*names, *_LAST_COLUMNS])],
+        names
+        | arguments_of(result["arguments"])
+        | {column: result[column] for column in _LAST_COLUMNS}
+        for result in results
     )
-    frame.attrs["plan"] = plan.to_dict()
+    frame.attrs["plan"] = plan.content
     frame.attrs["study"] = plan.study_name
     frame.attrs["environments"] = _environments(results)
     return frame
-
-
-def _cell(value):
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _environments(results):
@@ -196,14 +190,8 @@ def _asked(table, space, sampler, num_networks, seed):
         "tpe": optuna.samplers.TPESampler,
         "nsga2": optuna.samplers.NSGAIISampler,
     }
-    choices = {
-        name: [as_choice(value) for value in values] for name, values in space.items()
-    }
-    distributions = {
-        name: optuna.distributions.CategoricalDistribution(values)
-        for name, values in choices.items()
-    }
-    sizes = [len(values) for values in choices.values()]
+    choices = distributions(space)
+    sizes = [len(values) for values in space.values()]
     results = table[["validation_accuracy", "num_parameters"]].to_numpy()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     asked = {}
@@ -213,8 +201,8 @@ def _asked(table, space, sampler, num_networks, seed):
             directions=["maximize", "minimize"], sampler=samplers[sampler](seed=seed)
         )
         for _ in range(20 * num_networks):
-            trial = study.ask(distributions)
-            places = [choices[name].index(trial.params[name]) for name in choices]
+            trial = study.ask(choices)
+            places = [choices[n].choices.index(trial.params[n]) for n in space]
             row = int(np.ravel_multi_index(places, sizes))
             study.tell(trial, results[row].tolist())
             asked[row] = None

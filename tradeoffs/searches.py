@@ -8,25 +8,24 @@ and `search_table` is what comes out.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import inspect
+import functools
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
 
-from tradeoffs.checks import one_of, whole_number
-from tradeoffs.data import Dataset
-from tradeoffs.models import model_info
+from tradeoffs.checks import whole_number
+from tradeoffs.data import Dataset, mnist
+from tradeoffs.experiments import Experiment
 from tradeoffs.processes import FreshProcesses
 from tradeoffs.progress import bar
 from tradeoffs.schedules import ARTICLE, Schedule
 from tradeoffs.search_table import results_of
-from tradeoffs.search_work import Order, train_stack
 from tradeoffs.spaces import OBJECTIVES, Plan, arguments_of
 from tradeoffs.studies import IN_MEMORY, SearchError, Study
 
-ATTEMPTS = 3  # of a network whose training fails or is killed
 LOOK_SECONDS = 1.0
+HELD_BACK = 10_000  # of MNIST's training images, to select on
 
 
 def search(
@@ -88,189 +87,214 @@ def search(
             failed three times.
     """
     whole_number("max_networks", max_networks)
-    own = [given for given in (model, objective) if callable(given)]
-    if dataset is not None and not isinstance(dataset, Dataset):
-        raise TypeError(f"dataset is a {type(dataset).__name__}; give a Dataset")
     plan = Plan(
-        space=space,
-        objective=_objective_names(objective),
-        schedule=schedule,
-        model=_name(model) if callable(model) else model_info(model).name,
-        sampler=sampler,
-        num_trials=num_trials,
-        seed=seed,
-        num_images=num_images,
-        dataset=None if dataset is None else f"{dataset.name}-{_digest_of(dataset)}",
+        space,
+        objective,
+        schedule,
+        model,
+        sampler,
+        num_trials,
+        dataset,
+        num_images,
+        seed,
     )
-    if storage is None and (own or dataset is not None):
+    own = callable(model) or callable(objective) or dataset is not None
+    if storage is None and own:
         storage = IN_MEMORY
-    order = Order(plan, model, objective if callable(objective) else None, dataset)
     groups = {}  # of networks that are alike, each network built once
 
     def group_of(arguments):
         key = repr(arguments)
         if key not in groups:
-            groups[key] = order.group(arguments)
+            groups[key] = _group(plan, arguments)
         return groups[key]
 
-    if plan.sampler == "grid":  # every network once, so that a wrong value shows now
+    if sampler == "grid":  # every network once, so that a wrong value shows now
         for point in plan.points:
             group_of(arguments_of(point))
+    mine = contextlib.nullcontext()
     if executor is None:
         jobs = whole_number("jobs", jobs)
         mine = executor = FreshProcesses(jobs, threads=1, framework="pytorch")
-    else:
-        mine = contextlib.nullcontext()
-        if not isinstance(executor, Executor):
-            raise TypeError(
-                f"executor is a {type(executor).__name__}; give a "
-                "concurrent.futures.Executor, such as Client(...).get_executor()"
-            )
-    with mine, Study(plan, storage) as study, _progress(study, progress) as shown:
+    elif not isinstance(executor, Executor):
+        raise TypeError(
+            f"executor is a {type(executor).__name__}; give a "
+            "concurrent.futures.Executor, such as Client(...).get_executor()"
+        )
+    with (
+        mine,
+        Study(plan, storage) as study,
+        bar(
+            progress,
+            total=plan.num_networks,
+            initial=len(study.completed()),
+            desc=plan.content["model"],
+            unit=" networks",
+        ) as shown,
+    ):
         while asked := study.ask(max_networks):
-            networks = [_Network(group_of, *one) for one in asked]
-            _train(networks, order, executor, study, max_networks, shown)
+            networks = [(arguments_of(point), what) for point, what in asked]
+            for most in (max_networks, max_networks, 1):  # what failed, at last alone
+                stacks = _stacks(networks, group_of, most)
+                failed = _train(stacks, plan, executor, study, shown)
+                networks = [network for network, _ in failed]
+            if failed:
+                (arguments, _), why = failed[0]
+                raise SearchError(
+                    f"the training of the network {arguments} failed 3 times: {why}. "
+                    "What has finished is kept"
+                )
         return results_of(plan, study.results())
 
 
-def _objective_names(objective):
-    if callable(objective):
-        return (_name(objective),)
-    names = (objective,) if isinstance(objective, str) else tuple(objective)
-    for name in names:
-        one_of("objective", name, (*OBJECTIVES, "a function of a Run"))
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"objective is {objective!r}; name each one once")
-    return names
-
-
-def _name(function):
-    """The name of a reader's function, with a digest of what it does."""
-    name = getattr(function, "__name__", type(function).__name__)
-    text = "\n".join(_sources(function, set()))
-    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def _sources(function, seen):
-    """The source of a function, of those of its page that it calls, and its values."""
-    seen.add(function)
-    try:
-        used = inspect.getclosurevars(function)
-        yield inspect.getsource(function)
-    except (OSError, TypeError) as error:
-        raise ValueError(
-            f"{function!r} has no source text to know it by ({error}); give a function "
-            "that is written in a file or a cell"
-        ) from error
-    for name, value in sorted((used.globals | used.nonlocals).items()):
-        here = getattr(value, "__module__", None) == function.__module__
-        parts = vars(value).values() if inspect.isclass(value) and here else [value]
-        for part in parts:
-            if not inspect.isfunction(part):
-                yield f"{name} = {part!r}"
-            elif part not in seen and here:
-                yield from _sources(part, seen)
-
-
-def _digest_of(dataset):
-    digest = hashlib.sha256()
-    for part in ("train_images", "train_labels", "test_images", "test_labels"):
-        digest.update(getattr(dataset, part).tobytes())
-    return digest.hexdigest()[:8]
-
-
-class _Network:
-    """One that is to be trained: what the study asked for, and what went wrong."""
-
-    def __init__(self, group_of, point, asked):
-        self.arguments, self.asked = arguments_of(point), asked
-        self.group = group_of(self.arguments)
-        self.errors = []
-
-
-def _train(networks, order, executor, study, max_networks, shown):
-    """Train networks, and keep each result as soon as it is there."""
-    running, hopeless = {}, []
-    waiting = _stacks(networks, max_networks)
-    try:
-        while waiting or running:
-            for stack in waiting:
-                arguments = [network.arguments for network in stack]
-                running[_submit(executor, order, arguments)] = stack
-            done, _ = wait(running, LOOK_SECONDS, FIRST_COMPLETED)
-            failed = []
-            for future in done:
-                stack = running.pop(future)
-                outcomes = _outcomes(future, stack)
-                for network, outcome in zip(stack, outcomes, strict=True):
-                    if isinstance(outcome, str):
-                        network.errors.append(outcome)
-                        failed.append(network)
-                    else:
-                        study.keep(network.asked, *outcome)
-            waiting = _stacks([n for n in failed if len(n.errors) == 1], max_networks)
-            waiting += [[n] for n in failed if 1 < len(n.errors) < ATTEMPTS]
-            hopeless += [n for n in failed if len(n.errors) >= ATTEMPTS]
-            shown()
-    finally:
-        for future in running:
-            future.cancel()
-    if hopeless:
-        raise SearchError(
-            f"the training of the network {hopeless[0].arguments} failed {ATTEMPTS} "
-            f"times: {hopeless[0].errors[-1]}. What has finished is kept"
-        )
-
-
-def _stacks(networks, max_networks):
+def _stacks(networks, group_of, most):
     """Networks in lists that can be trained side by side."""
     groups = defaultdict(list)
     for network in networks:
-        groups[network.group].append(network)
+        groups[group_of(network[0])].append(network)
     return [
-        group[start : start + max_networks]
+        group[start : start + most]
         for group in groups.values()
-        for start in range(0, len(group), max_networks)
+        for start in range(0, len(group), most)
     ]
 
 
-def _submit(executor, order, arguments):
+def _train(stacks, plan, executor, study, shown):
+    """Keep each result as soon as it is there; what failed, each with why."""
+    running, failed = {}, []
     try:
-        return executor.submit(train_stack, order, arguments)
-    except RuntimeError as error:
-        raise SearchError(
-            f"the executor takes no more work: {error}. What has finished is kept"
-        ) from error
+        for stack in stacks:
+            arguments = [arguments for arguments, _ in stack]
+            try:
+                running[executor.submit(train_stack, plan, arguments)] = stack
+            except RuntimeError as error:
+                raise SearchError(
+                    f"the executor takes no more work: {error}. What has finished is "
+                    "kept"
+                ) from error
+        while running:
+            done, _ = wait(running, LOOK_SECONDS, FIRST_COMPLETED)
+            for future in done:
+                stack = running.pop(future)
+                try:
+                    outcomes = future.result()
+                except Exception as error:
+                    outcomes = [_said(error)] * len(stack)
+                for network, outcome in zip(stack, outcomes, strict=True):
+                    if isinstance(outcome, str):
+                        failed.append((network, outcome))
+                    else:
+                        study.keep(network[1], *outcome)
+            _show(shown, study)
+    finally:
+        for future in running:
+            future.cancel()
+    return failed
 
 
-def _outcomes(future, stack):
+def _said(error):
+    return f"{type(error).__name__}: {error}"
+
+
+def _show(shown, study):
+    """How far the study is, and the best so far."""
+    results = [] if shown.disable else study.results()
+    if results:
+        best = max(results, key=lambda result: result["validation_accuracy"])
+        text = f"best {best['validation_accuracy']:.2%} with "
+        text += f"{best['num_parameters']:,} parameters"
+        shown.set_postfix_str(text, refresh=False)
+    shown.n = len(results)
+    shown.refresh()
+
+
+def _network(plan, arguments):
+    """A network of the space, its learning rate and its seed."""
+    from tradeoffs.models.pytorch import build, seeded
+
+    arguments = dict(arguments)
+    rate = arguments.pop("learning_rate", plan.schedule.learning_rate)
+    seed = arguments.pop("seed", plan.seed)
+    own = callable(plan.model)
+    builder = plan.model if own else functools.partial(build, plan.model)
+    return seeded(builder, seed, **arguments), rate, seed
+
+
+def _group(plan, arguments):
+    """What networks of one stack have in common; a wrong value is named."""
+    from tradeoffs.training.stack import stack_group
+
     try:
-        return future.result()
-    except Exception as error:
-        return [f"{type(error).__name__}: {error}"] * len(stack)
+        network, rate, seed = _network(plan, arguments)
+        schedule = plan.schedule.replace(learning_rate=rate)
+        Experiment(plan.content["model"], "pytorch", schedule, seed)
+        return stack_group(network)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{error}; in the network {arguments}") from error
 
 
-@contextlib.contextmanager
-def _progress(study, progress):
-    """One bar over the networks; called, it shows how far the study is."""
-    done = len(study.completed())
-    total = study.plan.num_networks
-    with bar(
-        progress, total=total, initial=done, desc=study.plan.model, unit=" networks"
-    ) as shown:
+def train_stack(plan: Plan, networks: list[dict]) -> list[tuple | str]:
+    """What an executor's process does: train networks, given by their arguments.
 
-        def update():
-            if shown.disable:
-                return
-            results = study.results()
-            shown.n = len(results)
-            if results:
-                best = max(results, key=lambda result: result["validation_accuracy"])
-                shown.set_postfix_str(
-                    f"best {best['validation_accuracy']:.2%} with "
-                    f"{best['num_parameters']:,} parameters",
-                    refresh=False,
-                )
-            shown.refresh()
+    Returns:
+        For each what is kept of it and its values of the objectives; or what
+        was wrong with it.
+    """
+    from tradeoffs.training.stacked import fit_stacked
 
-        yield update
+    models, rates, seeds = zip(*(_network(plan, n) for n in networks), strict=True)
+    images, count = plan.dataset or mnist().validation_split(HELD_BACK), plan.num_images
+    if count is not None:
+        images = images.head(count, min(count, HELD_BACK))
+    runs = fit_stacked(
+        list(models),
+        images,
+        plan.schedule,
+        list(seeds),
+        learning_rates=list(rates),
+        progress=False,
+    )
+    outcomes = []
+    for arguments, model, seed, run in zip(networks, models, seeds, runs, strict=True):
+        result = {
+            "arguments": arguments,
+            "num_parameters": sum(p.numel() for p in model.parameters()),
+            "seed": seed,
+            "side_by_side": len(runs),
+        } | _trained(run)
+        try:
+            outcomes.append((result, _values(plan, result, run)))
+        except Exception as error:
+            outcomes.append(_said(error))
+    return outcomes
+
+
+def _trained(run):
+    """What is kept of a run. One that diverged has learnt nothing."""
+    if isinstance(run, Exception):
+        return {
+            "diverged": True,
+            "validation_accuracy": 0.0,
+            "validation_loss": None,
+            "epochs": 0,
+            "seconds": 0.0,
+        }
+    return {
+        "diverged": False,
+        "validation_accuracy": run.test_accuracy,
+        "validation_loss": round(run.test_loss, 6),
+        "epochs": len(run.history_columns["epoch"]),
+        "seconds": round(sum(run.history_columns["train_seconds"]), 3),
+        "environment": run.environment,
+    }
+
+
+def _values(plan, result, run):
+    """The values of the objectives; the worst there is where one has none."""
+    if not callable(plan.objective):
+        values = [result[OBJECTIVES[name][1]] for name in plan.content["objective"]]
+        return [math.inf if value is None else float(value) for value in values]
+    value = -math.inf if result["diverged"] else float(plan.objective(run))
+    if math.isnan(value):
+        raise ValueError(f"the objective of {result['arguments']} is not a number")
+    return [value]

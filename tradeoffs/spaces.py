@@ -11,12 +11,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import inspect
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tradeoffs.checks import one_of, whole_number
+from tradeoffs.data import Dataset
+from tradeoffs.models import model_info
 from tradeoffs.schedules import ARTICLE, Schedule
 
 
@@ -78,34 +81,38 @@ def arguments_of(point: dict) -> dict:
     }
 
 
+def distributions(space: Mapping) -> dict:
+    """The values of a space as Optuna's."""
+    from optuna.distributions import CategoricalDistribution
+
+    return {
+        name: CategoricalDistribution([as_choice(value) for value in values])
+        for name, values in space.items()
+    }
+
+
 @dataclass(frozen=True)
 class Plan:
     """A search, wherever it runs: two plans that differ are two studies.
 
     Attributes:
-        space: as the page above says.
-        objective: names of `OBJECTIVES`; or one of the reader's own.
-        schedule: as `ARTICLE`.
-        model: a model's name.
-        sampler: one of `SAMPLERS`.
-        num_trials: networks to train; None for the whole grid.
-        seed: of weights and order, where the space has none, and of the sampler.
-        num_images: only the first training images; None for all.
-        dataset: the data set, where the reader has one of their own.
+        content: the plan as plain JSON values. What is the reader's own is known by
+            a digest of its source text or its images, besides its name.
+        space, ...: see `tradeoffs.search`.
 
     Raises:
         TypeError, ValueError: a value is wrong; the message names it.
     """
 
     space: Mapping
-    objective: tuple[str, ...] = ("accuracy",)
+    objective: str | tuple[str, ...] | Callable = "accuracy"
     schedule: Schedule = ARTICLE
-    model: str = "small_net"
+    model: str | Callable = "small_net"
     sampler: str = "grid"
     num_trials: int | None = None
-    seed: int = 0
+    dataset: Dataset | None = None
     num_images: int | None = None
-    dataset: str | None = None
+    seed: int = 0
 
     def __post_init__(self):
         _check_space(self.space)
@@ -114,6 +121,9 @@ class Plan:
                 f"schedule is a {type(self.schedule).__name__}; give a Schedule, "
                 "such as tradeoffs.ARTICLE"
             )
+        if not isinstance(self.dataset, (Dataset, type(None))):
+            kind = type(self.dataset).__name__
+            raise TypeError(f"dataset is a {kind}; give a Dataset")
         one_of("sampler", self.sampler, SAMPLERS)
         whole_number("seed", self.seed, least=0)
         for name in ("num_trials", "num_images"):
@@ -126,13 +136,21 @@ class Plan:
                 f"the sampler {self.sampler!r} has no end; say how many networks "
                 "to train with num_trials"
             )
+        content = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        content["objective"] = _objective_names(self.objective)
+        content["schedule"] = dataclasses.asdict(self.schedule)
+        own = callable(self.model)
+        content["model"] = _name(self.model) if own else model_info(self.model).name
+        if self.dataset is not None:
+            content["dataset"] = _name_of_images(self.dataset)
+        object.__setattr__(self, "content", json.loads(json.dumps(content)))
 
     @functools.cached_property
     def points(self) -> list[dict]:
         """Every combination of the space's values."""
-        names, values = self.space.keys(), self.space.values()
         return [
-            dict(zip(names, point, strict=True)) for point in itertools.product(*values)
+            dict(zip(self.space, point, strict=True))
+            for point in itertools.product(*self.space.values())
         ]
 
     @property
@@ -143,21 +161,16 @@ class Plan:
     @property
     def directions(self) -> list[str]:
         """Optuna's direction of each objective."""
-        return [OBJECTIVES.get(name, ("maximize",))[0] for name in self.objective]
+        names = self.content["objective"]
+        return [OBJECTIVES.get(name, ("maximize",))[0] for name in names]
 
     @property
     def study_name(self) -> str:
         """What a person reads, and a digest of everything in the plan."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         return (
-            f"{self.model}-{self.schedule.name}-{self.sampler}-"
-            f"{self.num_networks}-{digest}"
+            f"{self.content['model']}-{self.schedule.name}-{self.sampler}-"
+            f"{self.num_networks}-{_digest(json.dumps(self.content, sort_keys=True))}"
         )
-
-    def to_dict(self) -> dict:
-        """The plan as plain JSON values."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
 def _check_space(space):
@@ -194,3 +207,54 @@ def _json(name, value):
             f"{value!r}, a value of {name!r}, is not a finite number, a text, a list "
             "or a mapping of these"
         ) from None
+
+
+def _objective_names(objective):
+    if callable(objective):
+        return (_name(objective),)
+    names = (objective,) if isinstance(objective, str) else tuple(objective)
+    for name in names:
+        one_of("objective", name, (*OBJECTIVES, "a function of a Run"))
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"objective is {objective!r}; name each one once")
+    return names
+
+
+def _name_of_images(data):
+    parts = data.train_images, data.train_labels, data.test_images, data.test_labels
+    return f"{data.name}-{_digest(*(part.tobytes() for part in parts))}"
+
+
+def _name(function):
+    """The name of a reader's function, with a digest of what it does."""
+    name = getattr(function, "__name__", type(function).__name__)
+    text = "\n".join(_sources(function, set()))
+    return f"{name}-{_digest(text)}"
+
+
+def _digest(*parts):
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode() if isinstance(part, str) else part)
+    return digest.hexdigest()[:8]
+
+
+def _sources(function, seen):
+    """The source of a function, of those of its page that it calls, and its values."""
+    seen.add(function)
+    try:
+        used = inspect.getclosurevars(function)
+        yield inspect.getsource(function)
+    except (OSError, TypeError) as error:
+        raise ValueError(
+            f"{function!r} has no source text to know it by ({error}); give a function "
+            "that is written in a file or a cell"
+        ) from error
+    for name, value in sorted((used.globals | used.nonlocals).items()):
+        here = getattr(value, "__module__", None) == function.__module__
+        parts = vars(value).values() if inspect.isclass(value) and here else [value]
+        for part in parts:
+            if not inspect.isfunction(part):
+                yield f"{name} = {part!r}"
+            elif part not in seen and here:
+                yield from _sources(part, seen)

@@ -13,11 +13,9 @@ import re
 import warnings
 from pathlib import Path
 
-from tradeoffs.spaces import Plan, as_choice
+from tradeoffs.spaces import Plan, as_choice, distributions
 
 IN_MEMORY = "sqlite://"
-LOCK_SECONDS = 120
-CONNECT_SECONDS = 10
 
 
 class SearchError(RuntimeError):
@@ -43,9 +41,8 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.plan, self.url = plan, storage_url(storage)
         self._states = optuna.trial.TrialState
-        self._closing = contextlib.ExitStack()
-        with self._errors():
-            self._lock()
+        with self._errors(), contextlib.ExitStack() as closing:
+            self._lock(closing)
             self._study = optuna.create_study(
                 study_name=plan.study_name,
                 storage=optuna.storages.RDBStorage(
@@ -54,10 +51,11 @@ class Study:
                 directions=plan.directions,
                 load_if_exists=True,
             )
-            self._study.set_user_attr("plan", plan.to_dict())  # or it cannot be written
+            self._study.set_user_attr("plan", plan.content)  # or it cannot be written
             self._fail_running()
             # The same draws again, after a stop, would be the same networks again.
             self._study.sampler = _sampler(plan, len(self._study.trials))
+            self._closing = closing.pop_all()
 
     def __enter__(self):
         return self
@@ -76,9 +74,7 @@ class Study:
             )
         if self.plan.sampler != "grid":
             return done[: self.plan.num_trials]
-        first = {}
-        for trial in done:
-            first.setdefault(trial.user_attrs["point"], trial)
+        first = {trial.user_attrs["point"]: trial for trial in reversed(done)}
         return [first[index] for index in sorted(first)]
 
     def results(self) -> list[dict]:
@@ -90,20 +86,17 @@ class Study:
 
         A grid gives all that are missing at once; another sampler `count` of them.
         """
-        done = self.completed()
+        done, space = self.completed(), self.plan.space
         if self.plan.sampler == "grid":
             known = {trial.user_attrs["point"] for trial in done}
             points = enumerate(self.plan.points)
             return [(point, index) for index, point in points if index not in known]
         count = min(count, self.plan.num_networks - len(done))
         with self._errors():
-            trials = [self._study.ask(self._distributions) for _ in range(count)]
-        choices = {
-            name: {as_choice(value): value for value in values}
-            for name, values in self.plan.space.items()
-        }
+            trials = [self._study.ask(distributions(space)) for _ in range(count)]
+        values = {name: {as_choice(v): v for v in space[name]} for name in space}
         return [
-            ({name: choices[name][v] for name, v in trial.params.items()}, trial)
+            ({name: values[name][v] for name, v in trial.params.items()}, trial)
             for trial in trials
         ]
 
@@ -120,26 +113,17 @@ class Study:
             self._study.add_trial(
                 optuna.trial.create_trial(
                     params={name: as_choice(value) for name, value in point.items()},
-                    distributions=self._distributions,
+                    distributions=distributions(self.plan.space),
                     values=values,
                     user_attrs={"point": asked, "result": result},
                 )
             )
 
-    @property
-    def _distributions(self):
-        from optuna.distributions import CategoricalDistribution
-
-        return {
-            name: CategoricalDistribution([as_choice(value) for value in values])
-            for name, values in self.plan.space.items()
-        }
-
     def _fail_running(self):
         for trial in self._study.get_trials(states=[self._states.RUNNING]):
             self._study.tell(trial.number, state=self._states.FAIL)
 
-    def _lock(self):
+    def _lock(self, closing):
         """One search at a time in a sqlite file, for each of its studies."""
         import filelock
 
@@ -148,11 +132,13 @@ class Study:
             return
         lock = filelock.FileLock(f"{path}.{self.plan.study_name}.lock", timeout=0)
         try:
-            self._closing.enter_context(lock)
+            closing.enter_context(lock)
         except filelock.Timeout:
             raise SearchError(
                 f"another process is at this search: it holds {lock.lock_file}"
             ) from None
+        closing.enter_context(contextlib.suppress(OSError))  # Windows keeps it
+        closing.callback(os.unlink, lock.lock_file)
 
     @contextlib.contextmanager
     def _errors(self):
@@ -167,29 +153,25 @@ class Study:
                 yield
         except SearchError:
             raise
-        except ImportError as error:
-            cause = error.__cause__ or error
+        except (
+            sqlalchemy.exc.ArgumentError,
+            sqlalchemy.exc.NoSuchModuleError,
+            ImportError,
+        ) as error:
             raise SearchError(
-                f"the storage {shown} needs a driver that is not installed ({cause})"
-            ) from error
-        except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError):
-            raise SearchError(
-                f"{shown!r} is not a storage; give a file, or a URL such as "
+                f"{shown!r} is not a storage, or needs a driver that is not installed "
+                f"({_cause(error)}); give a file, or a URL such as "
                 "postgresql+psycopg://user@server/database"
             ) from None
-        except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, OSError) as error:
-            inner = error.__cause__ or error
+        except (
+            sqlalchemy.exc.SQLAlchemyError,
+            StorageInternalError,
+            OSError,
+            RuntimeError,  # the version of Optuna that made it
+        ) as error:
             raise SearchError(
                 f"the storage {shown} cannot be read or written, or does not answer: "
-                f"{_first_line(getattr(inner, 'orig', None) or inner)}. What it "
-                "holds is kept, and the same call goes on"
-            ) from error
-        except RuntimeError as error:
-            if "optuna" not in str(error).lower():
-                raise
-            raise SearchError(
-                f"the storage {shown} was made by another version of Optuna: "
-                f"{_first_line(error)}"
+                f"{_cause(error)}. What it holds is kept, and the same call goes on"
             ) from error
 
 
@@ -238,16 +220,16 @@ def without_password(url: str) -> str:
 
 
 def _engine_options(url):
-    if url == IN_MEMORY:
-        return {}
-    if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": LOCK_SECONDS}}
+    waits = {"sqlite": {"timeout": 120}, "postgresql": {"connect_timeout": 10}}
     # A connection that a server has dropped is opened again before its use.
-    options = {"pool_pre_ping": True}
-    if url.startswith("postgresql"):
-        options["connect_args"] = {"connect_timeout": CONNECT_SECONDS}
-    return options
+    return {
+        "pool_pre_ping": True,
+        "connect_args": waits.get(re.split(r"[+:]", url)[0], {}),
+    }
 
 
-def _first_line(error):
+def _cause(error):
+    """The first line of what a driver said."""
+    error = error.__cause__ or error
+    error = getattr(error, "orig", None) or error
     return (str(error).strip() or repr(error)).splitlines()[0]
