@@ -18,8 +18,8 @@ from tradeoffs import (
 from tradeoffs.frameworks import FRAMEWORKS
 from tradeoffs.models import MODELS
 from tradeoffs.schedules import ARTICLE
-
-RAW = argparse.RawDescriptionHelpFormatter
+from tradeoffs.search_table import FILE
+from tradeoffs.spaces import OBJECTIVES, SAMPLERS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,136 +42,135 @@ def _parser():
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    fetch = commands.add_parser(
-        "fetch",
-        help="fetch MNIST, and check it",
-        description=fetching.fetch.__doc__,
-        formatter_class=RAW,
-    )
-    fetch.set_defaults(command=_fetch)
+    def command(run, name, text, description):
+        """A further command; what comes back gives it an option."""
+        added = commands.add_parser(name, help=text, description=description)
+        added.set_defaults(command=run)
+        return added.add_argument
 
-    reproduce = commands.add_parser(
+    models = ", ".join(MODELS)
+    count = {"type": _at_least_one, "metavar": "N"}
+    flag = {"action": "store_true"}
+    default = "(default: %(default)s)"
+
+    text = fetching.fetch.__doc__.partition("Args:")[0]
+    command(_fetch, "fetch", "fetch MNIST, and check it", text)
+
+    option = command(
+        _reproduce,
         "reproduce",
-        help="train the recorded runs that are missing",
-        description="Train what has no record yet, and record each run as it "
+        "train the recorded runs that are missing",
+        "Train what has no record yet, and record each run as it "
         "ends. After a stop or a kill, a second call goes on where it stopped.",
     )
-    reproduce.add_argument(
-        "--only",
-        action="append",
-        choices=MODELS,
-        metavar="MODEL",
-        help=f"only this model; may be repeated: {', '.join(MODELS)}",
-    )
-    reproduce.add_argument(
-        "--seeds",
-        type=_at_least_one,
-        metavar="N",
-        help="only the first N seeds of each model",
-    )
-    reproduce.add_argument(
-        "--fresh",
-        action="store_true",
-        help="train again what is recorded; a record is replaced when its run ends",
-    )
-    reproduce.add_argument(
-        "--jobs",
-        type=_at_least_one,
-        default=1,
-        metavar="N",
-        help="trainings at once, a thread each (default: 1)",
-    )
-    reproduce.add_argument(
-        "--list", action="store_true", help="say what would be done, and stop"
-    )
-    reproduce.set_defaults(command=_reproduce)
+    text = f"only this model; may be repeated: {models}"
+    option("--only", action="append", choices=MODELS, metavar="MODEL", help=text)
+    option("--seeds", **count, help="only the first N seeds of each model")
+    text = "train again what is recorded; a record is replaced when its run ends"
+    option("--fresh", **flag, help=text)
+    text = f"trainings at once, a thread each {default}"
+    option("--jobs", **count, default=1, help=text)
+    option("--list", **flag, help="say what would be done, and stop")
 
-    measure = commands.add_parser(
+    option = command(
+        _measure,
         "measure",
-        help="what a model costs on this machine",
-        description="Parameters, bytes, multiply-accumulates, times and memory of a "
+        "what a model costs on this machine",
+        "Parameters, bytes, multiply-accumulates, times and memory of a "
         "model, measured in processes of its own. With --record, what is found is "
         "kept in the results folder, for the verdicts: do that on a quiet machine.",
     )
-    measure.add_argument(
-        "model",
-        nargs="?",
-        metavar="NAME|FILE.py:FUNCTION",
-        help=f"one of {', '.join(MODELS)}; or a file and a function in it that "
-        "returns a torch.nn.Module or keras.Model",
+    text = (
+        f"one of {models}; a file and a function in it that returns a torch.nn.Module "
+        "or keras.Model; or an .onnx or .tflite file, for its runtime"
     )
-    measure.add_argument(
-        "--input-shape",
-        type=_shape,
-        action="append",
-        metavar="N,N,N",
-        help="of one input, without the batch, such as 1,28,28; again for each "
-        "further input",
+    option("model", nargs="?", metavar="NAME|FILE.py:FUNCTION|FILE.onnx", help=text)
+    text = (
+        "of one input, without the batch, such as 1,28,28; again for each further input"
     )
-    measure.add_argument(
-        "--input-dtype",
-        choices=probes.DTYPES,
-        metavar="TYPE",
-        help="of the inputs (default: the model's own, or whole numbers for one "
-        "whose first layer is an embedding)",
+    shape = {"type": _shape, "action": "append", "metavar": "N,N,N"}
+    option("--input-shape", **shape, help=text)
+    text = (
+        "of the inputs (default: the model's own, or whole numbers for one whose "
+        "first layer is an embedding)"
     )
-    measure.add_argument(
-        "--framework", choices=FRAMEWORKS, help="of a model that is in both"
+    option("--input-dtype", choices=probes.DTYPES, metavar="TYPE", help=text)
+    option("--framework", choices=FRAMEWORKS, help="of a model that is in both")
+    text = f"of the training steps (default: {ARTICLE.batch_size})"
+    option("--batch-size", **count, help=text)
+    text = "to compute on (default: one for small steps of PyTorch, else all)"
+    option("--threads", **count, help=text)
+    option("--device", choices=probes.DEVICES, default="cpu", help=default)
+    option("--json", metavar="FILE", help="also write the profile to this file")
+    text = (
+        "keep the profile of a named model; without a name, of each of them, and the "
+        "memory predicted for a GPU, the dead units of the Small Nets, and replays of "
+        "the search; and the exported models"
     )
-    measure.add_argument(
-        "--batch-size",
-        type=_at_least_one,
-        metavar="N",
-        help=f"of the training steps (default: {ARTICLE.batch_size})",
-    )
-    measure.add_argument(
-        "--threads",
-        type=_at_least_one,
-        metavar="N",
-        help="to compute on (default: one for small steps of PyTorch, else all)",
-    )
-    measure.add_argument(
-        "--device", choices=probes.DEVICES, default="cpu", help="(default: %(default)s)"
-    )
-    measure.add_argument(
-        "--json", metavar="FILE", help="also write the profile to this file"
-    )
-    measure.add_argument(
-        "--record",
-        action="store_true",
-        help="keep the profile of a named model; without a name, of each of them, and "
-        "the memory predicted for a GPU, the dead units of the Small Nets, and "
-        "replays of the search",
-    )
-    measure.set_defaults(command=_measure)
+    option("--record", **flag, help=text)
 
-    search = commands.add_parser(
+    option = command(
+        search_command.run,
         "search",
-        help="train every network of a space, and keep how each one does",
-        description=search_command.DESCRIPTION,
-        formatter_class=RAW,
+        "train every network of a space, and keep how each one does",
+        search_command.DESCRIPTION,
     )
-    search_command.add_arguments(search, _at_least_one)
+    text = (
+        "names to lists of values (default: the 304 networks of "
+        "tradeoffs.SMALL_NET_SPACE)"
+    )
+    option("--space", metavar="FILE.json", help=text)
+    text = f"whose arguments the space names {default}"
+    option("--model", default="small_net", metavar="NAME", help=text)
+    text = (
+        "a sqlite file, or any URL that Optuna takes (default: TRADEOFFS_STORAGE, or "
+        "a file in the user's data folder)"
+    )
+    option("--storage", metavar="FILE|URL", help=text)
+    text = f"processes on this machine, a thread each {default}"
+    option("--jobs", **count, default=1, help=text)
+    text = (
+        "let the workers of a Dask scheduler train, such as tcp://10.0.0.5:8786 "
+        "(pip install 'tradeoffs[cluster]' here and there)"
+    )
+    option("--cluster", metavar="ADDRESS", help=text)
+    text = f"the whole grid, or one of Optuna's {default}"
+    option("--sampler", choices=SAMPLERS, default="grid", help=text)
+    text = "networks to train, with a sampler other than grid"
+    option("--trials", **count, help=text)
+    text = f"{', '.join(OBJECTIVES)}, or several of them {default}"
+    option("--objective", default="accuracy", metavar="NAME[,NAME]", help=text)
+    text = "only the first N epochs of the article's schedule"
+    option("--epochs", **count, help=text)
+    text = "only the first N training images, for a quick look"
+    option("--images", **count, help=text)
+    option("--seed", type=int, default=0, help=default)
+    text = f"the most that are trained side by side {default}"
+    option("--max-networks", **count, default=32, help=text)
+    text = (
+        f"the table (default: results/{FILE} for the default search in full, "
+        "otherwise results/custom-search/<study>.csv)"
+    )
+    option("--output", metavar="FILE.csv", help=text)
+    option("--list", **flag, help="say what would be done, and stop")
 
-    device = commands.add_parser(
+    option = command(
+        _device,
         "device",
-        help="write a folder that measures the models on a device of yours",
-        description="Write the exported models, 1,000 test images and one script that "
-        "needs nothing but Python, NumPy and onnxruntime or ai-edge-litert. Copy the "
-        "folder to the device, and run the script there.",
+        "write a folder that measures the models on a device of yours",
+        "Write the exported models, 1,000 test images and one script that needs "
+        "nothing but Python, NumPy and onnxruntime or ai-edge-litert. Copy the folder "
+        "to the device, and run the script there.",
     )
-    device.add_argument("folder", metavar="FOLDER", help="made where it is missing")
-    device.set_defaults(command=_device)
+    option("folder", metavar="FOLDER", help="made where it is missing")
 
-    claims = commands.add_parser(
+    option = command(
+        _claims,
         "claims",
-        help="every claim of the article beside what was measured",
-        description="Compute each verdict anew from the records, and print them.",
+        "every claim of the article beside what was measured",
+        "Compute each verdict anew from the records, and print them.",
     )
-    claims.add_argument(
-        "--json", action="store_true", help="print JSON, for other programs"
-    )
-    claims.set_defaults(command=_claims)
+    option("--json", **flag, help="print JSON, for other programs")
     return parser
 
 

@@ -10,7 +10,7 @@ from tradeoffs import fetching, records
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.search_table import FILE, write_table
 from tradeoffs.searches import search
-from tradeoffs.spaces import OBJECTIVES, SAMPLERS, SMALL_NET_SPACE, Plan
+from tradeoffs.spaces import SMALL_NET_SPACE, Plan
 from tradeoffs.studies import storage_url, without_password
 
 DESCRIPTION = """\
@@ -19,71 +19,6 @@ to select on, and write a table of how each one does. The test images play no
 part. After a stop or a kill, the same command goes on where it stopped. A
 changed space or schedule is a new study, whose name says so.
 """
-
-
-def add_arguments(parser, at_least_one) -> None:
-    """Give a parser the options of this command."""
-
-    def option(name, text, **settings):
-        parser.add_argument(name, help=text, **settings)
-
-    def number(name, text, **settings):
-        option(name, text, type=at_least_one, metavar="N", **settings)
-
-    option(
-        "--space",
-        "names to lists of values (default: the 304 networks of "
-        "tradeoffs.SMALL_NET_SPACE)",
-        metavar="FILE.json",
-    )
-    option(
-        "--model",
-        "whose arguments the space names (default: %(default)s)",
-        default="small_net",
-        metavar="NAME",
-    )
-    option(
-        "--storage",
-        "a sqlite file, or any URL that Optuna takes (default: TRADEOFFS_STORAGE, or "
-        "a file in the user's data folder)",
-        metavar="FILE|URL",
-    )
-    number("--jobs", "processes on this machine, a thread each (default: 1)", default=1)
-    option(
-        "--cluster",
-        "let the workers of a Dask scheduler train, such as tcp://10.0.0.5:8786 "
-        "(pip install 'tradeoffs[cluster]' here and there)",
-        metavar="ADDRESS",
-    )
-    option(
-        "--sampler",
-        "the whole grid, or one of Optuna's (default: %(default)s)",
-        choices=SAMPLERS,
-        default="grid",
-    )
-    number("--trials", "networks to train, with a sampler other than grid")
-    option(
-        "--objective",
-        f"{', '.join(OBJECTIVES)}, or several of them (default: %(default)s)",
-        default="accuracy",
-        metavar="NAME[,NAME]",
-    )
-    number("--epochs", "only the first N epochs of the article's schedule")
-    number("--images", "only the first N training images, for a quick look")
-    option("--seed", "(default: %(default)s)", type=int, default=0)
-    number(
-        "--max-networks",
-        "the most that are trained side by side (default: %(default)s)",
-        default=32,
-    )
-    option(
-        "--output",
-        f"the table (default: results/{FILE} for the default search in full, "
-        "otherwise results/custom-search/<study>.csv)",
-        metavar="FILE.csv",
-    )
-    option("--list", "say what would be done, and stop", action="store_true")
-    parser.set_defaults(command=run)
 
 
 def run(options) -> int:
