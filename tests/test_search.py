@@ -29,7 +29,7 @@ from tradeoffs.studies import storage_url
 SCHEDULE = ARTICLE.first(1)
 SPACE = {"filters": [(2, 3), (3, 4)], "pool": [4], "slope": [0.0, 0.1]}
 STATES = optuna.trial.TrialState
-KILLED = """
+SIX_NETWORKS = """
 import sys, tradeoffs
 tradeoffs.search(
     {"kernel_size": [3, 5, 7], "slope": [0.0, 0.1]},
@@ -67,12 +67,6 @@ def trials_in(storage):
     url = storage_url(storage)
     (name,) = optuna.get_all_study_names(url)
     return optuna.load_study(study_name=name, storage=url).trials
-
-
-def trained_so_far(storage):
-    """By SQL, for Optuna would make what is not there yet, and race its maker."""
-    with contextlib.closing(sqlite3.connect(storage)) as base:
-        return base.execute("SELECT * FROM trials").fetchall()
 
 
 def check_every_point_once(storage, count):
@@ -196,27 +190,20 @@ def test_what_a_reader_has_edited_is_never_answered_by_its_name(search, storage)
     source, found = tiny, []
     for inner in (4, 5):
 
-        def tiny_net(slope):
-            return source(inner)  # noqa: B023  called before it changes
-
-        frame = search({"slope": [0.0]}, model=tiny_net)
-        found += frame.num_parameters.tolist()
-    assert found == [3190, 3985]
-    assert len(optuna.get_all_study_names(storage_url(storage))) == 2
-
-
-def test_class_that_a_reader_has_edited_is_another_model(search, storage):
-    for negative in (False, True):
-
         class Width:
             def of(self):
-                return 3 if negative else 2  # noqa: B023  called before it changes
+                return inner  # noqa: B023  called before it changes
 
-        def net(slope):
-            return tiny(Width().of())
+        def by_value(slope):
+            return source(inner)  # noqa: B023
 
-        search({"slope": [0.0]}, model=net)
-    assert len(optuna.get_all_study_names(storage_url(storage))) == 2
+        def by_class(slope):
+            return source(Width().of())
+
+        for model in (by_value, by_class):
+            found += search({"slope": [0.0]}, model=model).num_parameters.tolist()
+    assert found == [3190, 3190, 3985, 3985]
+    assert len(optuna.get_all_study_names(storage_url(storage))) == 4
 
 
 def test_own_images_are_kept_only_where_asked_to(search, monkeypatch, tmp_path, mnist):
@@ -255,23 +242,26 @@ def test_killed_worker_has_its_stack_trained_again(storage, search, whom):
 
 
 def test_killed_driver_loses_what_was_training_at_most(storage):
-    driver = subprocess.Popen([sys.executable, "-c", KILLED, storage])
+    command = [sys.executable, "-c", SIX_NETWORKS, storage]
+    driver = subprocess.Popen(command)
     done = []
     while len(done) < 2:
         assert driver.poll() is None
         time.sleep(0.2)
-        with contextlib.suppress(ValueError, sqlite3.Error):  # not made yet
-            done = trained_so_far(storage)
+        # By SQL, for Optuna would make what is not there yet, and race its maker.
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(storage)) as base,
+        ):
+            done = base.execute("SELECT * FROM trials").fetchall()
     driver.kill()
     driver.wait()
-    frame = tradeoffs.search(
-        {"kernel_size": [3, 5, 7], "slope": [0.0, 0.1]},
-        schedule=SCHEDULE,
-        num_images=4000,
-        storage=storage,
-    )
-    assert len(done) < len(frame) == 6
+    assert len(done) < 6
+    subprocess.run(command, check=True)
     check_every_point_once(storage, 6)
+    assert [path.name for path in Path(storage).parent.iterdir()] == [
+        Path(storage).name
+    ]
 
 
 def test_dask_gives_a_killed_workers_networks_to_another(storage, search):
@@ -299,52 +289,53 @@ def test_dask_gives_a_killed_workers_networks_to_another(storage, search):
     check_every_point_once(storage, 4)
 
 
-def run_command(*arguments, **environment):
-    return subprocess.run(
+def start_command(*arguments, **environment):
+    return subprocess.Popen(
         [sys.executable, "-m", "tradeoffs", "search", *arguments],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=120,
         env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
     )
 
 
-def test_command_searches_in_processes_and_writes_the_table(storage, tmp_path):
-    space = tmp_path / "space.json"
-    space.write_text(json.dumps({"filters": [[2, 3]], "pool": [3, 4]}))
+@pytest.fixture
+def small_space(tmp_path):
+    path = tmp_path / "space.json"
+    path.write_text(json.dumps({"filters": [[2, 3]], "pool": [3, 4]}))
+    return "--space", str(path)
+
+
+def test_command_searches_in_processes_and_writes_the_table(
+    storage, small_space, tmp_path
+):
     results = tmp_path / "results"
-    arguments = (
-        *("--space", str(space), "--storage", storage, "--jobs", "2"),
+    process = start_command(
+        *(*small_space, "--storage", storage, "--jobs", "2"),
         *("--epochs", "1", "--images", "300"),
+        TRADEOFFS_RESULTS=str(results),
     )
-    done = run_command(*arguments, TRADEOFFS_RESULTS=str(results))
-    assert done.returncode == 0, done.stderr
+    shown, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
     (path,) = results.rglob("*.csv")
-    assert str(path) in done.stdout
+    assert str(path) in shown
     frame = read_table(path)
     assert frame.pool.tolist() == [3, 4]
-    assert frame.attrs["study"] in done.stdout
+    assert frame.attrs["study"] in shown
     assert frame.attrs["environments"][0]["threads"] == 1
 
 
-def test_stopped_command_says_what_is_kept(storage, tmp_path):
-    space = tmp_path / "space.json"
-    space.write_text(json.dumps({"filters": [[2, 3]], "pool": [4]}))
-    command = [sys.executable, "-m", "tradeoffs", "search", "--space", str(space)]
-    process = subprocess.Popen(
-        [*command, "--storage", storage, "--output", str(tmp_path / "table.csv")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def test_stopped_command_says_what_is_kept(storage, small_space, tmp_path):
+    output = str(tmp_path / "table.csv")
+    process = start_command(*small_space, "--storage", storage, "--output", output)
     while not psutil.Process(process.pid).children():
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    shown, _ = process.communicate(timeout=60)
+    shown, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "what has finished is kept" in shown
-    assert "Traceback" not in shown
+    assert "what has finished is kept" in errors
+    assert "Traceback" not in shown + errors
 
 
 @pytest.mark.parametrize(
@@ -437,14 +428,23 @@ def test_second_search_in_one_file_is_told_of_the_first(search, storage):
     search(objective=accuracy)
 
 
-def test_command_finds_out_first_what_it_cannot_write(tmp_path):
-    done = run_command("--storage", damaged(tmp_path), "--output", f"{tmp_path}/a.csv")
-    assert done.returncode == 1
-    assert done.stderr.startswith("tradeoffs: error: the storage sqlite:///")
-    assert len(done.stderr.splitlines()) == 1
-    done = run_command("--output", "/proc/none/table.csv")
-    assert done.returncode == 1
-    assert "/proc/none/table.csv cannot be written" in done.stderr
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (lambda path: ("--storage", damaged(path)), "the storage sqlite:///"),
+        (
+            lambda _: ("--output", "/proc/none/a.csv"),
+            "/proc/none/a.csv cannot be written",
+        ),
+    ],
+)
+def test_command_finds_out_first_what_it_cannot_write(tmp_path, options, said):
+    output = "--output", f"{tmp_path}/a.csv"
+    process = start_command(*output, *options(tmp_path))
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert errors.startswith(f"tradeoffs: error: {said}")
+    assert len(errors.splitlines()) == 1
 
 
 def test_small_net_space_holds_the_article_and_many_smaller_networks():
