@@ -171,7 +171,8 @@ class Study:
         ) as error:
             raise SearchError(
                 f"the storage {shown} cannot be read or written, or does not answer: "
-                f"{_cause(error)}. What it holds is kept, and the same call goes on"
+                f"{_cause(error)}. What it holds is kept, and with that mended the "
+                "same call goes on"
             ) from error
 
 
@@ -220,16 +221,15 @@ def without_password(url: str) -> str:
 
 
 def _engine_options(url):
-    waits = {"sqlite": {"timeout": 120}, "postgresql": {"connect_timeout": 10}}
+    seconds = {"timeout": 120} if url.startswith("sqlite") else {}
+    if re.match(r"postgresql(\+psycopg2?)?:", url):  # other drivers say it otherwise
+        seconds = {"connect_timeout": 10}
     # A connection that a server has dropped is opened again before its use.
-    return {
-        "pool_pre_ping": True,
-        "connect_args": waits.get(re.split(r"[+:]", url)[0], {}),
-    }
+    return {"pool_pre_ping": True, "connect_args": seconds}
 
 
 def _cause(error):
     """The first line of what a driver said."""
     error = error.__cause__ or error
     error = getattr(error, "orig", None) or error
-    return (str(error).strip() or repr(error)).splitlines()[0]
+    return (str(error).strip(" .\n") or repr(error)).splitlines()[0]
