@@ -18,9 +18,8 @@ from tradeoffs.claim import (
     VERDICTS,
     Claim,
     Finding,
-    another_run,
     difference,
-    mean_of_pairs,
+    mean,
 )
 from tradeoffs.evidence import Evidence
 from tradeoffs.findings import FINDINGS
@@ -183,7 +182,7 @@ def test_margins_are_the_known_formulas():
     from scipy import stats
 
     values, others = [1.0, 2.0, 4.0], [3.0, 3.5, 5.0, 4.0]
-    found = another_run(values)
+    found = mean(values, one_more=True)
     spread = stats.tstd(values) * math.sqrt(1 + 1 / 3)
     assert found.margin == pytest.approx(stats.t(2).ppf(0.975) * spread)
     interval = stats.ttest_ind(values, others, equal_var=False).confidence_interval(
@@ -192,7 +191,7 @@ def test_margins_are_the_known_formulas():
     welch = difference(values, others)
     assert welch.value - welch.margin == pytest.approx(interval.low)
     assert welch.value + welch.margin == pytest.approx(interval.high)
-    pairs = mean_of_pairs(values)
+    pairs = mean(values)
     low, high = stats.t.interval(0.95, 2, loc=7 / 3, scale=stats.sem(values))
     assert (pairs.value - pairs.margin, pairs.value + pairs.margin) == pytest.approx(
         (low, high)

@@ -21,16 +21,18 @@ BASES = (COUNT, RUNS, TIMES, ESTIMATE)
 
 CONFIDENCE = 0.95
 
-TESTS = (
-    "within",
-    "within a factor",
-    "rounds",
-    "another run",
-    "above",
-    "below",
-    "at least",
-    "at most",
-)
+# Each test in words.
+TESTS = {
+    "within": "within {allowed} of {theirs}",
+    "within a factor": "within a factor of {tolerance:g} of {theirs}",
+    "rounds": "{theirs} when rounded alike",
+    "another run": "within {margin} of {theirs}",
+    "above": "above {theirs}",
+    "below": "below {theirs}",
+    "at least": "at least {theirs}",
+    "at most": "at most {theirs}",
+}
+SIGNS = {"above": "> ", "below": "< ", "at least": "≥ ", "at most": "≤ "}
 
 
 @dataclass(frozen=True)
@@ -57,40 +59,28 @@ class Finding:
         object.__setattr__(self, "value", float(self.value))
 
 
-def another_run(values) -> Finding:
-    """The mean over seeds, and how far one more run may lie from it.
+def mean(values, *, one_more: bool = False) -> Finding:
+    """The mean over seeds, with Student's 95 % margin.
 
-    The margin is that of the 95 % prediction interval of Student's t.
+    Args:
+        values: [n]; may be differences of pairs.
+        one_more: the margin is how far one more run may lie from the mean.
     """
-    spread = np.std(values, ddof=1) * math.sqrt(1 + 1 / len(values))
-    return Finding(np.mean(values), RUNS, _t(len(values) - 1) * spread)
+    n, spread = len(values), np.std(values, ddof=1)
+    spread = spread * math.sqrt(1 + 1 / n) if one_more else spread / math.sqrt(n)
+    return Finding(np.mean(values), RUNS, _t(n - 1) * spread)
 
 
-def another_pair(first, second) -> Finding:
-    """The difference of the means, and how far one more pair of runs may lie off."""
-    parts = [np.var(v, ddof=1) * (1 + 1 / len(v)) for v in (first, second)]
-    return _difference(first, second, parts)
-
-
-def difference(first, second) -> Finding:
-    """The difference of the means, with Welch's 95 % margin."""
-    parts = [np.var(v, ddof=1) / len(v) for v in (first, second)]
-    return _difference(first, second, parts)
-
-
-def _difference(first, second, variances):
-    total = sum(variances)
-    sizes = (len(first), len(second))
+def difference(first, second, *, one_more: bool = False) -> Finding:
+    """The difference of the means, with Welch's 95 % margin; see `mean`."""
+    sizes = np.array([len(first), len(second)])
+    variances = np.array([np.var(first, ddof=1), np.var(second, ddof=1)])
+    variances = variances * (1 + 1 / sizes) if one_more else variances / sizes
+    total = variances.sum()
     # Satterthwaite's degrees of freedom.
-    below = sum(v**2 / (n - 1) for v, n in zip(variances, sizes, strict=True))
-    margin = _t(total**2 / below) * math.sqrt(total) if total else 0.0
+    degrees = total**2 / sum(variances**2 / (sizes - 1))
+    margin = _t(degrees) * math.sqrt(total)
     return Finding(np.mean(first) - np.mean(second), RUNS, margin)
-
-
-def mean_of_pairs(differences) -> Finding:
-    """The mean of paired differences, with its 95 % margin."""
-    spread = np.std(differences, ddof=1) / math.sqrt(len(differences))
-    return Finding(np.mean(differences), RUNS, _t(len(differences) - 1) * spread)
 
 
 def _t(degrees):
@@ -176,32 +166,23 @@ class Claim:
 
     def write_bound(self) -> str:
         """The article's number; of a claim in words, the bound with its sign."""
-        match self.test:
-            case "above":
-                return f"> {self.write(self.article)}"
-            case "below":
-                return f"< {self.write(self.article)}"
-            case "at least":
-                return f"≥ {self.write(self.article - self.tolerance)}"
-            case "at most":
-                return f"≤ {self.write(self.article + self.tolerance)}"
-        return self.write(self.article)
+        slack = {"at least": -self.tolerance, "at most": self.tolerance}
+        bound = self.write(self.article + slack.get(self.test, 0))
+        return SIGNS.get(self.test, "") + bound
 
     def agrees_if(self, finding: Finding) -> str:
         """The test in words, with the numbers in it."""
         unit = {"": "", "%": " points"}.get(self.unit, f" {self.unit}")
-        theirs = self.write(self.article)
-        allowed = f"{self.tolerance:g}{unit}"
+        theirs, tolerance = self.write(self.article), self.tolerance
+        allowed = f"{tolerance:g}{unit}"
         margin = f"{finding.margin:.{self.decimals + 1}f}{unit}"
-        slack = f", with {allowed} to spare" if self.tolerance else ""
-        return {
-            "within": f"within {allowed} of {theirs}" if self.tolerance else theirs,
-            "within a factor": f"within a factor of {self.tolerance:g} of {theirs}",
-            "rounds": f"{theirs} when rounded alike",
-            "another run": f"within {margin} of {theirs}",
-            "above": f"above {theirs}"
-            + (f" by more than {margin}" if finding.margin else ""),
-            "below": f"below {theirs}",
-            "at least": f"at least {theirs}{slack}",
-            "at most": f"at most {theirs}{slack}",
-        }[self.test]
+        if self.test == "within" and not tolerance:
+            return theirs
+        text = TESTS[self.test].format(
+            theirs=theirs, allowed=allowed, margin=margin, tolerance=tolerance
+        )
+        if self.test == "above" and finding.margin:
+            text += f" by more than {margin}"
+        if self.test in ("at least", "at most") and tolerance:
+            text += f", with {allowed} to spare"
+        return text

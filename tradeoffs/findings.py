@@ -14,10 +14,8 @@ from tradeoffs.claim import (
     RUNS,
     TIMES,
     Finding,
-    another_pair,
-    another_run,
     difference,
-    mean_of_pairs,
+    mean,
 )
 from tradeoffs.measurements import LARGE_PICTURE, PICTURE, VOLUME
 from tradeoffs.probes.profile import MIB
@@ -41,11 +39,11 @@ TRAINING_IMAGES = 60_000  # of MNIST
 
 
 def _accuracy(evidence, model, **given):
-    return another_run(evidence.accuracies(model, **given))
+    return mean(evidence.accuracies(model, **given), one_more=True)
 
 
 def _loss(evidence, model, **given):
-    return another_run(evidence.losses(model, **given))
+    return mean(evidence.losses(model, **given), one_more=True)
 
 
 def _count(evidence, model):
@@ -88,7 +86,7 @@ def _ensemble_gain(evidence):
 
     runs = evidence.runs("keras_cnn") + evidence.runs("keras_cnn", "pytorch")
     together = ensemble(runs, mnist().test_labels).test_accuracy
-    return mean_of_pairs([100 * (together - run.test_accuracy) for run in runs])
+    return mean([100 * (together - run.test_accuracy) for run in runs])
 
 
 def _behind_best_batch_size(evidence):
@@ -182,7 +180,7 @@ def _leaky_gain(evidence):
         score[chosen].groupby([table[name] for name in alike], dropna=False).mean()
         for chosen in (table.slope > 0, table.slope == 0)
     )
-    return mean_of_pairs((leaky - plain).dropna())
+    return mean((leaky - plain).dropna())
 
 
 FINDINGS = {
@@ -217,8 +215,8 @@ FINDINGS = {
     "pytorch-cnn-accuracy": lambda e: _accuracy(e, "pytorch_cnn"),
     "keras-mlp-accuracy": lambda e: _accuracy(e, "keras_mlp"),
     "ranking": _step_between_ranks,
-    "keras-cnn-ahead-of-pytorch-cnn": lambda e: another_pair(
-        e.accuracies("keras_cnn"), e.accuracies("pytorch_cnn")
+    "keras-cnn-ahead-of-pytorch-cnn": lambda e: difference(
+        e.accuracies("keras_cnn"), e.accuracies("pytorch_cnn"), one_more=True
     ),
     "pytorch-cnn-memory": lambda e: _memory(e, "pytorch_cnn", SMALL_BATCH),
     "pytorch-cnn-memory-large-batch": lambda e: _memory(e, "pytorch_cnn", LARGE_BATCH),
