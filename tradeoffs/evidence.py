@@ -24,43 +24,24 @@ from tradeoffs.search_table import read_table
 class Evidence:
     """All that was recorded, read once, with an error for what is missing.
 
-    The arguments of `runs`, `accuracies`, `losses` and `first_epochs` are those
-    of `tradeoffs.runs`.
+    Attributes:
+        runs: every run of a recorded series; arguments as of `tradeoffs.runs`.
+        profile: the recorded profile of a model.
     """
 
     def __init__(self):
-        self._runs = {}
+        self.runs = functools.cache(series.runs)
+        self.profile = functools.cache(recorded_profile)
+        self._rows = functools.cache(recorded_rows)
 
-    def runs(self, model: str, framework: str | None = None, **given) -> list:
-        """Every run of a recorded series.
+    def accuracies(self, model: str, epoch: int = -1, **given):
+        """Test accuracies in per cent, [n], after the last epoch or another, from 0."""
+        runs = self.runs(model, **given)
+        return np.array([r.history_columns["test_accuracy"][epoch] for r in runs]) * 100
 
-        Raises:
-            RecordError: a record of it is missing, or there is no such series.
-        """
-        key = repr((model, framework, sorted(given.items())))
-        if key not in self._runs:
-            self._runs[key] = series.runs(model, framework=framework, **given)
-        return self._runs[key]
-
-    def accuracies(self, model: str, framework: str | None = None, **given):
-        """Test accuracies in per cent, [n]."""
-        runs = self.runs(model, framework, **given)
-        return np.array([run.test_accuracy for run in runs]) * 100
-
-    def losses(self, model: str, framework: str | None = None, **given):
+    def losses(self, model: str, **given):
         """Test losses in nats, [n]."""
-        runs = self.runs(model, framework, **given)
-        return np.array([run.test_loss for run in runs])
-
-    def first_epochs(self, model: str, framework: str | None = None, **given):
-        """Test accuracies after the first epoch, in per cent, [n]."""
-        runs = self.runs(model, framework, **given)
-        return np.array([r.history_columns["test_accuracy"][0] for r in runs]) * 100
-
-    @functools.cache  # noqa: B019  it lives as long as one table of claims
-    def profile(self, model: str) -> Profile:
-        """The recorded profile of a model."""
-        return recorded_profile(model)
+        return np.array([run.test_loss for run in self.runs(model, **given)])
 
     def parameters(self, model: str) -> int:
         """The parameters of a model, as its profile has them."""
@@ -106,10 +87,6 @@ class Evidence:
     def units(self) -> int:
         """Units of the Small Net that can die."""
         return self._measured("dead_units", {"model_arguments": {}})["units"]
-
-    @functools.cache  # noqa: B019  it lives as long as one table of claims
-    def _rows(self, subject):
-        return recorded_rows(subject)
 
     def _measured(self, subject, wanted):
         for row in self._rows(subject):

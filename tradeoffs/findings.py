@@ -32,6 +32,8 @@ from tradeoffs.series import CHOSEN_SMALL_NET
 COMPARED = ("keras_cnn", "pytorch_cnn", "keras_mlp")  # as the article ranks them
 # As the text describes it; with its own 3 x 3 kernel it has the 518 parameters.
 AS_DESCRIBED = {"kernel_size": 5}
+# With a tuple, as `Evidence` keeps runs by their arguments.
+CHOSEN = CHOSEN_SMALL_NET | {"filters": tuple(CHOSEN_SMALL_NET["filters"])}
 EPOCH, INFERENCE = "epoch_seconds", "inference_seconds"
 LIMIT = NUM_PARAMETERS["small_net"]
 FIRST_LINEAR = 320 * 50 + 50  # weights and biases, of the PyTorch CNN
@@ -50,19 +52,24 @@ def _count(evidence, model):
     return Finding(evidence.parameters(model))
 
 
-def _fold(evidence, larger, smaller):
-    return Finding(evidence.parameters(larger) / evidence.parameters(smaller))
+def _ratio(evidence, larger, smaller, field="num_parameters"):
+    above, below = (getattr(evidence.profile(m), field) for m in (larger, smaller))
+    return Finding(above / below, _basis(field))
+
+
+def _basis(field):
+    return TIMES if field in (EPOCH, INFERENCE) else COUNT
 
 
 def _weights(evidence, model):
     return Finding(evidence.profile(model).weight_bytes / MIB)
 
 
-def _share_of_pairs(evidence, field, basis=COUNT):
+def _share_of_pairs(evidence, field):
     """Per cent of the pairs in which fewer parameters are less of something else."""
     pairs = evidence.pairs()
     less = sum(getattr(small, field) < getattr(large, field) for small, large in pairs)
-    return Finding(100 * less / len(pairs), basis)
+    return Finding(100 * less / len(pairs), _basis(field))
 
 
 def _accuracy_pairs(evidence):
@@ -127,11 +134,6 @@ def _seconds_saved(evidence):
     return _seconds(evidence, large.epoch_seconds - small.epoch_seconds)
 
 
-def _ratio(evidence, larger, smaller, field):
-    above, below = (getattr(evidence.profile(m), field) for m in (larger, smaller))
-    return Finding(above / below, TIMES)
-
-
 def _slowest_smaller_model(evidence):
     ratios = [a.inference_seconds / b.inference_seconds for a, b in evidence.pairs()]
     return Finding(max(ratios), TIMES)
@@ -188,8 +190,8 @@ FINDINGS = {
     "smaller-is-usually-worse": _score_lower,
     "smaller-is-sometimes-better": _largest_gain,
     "smaller-footprint": lambda e: _share_of_pairs(e, "weight_bytes"),
-    "smaller-usually-trains-faster": lambda e: _share_of_pairs(e, EPOCH, TIMES),
-    "smaller-usually-infers-faster": lambda e: _share_of_pairs(e, INFERENCE, TIMES),
+    "smaller-usually-trains-faster": lambda e: _share_of_pairs(e, EPOCH),
+    "smaller-usually-infers-faster": lambda e: _share_of_pairs(e, INFERENCE),
     "time-is-not-monotonic": _slowest_smaller_model,
     "convolutions-are-memory-hungry": lambda e: Finding(
         e.memory_mib("pytorch_cnn", PICTURE, LARGE_BATCH)
@@ -198,9 +200,9 @@ FINDINGS = {
     "keras-mlp-parameters": lambda e: _count(e, "keras_mlp"),
     "keras-cnn-parameters": lambda e: _count(e, "keras_cnn"),
     "pytorch-cnn-parameters": lambda e: _count(e, "pytorch_cnn"),
-    "keras-cnn-to-keras-mlp": lambda e: _fold(e, "keras_cnn", "keras_mlp"),
-    "keras-cnn-to-pytorch-cnn": lambda e: _fold(e, "keras_cnn", "pytorch_cnn"),
-    "keras-mlp-to-pytorch-cnn": lambda e: _fold(e, "keras_mlp", "pytorch_cnn"),
+    "keras-cnn-to-keras-mlp": lambda e: _ratio(e, "keras_cnn", "keras_mlp"),
+    "keras-cnn-to-pytorch-cnn": lambda e: _ratio(e, "keras_cnn", "pytorch_cnn"),
+    "keras-mlp-to-pytorch-cnn": lambda e: _ratio(e, "keras_mlp", "pytorch_cnn"),
     "keras-mlp-authors-accuracy": lambda e: _mean(
         e, "keras_mlp", schedule=KERAS_MLP_RECIPE
     ),
@@ -209,7 +211,7 @@ FINDINGS = {
     ),
     "batch-size-16": _behind_best_batch_size,
     "first-epoch": lambda e: Finding(
-        min(e.first_epochs(model).min() for model in COMPARED), RUNS
+        min(e.accuracies(model, epoch=0).min() for model in COMPARED), RUNS
     ),
     "keras-cnn-accuracy": lambda e: _accuracy(e, "keras_cnn"),
     "pytorch-cnn-accuracy": lambda e: _accuracy(e, "pytorch_cnn"),
@@ -245,7 +247,7 @@ FINDINGS = {
     "most-parameters-in-first-linear": lambda e: Finding(
         100 * FIRST_LINEAR / e.parameters("pytorch_cnn")
     ),
-    "pytorch-cnn-to-gap-cnn": lambda e: _fold(e, "pytorch_cnn", "gap_cnn"),
+    "pytorch-cnn-to-gap-cnn": lambda e: _ratio(e, "pytorch_cnn", "gap_cnn"),
     "gap-cnn-parameters": lambda e: _count(e, "gap_cnn"),
     "gap-cnn-size": lambda e: _weights(e, "gap_cnn"),
     "gap-cnn-accuracy": lambda e: _accuracy(e, "gap_cnn"),
@@ -253,9 +255,7 @@ FINDINGS = {
     "gap-cnn-loss": lambda e: _loss(e, "gap_cnn"),
     "gap-cnn-loss-with-dropout": lambda e: _loss(e, "gap_cnn", dropout=True),
     "gap-cnn-keeps-accuracy": lambda e: _points_apart(e, "gap_cnn", "pytorch_cnn"),
-    "gap-cnn-saves-arithmetic": lambda e: Finding(
-        e.profile("gap_cnn").macs / e.profile("pytorch_cnn").macs
-    ),
+    "gap-cnn-saves-arithmetic": lambda e: _ratio(e, "gap_cnn", "pytorch_cnn", "macs"),
     "small-net-parameters": lambda e: _count(e, "small_net"),
     "small-net-parameters-as-described": lambda e: Finding(
         e.runs("small_net", **AS_DESCRIBED)[0].num_parameters
@@ -265,7 +265,8 @@ FINDINGS = {
         - e.runs("small_net", batch_norm=False)[0].num_parameters
     ),
     "batch-norm-speeds-up": lambda e: difference(
-        e.first_epochs("small_net"), e.first_epochs("small_net", batch_norm=False)
+        e.accuracies("small_net", epoch=0),
+        e.accuracies("small_net", epoch=0, batch_norm=False),
     ),
     "small-nets-have-dead-neurons": lambda e: Finding(
         100 * np.mean(e.dead_units(slope=0.0)) / e.units(), RUNS
@@ -286,7 +287,7 @@ FINDINGS = {
     "small-net-loss-as-described": lambda e: _loss(e, "small_net", **AS_DESCRIBED),
     "small-net-keeps-95": lambda e: _mean(e, "small_net"),
     "search-keeps-95": lambda e: Finding(e.best_searched(LIMIT), RUNS),
-    "search-reaches-the-article": lambda e: _mean(e, "small_net", **CHOSEN_SMALL_NET),
+    "search-reaches-the-article": lambda e: _mean(e, "small_net", **CHOSEN),
     "further-reduction-costs": lambda e: Finding(
         e.best_searched(LIMIT) - e.best_searched(LIMIT // 2), RUNS
     ),
