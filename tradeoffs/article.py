@@ -46,5 +46,4 @@ COSTS = {
     "gap_cnn": {"size_mib": 0.03},
     "small_net": {"epoch_seconds": 11, "inference_seconds": 1},
 }
-PROCESSOR = "not named"  # the article does not say on which CPU it ran
 SMALL_BATCH, LARGE_BATCH = 16, 8192

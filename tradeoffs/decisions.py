@@ -8,15 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from tradeoffs.checks import number
 from tradeoffs.limits import LARGER_IS_BETTER, LIMITS, as_table, numbers_in
 
 
-@dataclass(frozen=True)
-class Relaxation:
+class Relaxation(NamedTuple):
     """The one limit to relax, and how far, so that a model fits.
 
     Attributes:
@@ -121,16 +122,19 @@ def choose(profiles, *, by: str = "accuracy_mean", **limits: float) -> Choice:
     """
     table = as_table(profiles)
     limits = _checked(limits)
-    broken = [
-        row for name, most in limits.items() for row in _broken(table, name, most)
-    ]
-    bad = {model for model, *_ in broken}
+    rows = [row for name, most in limits.items() for row in _broken(table, name, most)]
+    broken = pd.DataFrame(
+        rows, columns=["model", "limit", "allowed", "value", "excess"]
+    )
     order = numbers_in(table, by).to_frame("by").assign(size=table.num_parameters)
     order = order.sort_values(["by", "size"], ascending=[by not in LARGER_IS_BETTER, 1])
-    fitting = table.loc[[model for model in order.index if model not in bad]]
-    return Choice(
-        limits, fitting, _as_frame(broken, table), _relaxation(fitting, broken)
-    )
+    fitting = table.loc[order.index[~order.index.isin(broken.model)]]
+    relax = None
+    if fitting.empty:
+        alone = broken[~broken.model.duplicated(keep=False)].dropna().to_numpy()
+        relax = min(map(Relaxation._make, alone), key=lambda r: r.excess, default=None)
+    places = broken.model.map(table.index.get_loc).argsort(kind="stable")
+    return Choice(limits, fitting, broken.iloc[places].reset_index(drop=True), relax)
 
 
 def _checked(limits):
@@ -152,29 +156,6 @@ def _broken(table, name, allowed):
             yield model, name, allowed, value, excess
 
 
-def _as_frame(broken, table):
-    import pandas as pd
-
-    columns = ["model", "limit", "allowed", "value", "excess"]
-    place = {model: i for i, model in enumerate(table.index)}
-    rows = sorted(broken, key=lambda row: place[row[0]])
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _relaxation(fitting, broken):
-    if not fitting.empty:
-        return None
-    counts = {}
-    for model, *_ in broken:
-        counts[model] = counts.get(model, 0) + 1
-    alone = [
-        Relaxation(model, name, allowed, value, excess)
-        for model, name, allowed, value, excess in broken
-        if counts[model] == 1 and not math.isnan(value)
-    ]
-    return min(alone, key=lambda relaxation: relaxation.excess, default=None)
-
-
 def environments(profiles, limits_by_name: Mapping[str, Mapping[str, float]]):
     """Which models fit where: `choose` for each of several sets of limits.
 
@@ -190,8 +171,6 @@ def environments(profiles, limits_by_name: Mapping[str, Mapping[str, float]]):
     Raises:
         TypeError, ValueError: as `choose`.
     """
-    import pandas as pd
-
     table = as_table(profiles)
     rows = {}
     for name, limits in limits_by_name.items():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tradeoffs.article import LARGE_BATCH, NUM_PARAMETERS, PROCESSOR, SMALL_BATCH
+from tradeoffs.article import LARGE_BATCH, NUM_PARAMETERS, SMALL_BATCH
 from tradeoffs.claim import (
     COUNT,
     ESTIMATE,
@@ -118,20 +118,15 @@ def _mean(evidence, model, **given):
     return Finding(evidence.accuracies(model, **given).mean(), RUNS)
 
 
-def _seconds(evidence, value):
-    # Seconds are a processor's own. The article does not name its processor, so
+def _seconds(evidence, model, field):
+    # Seconds are a processor's own, and the article does not name its processor:
     # ours stand beside its seconds without a verdict.
-    known = evidence.profile("pytorch_cnn").processor == PROCESSOR
-    return Finding(value, TIMES if known else ESTIMATE)
-
-
-def _seconds_of(evidence, model, field):
-    return _seconds(evidence, getattr(evidence.profile(model), field))
+    return Finding(getattr(evidence.profile(model), field), ESTIMATE)
 
 
 def _seconds_saved(evidence):
     large, small = (evidence.profile(m) for m in ("keras_cnn", "pytorch_cnn"))
-    return _seconds(evidence, large.epoch_seconds - small.epoch_seconds)
+    return Finding(large.epoch_seconds - small.epoch_seconds, ESTIMATE)
 
 
 def _slowest_smaller_model(evidence):
@@ -226,12 +221,12 @@ FINDINGS = {
     "keras-cnn-memory-large-batch": lambda e: _memory(e, "keras_cnn", LARGE_BATCH),
     "pytorch-cnn-memory-of-an-image": lambda e: _memory_of_an_image(e, "pytorch_cnn"),
     "keras-cnn-memory-of-an-image": lambda e: _memory_of_an_image(e, "keras_cnn"),
-    "pytorch-cnn-epoch-seconds": lambda e: _seconds_of(e, "pytorch_cnn", EPOCH),
-    "keras-cnn-epoch-seconds": lambda e: _seconds_of(e, "keras_cnn", EPOCH),
+    "pytorch-cnn-epoch-seconds": lambda e: _seconds(e, "pytorch_cnn", EPOCH),
+    "keras-cnn-epoch-seconds": lambda e: _seconds(e, "keras_cnn", EPOCH),
     "epoch-ratio": lambda e: _ratio(e, "keras_cnn", "pytorch_cnn", EPOCH),
     "seconds-saved": _seconds_saved,
-    "pytorch-cnn-inference-seconds": lambda e: _seconds_of(e, "pytorch_cnn", INFERENCE),
-    "keras-cnn-inference-seconds": lambda e: _seconds_of(e, "keras_cnn", INFERENCE),
+    "pytorch-cnn-inference-seconds": lambda e: _seconds(e, "pytorch_cnn", INFERENCE),
+    "keras-cnn-inference-seconds": lambda e: _seconds(e, "keras_cnn", INFERENCE),
     "inference-ratio": lambda e: _ratio(e, "keras_cnn", "pytorch_cnn", INFERENCE),
     "pytorch-cnn-size": lambda e: _weights(e, "pytorch_cnn"),
     "keras-cnn-size": lambda e: _weights(e, "keras_cnn"),
@@ -273,9 +268,9 @@ FINDINGS = {
     ),
     "leaky-relu-helps": _leaky_gain,
     "leaky-relu-helps-little": lambda e: Finding(_leaky_gain(e).value, RUNS),
-    "small-net-epoch-seconds": lambda e: _seconds_of(e, "small_net", EPOCH),
+    "small-net-epoch-seconds": lambda e: _seconds(e, "small_net", EPOCH),
     "small-net-epoch-ratio": lambda e: _ratio(e, "pytorch_cnn", "small_net", EPOCH),
-    "small-net-inference-seconds": lambda e: _seconds_of(e, "small_net", INFERENCE),
+    "small-net-inference-seconds": lambda e: _seconds(e, "small_net", INFERENCE),
     "small-net-inference-ratio": lambda e: _ratio(
         e, "pytorch_cnn", "small_net", INFERENCE
     ),

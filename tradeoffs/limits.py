@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tradeoffs.probes.profile import MIB, Profile
+import pandas as pd
+
+from tradeoffs.probes.profile import MIB
 from tradeoffs.tables import cost_table
 
 # Of everything else, less is better.
@@ -67,23 +68,7 @@ def as_table(profiles):
         TypeError: neither.
         ValueError: empty, or a model is there twice.
     """
-    import pandas as pd
-
-    if isinstance(profiles, pd.DataFrame):
-        table = profiles
-    elif isinstance(profiles, (str, bytes, Mapping)) or not hasattr(
-        profiles, "__iter__"
-    ):
-        raise TypeError(
-            f"profiles is a {type(profiles).__name__}; give the table of "
-            "tradeoffs.cost_table, or a list of Profiles"
-        )
-    else:
-        profiles = list(profiles)
-        for profile in profiles:
-            if not isinstance(profile, Profile):
-                raise TypeError(f"{profile!r} is not a Profile")
-        table = cost_table(profiles) if profiles else pd.DataFrame()
+    table = profiles if isinstance(profiles, pd.DataFrame) else cost_table(profiles)
     if table.empty:
         raise ValueError("there are no profiles to decide on")
     if not table.index.is_unique:
@@ -98,23 +83,12 @@ def numbers_in(table, column: str):
     Raises:
         ValueError: there is no such column, or it holds no numbers.
     """
-    import pandas as pd
-
-    numeric = [n for n in table.columns if pd.api.types.is_numeric_dtype(table[n])]
-    if column not in table.columns:
-        hint = (
-            "; join the table of tradeoffs.cost to it"
-            if column == "cost_per_month"
-            else ""
-        )
-        raise ValueError(
-            f"there is no column {column!r}{hint}; the columns of numbers are "
-            f"{', '.join(map(str, numeric))}"
-        )
     try:
         return table[column].astype(float)
-    except (TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
+        hint = "; join the table of tradeoffs.cost to it"
         raise ValueError(
-            f"the column {column!r} holds no numbers; those that do are "
-            f"{', '.join(map(str, numeric))}"
+            f"there is no column {column!r} of numbers"
+            f"{hint if column == 'cost_per_month' else ''}; the columns of numbers "
+            f"are {', '.join(map(str, table.select_dtypes('number')))}"
         ) from None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from tradeoffs.checks import number, whole_number
 from tradeoffs.experiments import Run
@@ -63,8 +64,6 @@ def cost(
     >>> table.loc["net", ["cost_per_month", "first_month_cost"]].tolist()
     [64.0, 68.0]
     """
-    import pandas as pd
-
     table = as_table(profiles)
     a_second = number("price_per_hour", price_per_hour, least=0) / SECONDS_PER_HOUR
     retrainings = number("retrainings_per_month", retrainings_per_month, least=0)
@@ -92,8 +91,6 @@ def cost(
 
 
 def _searched(seconds, models):
-    import pandas as pd
-
     if not isinstance(seconds, Mapping):
         return pd.Series(number("search_seconds", seconds, least=0), index=models)
     for model in seconds:
@@ -125,8 +122,6 @@ def epoch_returns(runs: list[Run], epoch_seconds: float, price_per_hour: float):
         TypeError, ValueError: a number is none or negative; no runs, or runs of
             different lengths.
     """
-    import pandas as pd
-
     seconds = number("epoch_seconds", epoch_seconds, least=0)
     price = number("price_per_hour", price_per_hour, least=0)
     lengths = {len(run.history) for run in runs}

@@ -180,10 +180,14 @@ def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
         TypeError: something is no `Profile`.
         ValueError: there are no profiles.
     """
-    profiles = list(profiles) if isinstance(profiles, Iterable) else [profiles]
+    several = isinstance(profiles, Iterable) and not isinstance(profiles, str)
+    profiles = list(profiles) if several else [profiles]
     for profile in profiles:
         if not isinstance(profile, Profile):
-            raise TypeError(f"profiles has {profile!r}; it must hold Profiles alone")
+            raise TypeError(
+                f"{profile!r} is not a Profile; give a list of Profiles, or, to decide "
+                "on, the table that tradeoffs.cost_table makes of them"
+            )
     if not profiles:
         raise ValueError("there are no profiles to compare")
     known = {}

@@ -13,6 +13,8 @@ import functools
 import json
 from importlib.resources import files
 
+import pandas as pd
+
 from tradeoffs.claim import VERDICTS, Claim
 from tradeoffs.evidence import Evidence
 from tradeoffs.findings import FINDINGS
@@ -58,8 +60,6 @@ def claims():
             names the claim and the file, and says how to make it.
         RecordError: one cannot be trusted.
     """
-    import pandas as pd
-
     evidence = Evidence()
     rows = {}
     for claim in listed():
@@ -115,8 +115,6 @@ def written(table):
         varies by seed has its margin behind it, at 95 %: of a difference where
         the sign is >, else of one more run.
     """
-    import pandas as pd
-
     known = {claim.id: claim for claim in listed()}
     rows = {
         row.Index: {
