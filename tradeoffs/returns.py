@@ -134,18 +134,9 @@ def epoch_returns(runs: list[Run], epoch_seconds: float, price_per_hour: float):
     gain = np.diff(accuracy, prepend=0.1) * 100
     each = seconds * price / SECONDS_PER_HOUR
     epochs = np.arange(1, len(accuracy) + 1)
-    return pd.DataFrame(
-        {
-            "epoch": epochs,
-            "accuracy": accuracy,
-            "gain_points": gain,
-            "cost": each,
-            "total_cost": epochs * each,
-            "cost_per_point": np.where(
-                gain > 0, each / np.where(gain > 0, gain, 1), np.nan
-            ),
-        }
-    )
+    columns = {"epoch": epochs, "accuracy": accuracy, "gain_points": gain}
+    table = pd.DataFrame(columns).assign(cost=each, total_cost=epochs * each)
+    return table.assign(cost_per_point=each / table.gain_points.where(gain > 0))
 
 
 def expected_best(scores) -> np.ndarray:
@@ -191,15 +182,12 @@ class Ensemble:
         test_predictions: the vote, uint8 [n].
         test_accuracy: of the vote, 0 to 1.
         num_parameters: of all members together.
-        train_seconds: of all trainings together, as recorded; members trained
-            beside other work, so compare costs by profiles.
     """
 
     runs: tuple[Run, ...]
     test_predictions: np.ndarray
     test_accuracy: float
     num_parameters: int
-    train_seconds: float
 
     def __repr__(self):
         return (
@@ -240,7 +228,6 @@ def ensemble(runs: list[Run], labels: np.ndarray) -> Ensemble:
         winners,
         float(np.mean(winners == labels)),
         sum(run.num_parameters for run in runs),
-        float(sum(run.history.train_seconds.sum() for run in runs)),
     )
 
 
@@ -249,12 +236,6 @@ class Bounds(NamedTuple):
 
     lower: int
     upper: int
-
-    def verdict(self, num_parameters: int) -> str:
-        """Whether a number of parameters is below, within or above."""
-        if num_parameters < self.lower:
-            return "below"
-        return "above" if num_parameters > self.upper else "within"
 
 
 def rule_of_thumb(num_observations: int, num_features: int) -> Bounds:
@@ -275,12 +256,9 @@ def rule_of_thumb(num_observations: int, num_features: int) -> Bounds:
     >>> rule_of_thumb(60_000, 784)
     Bounds(lower=1000, upper=100000)
     """
-    given = {"num_observations": num_observations, "num_features": num_features}
-    for name, value in given.items():
-        whole_number(name, value)
-    lower, upper = (
-        10 ** round(math.log10(n)) for n in (num_features, num_observations)
-    )
+    features = whole_number("num_features", num_features)
+    observations = whole_number("num_observations", num_observations)
+    lower, upper = (10 ** round(math.log10(n)) for n in (features, observations))
     if lower > upper:
         raise ValueError(
             f"{num_features} features outnumber {num_observations} observations; the "
