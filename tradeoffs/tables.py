@@ -11,7 +11,7 @@ import pandas as pd
 from tradeoffs import article
 from tradeoffs.experiments import Run, variant
 from tradeoffs.models import MODELS
-from tradeoffs.probes.profile import Profile
+from tradeoffs.probes.profile import NOT_MEASURED, Profile
 from tradeoffs.probes.timing import BUSY
 from tradeoffs.series import CHOSEN_SMALL_NET
 
@@ -83,6 +83,8 @@ def percent(mean: float, deviation: float | None = None) -> str:
     >>> percent(0.98924, 0.00087), percent(0.9837)
     ('98.92 ± 0.09 %', '98.37 %')
     """
+    if mean != mean:
+        return NOT_MEASURED
     if deviation is None or deviation != deviation:
         return f"{mean * 100:.2f} %"
     return f"{mean * 100:.2f} ± {deviation * 100:.2f} %"
@@ -244,36 +246,34 @@ def readable_costs(table):
 
     With the spread in the table, times have their lowest and highest behind them.
     """
-    cells = {}
+    shown = pd.DataFrame(index=table.index)
     for column, title, form, scale in _COSTS:
-        cells[title] = [
-            "not measured" if pd.isna(value) else form.format(value * scale)
-            for value in table[column]
-        ]
-        ends = [f"{column}_{end}" for end in ("lowest", "highest")]
-        if set(ends) <= set(table):
-            pairs = (table[ends].astype(float) * scale).to_numpy()
-            spans = [" to ".join(map(form.format, pair)) for pair in pairs]
-            cells[title] = [
-                text if np.isnan(pair).any() else f"{text} ({span})"
-                for text, pair, span in zip(cells[title], pairs, spans, strict=True)
+        texts, *ends = (
+            [
+                NOT_MEASURED if pd.isna(v) else form.format(v * scale)
+                for v in table[name]
             ]
-    accuracies = zip(table.accuracy_mean, table.accuracy_std, strict=True)
-    cells["accuracy"] = [
-        "not measured" if pd.isna(mean) else percent(mean, deviation)
-        for mean, deviation in accuracies
-    ]
+            for name in (column, f"{column}_lowest", f"{column}_highest")
+            if name in table
+        )
+        if ends:
+            texts = [
+                text if low == NOT_MEASURED else f"{text} ({low} to {high})"
+                for text, low, high in zip(texts, *ends, strict=True)
+            ]
+        shown[title] = texts
+    shown["accuracy"] = list(map(percent, table.accuracy_mean, table.accuracy_std))
     busy = [any(note.startswith(BUSY) for note in notes) for notes in table.notes]
     if any(busy):
-        cells["note"] = [BUSY if one else "" for one in busy]
-    return pd.DataFrame(cells, index=table.index.map(label).rename("model"))
+        shown["note"] = np.where(busy, BUSY, "")
+    return shown.rename(index=label).rename_axis("model")
 
 
-# Our columns, what they are called to read, and the article's names of them.
+# Our columns, and what they are called to read.
 _RATIOS = {
-    "weight_bytes": ("weights", "size_mib"),
-    "epoch_seconds": ("an epoch", "epoch_seconds"),
-    "inference_seconds": ("inference", "inference_seconds"),
+    "weight_bytes": "weights",
+    "epoch_seconds": "an epoch",
+    "inference_seconds": "inference",
 }
 
 
@@ -290,15 +290,9 @@ def cost_ratios(tables: dict, larger: str = "keras_cnn", smaller: str = "pytorch
     """
     found = {}
     for title, table in tables.items():
-        rows = table.set_axis([name.split(",")[0] for name in table.index])
-        found[title] = {
-            name: values[larger] / values[smaller]
-            for column, (name, _) in _RATIOS.items()
-            for values in [rows[column].astype(float)]
-        }
-    theirs = article.COSTS[larger], article.COSTS[smaller]
-    found["the article"] = {
-        name: theirs[0].get(key, np.nan) / theirs[1].get(key, np.nan)
-        for name, key in _RATIOS.values()
-    }
-    return pd.DataFrame(found, dtype=float)
+        models = [name.split(",")[0] for name in table.index]
+        costs = table[list(_RATIOS)].astype(float).set_axis(models).T
+        found[title] = costs[larger] / costs[smaller]
+    theirs = pd.DataFrame(article.COSTS).rename({"size_mib": "weight_bytes"})
+    found["the article"] = theirs[larger] / theirs[smaller]
+    return pd.DataFrame(found, index=list(_RATIOS)).rename(_RATIOS)
