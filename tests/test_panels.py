@@ -48,8 +48,6 @@ def test_every_limit_has_a_slider(table, name):
 def test_a_panel_without_limits_is_refused(table):
     with pytest.raises(ValueError, match="give limits to move"):
         decision_panel(table)
-    with pytest.raises(TypeError, match="no limit 'max_size'"):
-        decision_panel(table, max_size=1)
 
 
 def test_what_does_not_fit_is_drawn_hollow(table):
