@@ -276,9 +276,9 @@ def test_profiles_were_recorded_alike():
 
 def test_recorded_memory_is_what_is_predicted():
     found = Evidence()
-    for model, shape, batch in MEMORY_POINTS:
-        assert found.memory_mib(model, shape, batch) > 0
-    points = [p[1:] for p in MEMORY_POINTS if p[0] == "pytorch_cnn"]
+    for model, points in MEMORY_POINTS.items():
+        assert all(found.memory_mib(model, *point) > 0 for point in points)
+    points = MEMORY_POINTS["pytorch_cnn"]
     for row in tradeoffs.predict_memory("pytorch_cnn", points).itertuples():
         recorded = found.memory_mib("pytorch_cnn", row.input_shape, row.batch_size)
         assert row.reserved_mib == pytest.approx(recorded, abs=0.001)

@@ -43,10 +43,6 @@ class Evidence:
         """Test losses in nats, [n]."""
         return np.array([run.test_loss for run in self.runs(model, **given)])
 
-    def parameters(self, model: str) -> int:
-        """The parameters of a model, as its profile has them."""
-        return self.profile(model).num_parameters
-
     def pairs(self) -> list[tuple[Profile, Profile]]:
         """Every pair of models, the one with fewer parameters first."""
         profiles = [self.profile(model) for model in MODELS]

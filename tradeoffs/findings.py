@@ -49,7 +49,7 @@ def _loss(evidence, model, **given):
 
 
 def _count(evidence, model):
-    return Finding(evidence.parameters(model))
+    return Finding(evidence.profile(model).num_parameters)
 
 
 def _ratio(evidence, larger, smaller, field="num_parameters"):
@@ -236,11 +236,11 @@ FINDINGS = {
         e.memory_mib("keras_cnn", VOLUME, 1) / 1024
     ),
     "a-million-is-above-the-rule": lambda e: Finding(
-        e.parameters("keras_cnn") / _rule(e).upper
+        e.profile("keras_cnn").num_parameters / _rule(e).upper
     ),
     "a-million-is-not-needed": lambda e: _points_apart(e, "keras_cnn", "gap_cnn"),
     "most-parameters-in-first-linear": lambda e: Finding(
-        100 * FIRST_LINEAR / e.parameters("pytorch_cnn")
+        100 * FIRST_LINEAR / e.profile("pytorch_cnn").num_parameters
     ),
     "pytorch-cnn-to-gap-cnn": lambda e: _ratio(e, "pytorch_cnn", "gap_cnn"),
     "gap-cnn-parameters": lambda e: _count(e, "gap_cnn"),

@@ -31,19 +31,17 @@ RECORD = "python -m tradeoffs measure --record"
 PICTURE = (1, 28, 28)
 LARGE_PICTURE = (1, 512, 512)
 VOLUME = (1, 256, 256, 256)
-# Whose memory is predicted, at which shape and batch.
-MEMORY_POINTS = tuple(
-    (model, shape, batch)
-    for model in ("keras_mlp", "keras_cnn", "pytorch_cnn")
-    for shape, batch in (
-        (PICTURE, 1),
-        (PICTURE, article.SMALL_BATCH),
-        (PICTURE, article.LARGE_BATCH),
-        (LARGE_PICTURE, 1),
-        (VOLUME, 1),
-    )
-    if shape != VOLUME or model != "keras_mlp"
+PICTURES = (
+    *((PICTURE, batch) for batch in (1, article.SMALL_BATCH, article.LARGE_BATCH)),
+    (LARGE_PICTURE, 1),
 )
+# Whose memory is predicted, at which shape and batch.
+MEMORY_POINTS = {
+    "keras_mlp": PICTURES,
+    "keras_cnn": (*PICTURES, (VOLUME, 1)),
+    "pytorch_cnn": (*PICTURES, (VOLUME, 1)),
+}
+MEMORY_COLUMNS = ["model", "input_shape", "batch_size", "allocated_mib", "reserved_mib"]
 # Small Nets whose dead units are counted: arguments of the recorded series.
 RECTIFIERS = ({}, {"slope": 0.0})
 # How the recorded search is searched again, and how often, for so many networks.
@@ -182,18 +180,9 @@ def record_gpu_memory() -> None:
     from tradeoffs.probes import predict_memory
 
     rows = []
-    for model in dict.fromkeys(model for model, *_ in MEMORY_POINTS):
-        points = [(shape, size) for name, shape, size in MEMORY_POINTS if name == model]
-        rows += [
-            {
-                "model": model,
-                "input_shape": list(row.input_shape),
-                "batch_size": row.batch_size,
-                "allocated_mib": round(row.allocated_mib, 3),
-                "reserved_mib": round(row.reserved_mib, 3),
-            }
-            for row in predict_memory(model, points).itertuples()
-        ]
+    for model, points in MEMORY_POINTS.items():
+        table = predict_memory(model, points).round(3).assign(model=model)
+        rows += table[MEMORY_COLUMNS].to_dict(orient="records")
     _write("gpu_memory", rows)
 
 
@@ -216,12 +205,9 @@ def count_dead_units() -> list[dict]:
     for arguments in RECTIFIERS:
         runs = series.runs("small_net", **arguments)
         dead = [dead_units(records.trained(run), images) for run in runs]
+        counts = [int(units.sum()) for units in dead]
         rows.append(
-            {
-                "model_arguments": arguments,
-                "dead": [int(units.sum()) for units in dead],
-                "units": len(dead[0]),
-            }
+            {"model_arguments": arguments, "dead": counts, "units": len(dead[0])}
         )
     return rows
 

@@ -52,17 +52,6 @@ def cost(
     Raises:
         TypeError: not a number, or neither a table nor profiles.
         ValueError: NaN, negative, no models, or a search of an unknown model.
-
-    >>> from tradeoffs import Profile
-    >>> net = Profile(name="net", framework="pytorch", input_shape=(784,),
-    ...     batch_size=16, inference_batch_size=1000, threads=1,
-    ...     epoch_seconds=36.0, latency_ms_p50=3.6)
-    >>> table = cost([net], price_per_hour=2.0, retrainings_per_month=10,
-    ...     requests_per_day=1_000_000, search_seconds=7200)
-    >>> table.loc["net", ["training_cost", "training_cost_per_month"]].tolist()
-    [0.4, 4.0]
-    >>> table.loc["net", ["cost_per_month", "first_month_cost"]].tolist()
-    [64.0, 68.0]
     """
     table = as_table(profiles)
     a_second = number("price_per_hour", price_per_hour, least=0) / SECONDS_PER_HOUR
