@@ -70,23 +70,20 @@ class Evidence:
 
     def memory_mib(self, model: str, shape: tuple[int, ...], batch_size: int) -> float:
         """Predicted MiB on a GPU for a training step, as PyTorch reserves it."""
-        return self._measured(
-            "gpu_memory",
-            {"model": model, "input_shape": list(shape), "batch_size": batch_size},
-        )["reserved_mib"]
+        wanted = {"input_shape": list(shape), "batch_size": batch_size}
+        return self._measured("gpu_memory", model=model, **wanted)["reserved_mib"]
 
     def dead_units(self, **model_arguments) -> list[int]:
         """Dead units of each seed of a Small Net; `dead_units` says what is one."""
-        wanted = {"model_arguments": model_arguments}
-        return self._measured("dead_units", wanted)["dead"]
+        return self._measured("dead_units", model_arguments=model_arguments)["dead"]
 
     def units(self) -> int:
         """Units of the Small Net that can die."""
-        return self._measured("dead_units", {"model_arguments": {}})["units"]
+        return self._measured("dead_units", model_arguments={})["units"]
 
-    def _measured(self, subject, wanted):
+    def _measured(self, subject, **wanted):
         for row in self._rows(subject):
-            if all(row.get(name) == value for name, value in wanted.items()):
+            if row | wanted == row:
                 return row
         raise EvidenceError(
             f"{measurements_path(subject)} has nothing for {wanted}; '{RECORD}' makes "

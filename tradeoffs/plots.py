@@ -56,10 +56,8 @@ def parameters_by_layer(counts: dict[str, int], model: str):
     axis.margins(x=0.22)
     axis.xaxis.set_major_formatter("{x:,.0f}")
     largest = max(counts, key=counts.get)
-    share = (
-        f"{100 * counts[largest] / total:.0f} % of the {model}'s {total:,} parameters"
-    )
-    title = f"{share} are in {largest}"
+    share = f"{100 * counts[largest] / total:.0f} %"
+    title = f"{share} of the {model}'s {total:,} parameters are in {largest}"
     draw.finish(axis, "parameters (weights and biases)", "layer", title)
     return figure
 
@@ -104,9 +102,8 @@ def error_by_epoch(runs_by_label: dict[str, list], title: str):
     for (name, runs), line in zip(runs_by_label.items(), draw.LINES, strict=False):
         draw.by_epoch(axis, runs, "test_error", label=name, **line)
     several = any(len(runs) > 1 for runs in runs_by_label.values())
-    draw.finish(
-        axis, _EPOCHS[several], "test error (%)", title, log="y", legend="upper right"
-    )
+    names = _EPOCHS[several], ERROR, title
+    draw.finish(axis, *names, log="y", legend="upper right")
     return figure
 
 

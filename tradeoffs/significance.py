@@ -73,13 +73,5 @@ def paired_tests(first: list[Run], second: list[Run], labels: np.ndarray):
     pairs = zip(first, second, strict=True)
     seeds = pd.Index([run.experiment.seed for run in first], name="seed")
     table = pd.DataFrame([paired_test(a, b, labels) for a, b in pairs], index=seeds)
-    return table.assign(p_value=table.p_value.map(write_p_value))
-
-
-def write_p_value(p_value: float) -> str:
-    """A p-value to read.
-
-    >>> write_p_value(0.0214), write_p_value(0.00001)
-    ('0.021', '< 0.001')
-    """
-    return f"{p_value:.3f}" if p_value >= 0.001 else "< 0.001"
+    written = [f"{p:.3f}" if p >= 0.001 else "< 0.001" for p in table.p_value]
+    return table.assign(p_value=written)

@@ -129,14 +129,18 @@ def run_table(runs: list[Run]):
 
 def score_table(runs_by_name: dict[str, list[Run]]):
     """Networks of any names, a row each, as text: see `summarize`."""
-    rows = [summarize(runs).iloc[0] for runs in runs_by_name.values()]
-    cells = {
-        "parameters": [f"{row.num_parameters:,}" for row in rows],
-        "seeds": [row.seeds for row in rows],
-        "test accuracy": [percent(row.accuracy_mean, row.accuracy_std) for row in rows],
-        "test loss": [f"{row.loss_mean:.4f}" for row in rows],
+    rows = pd.concat([summarize(runs)[:1] for runs in runs_by_name.values()])
+    cells = _scores(rows, "test accuracy")
+    cells["test loss"] = rows.loss_mean.map("{:.4f}".format)
+    return pd.DataFrame(cells).set_axis(list(runs_by_name))
+
+
+def _scores(summary, title):
+    return {
+        "parameters": summary.num_parameters.map("{:,}".format),
+        "seeds": summary.seeds,
+        title: list(map(percent, summary.accuracy_mean, summary.accuracy_std)),
     }
-    return pd.DataFrame(cells, index=list(runs_by_name))
 
 
 def accuracy_table(runs: list[Run], references: dict[str, dict[str, float]]):
@@ -150,13 +154,8 @@ def accuracy_table(runs: list[Run], references: dict[str, dict[str, float]]):
         A DataFrame of text, one row a model and framework.
     """
     summary = summarize(runs)
-    cells = {
-        "model": summary.variant.map(label),
-        "framework": summary.framework,
-        "parameters": summary.num_parameters.map("{:,}".format),
-        "seeds": summary.seeds,
-        "measured": list(map(percent, summary.accuracy_mean, summary.accuracy_std)),
-    }
+    cells = {"model": summary.variant.map(label), "framework": summary.framework}
+    cells |= _scores(summary, "measured")
     for title, known in references.items():
         cells[title] = [percent(known[m]) if m in known else "-" for m in summary.model]
     return pd.DataFrame(cells).set_index("model")

@@ -84,12 +84,7 @@ def claims():
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("id")
 
 
-_IN_NUMBERS = {
-    "holds": "hold",
-    "holds on this machine": "hold on this machine",
-    "does not hold": "do not hold",
-    "cannot be checked here": "cannot be checked here",
-}
+_OF_SEVERAL = ("hold", "hold on this machine", "do not hold", "cannot be checked here")
 
 
 def tally(table) -> str:
@@ -99,7 +94,8 @@ def tally(table) -> str:
         table: of `claims`.
     """
     counts = table.verdict.value_counts()
-    parts = [f"{counts.get(name, 0)} {_IN_NUMBERS[name]}" for name in VERDICTS]
+    several = zip(VERDICTS, _OF_SEVERAL, strict=True)
+    parts = [f"{counts.get(name, 0)} {text}" for name, text in several]
     return f"Of {len(table)} claims, {', '.join(parts)}."
 
 
