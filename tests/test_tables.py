@@ -117,5 +117,7 @@ def test_paired_test_counts_the_images_that_tell_two_runs_apart(mnist):
     assert found["only_second_right"] == 0
     assert found["p_value"] == pytest.approx(2 * 0.5**errors)
     assert paired_test(run, run, labels)["p_value"] == 1
+    written = tradeoffs.paired_tests([perfect, run], [run, run], labels).p_value
+    assert written.tolist() == ["< 0.001", "1.000"]
     with pytest.raises(ValueError, match="do not pair"):
         paired_test(run, run, labels[:10])

@@ -82,15 +82,14 @@ def cost(
 def _searched(seconds, models):
     if not isinstance(seconds, Mapping):
         return pd.Series(number("search_seconds", seconds, least=0), index=models)
-    for model in seconds:
+    found = pd.Series(0.0, index=models)
+    for model, value in seconds.items():
         if model not in models:
             raise ValueError(
                 f"search_seconds has {model!r}; the models are {', '.join(models)}"
             )
-    given = {
-        m: number(f"search_seconds of {m}", s, least=0) for m, s in seconds.items()
-    }
-    return pd.Series(given, dtype=float).reindex(models, fill_value=0.0)
+        found[model] = number(f"search_seconds of {model}", value, least=0)
+    return found
 
 
 def epoch_returns(runs: list[Run], epoch_seconds: float, price_per_hour: float):
