@@ -41,6 +41,7 @@ _HOMES = {
     "probes.profile": ("Profile",),
     "exporting": ("export", "ExportError"),
     "device": ("recorded_device_profiles",),
+    "labels": ("label",),
     "tables": (
         "summarize",
         "run_table",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tradeoffs import drawing as draw
-from tradeoffs.tables import label, percent
+from tradeoffs.labels import label
+from tradeoffs.tables import percent
 from tradeoffs.verdicts import VERDICTS
 
 # Dark to light, so that they tell apart in greyscale.

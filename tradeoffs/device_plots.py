@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from tradeoffs import drawing as draw
 from tradeoffs.frameworks import FRAMEWORKS
+from tradeoffs.labels import label
 from tradeoffs.plots import ERROR
 from tradeoffs.probes.profile import MIB
-from tradeoffs.tables import label
 
 # How what computes a model is drawn: filled, half and hollow.
 _FILLS = {"framework": "full", "float32": "left", "int8": "none"}

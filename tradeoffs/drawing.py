@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import ticker
 
-from tradeoffs.tables import label
+from tradeoffs.labels import label
 
 WIDTH = 8.0  # inches, of every figure
 STYLES = {

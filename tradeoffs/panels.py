@@ -6,8 +6,8 @@ import math
 
 from tradeoffs.decision_plots import choice
 from tradeoffs.decisions import choose
+from tradeoffs.labels import label
 from tradeoffs.limits import LIMITS
-from tradeoffs.tables import label
 
 STEPS = 40  # of a slider, for each factor of ten
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from tradeoffs import article
 from tradeoffs import drawing as draw
-from tradeoffs.tables import label, summarize
+from tradeoffs.labels import label
+from tradeoffs.tables import summarize
 
 ERROR = "test error (%)"
 PARAMETERS = "parameters (logarithmic)"

@@ -9,14 +9,11 @@ import numpy as np
 import pandas as pd
 
 from tradeoffs import article
-from tradeoffs.experiments import Run, variant
+from tradeoffs.experiments import Run
+from tradeoffs.labels import label, row_name
 from tradeoffs.models import MODELS
 from tradeoffs.probes.profile import NOT_MEASURED, Profile
 from tradeoffs.probes.timing import BUSY
-from tradeoffs.series import CHOSEN_SMALL_NET
-
-# The Small Net that the recorded search chose: its full name is a line long.
-CHOSEN = variant("small_net", CHOSEN_SMALL_NET)
 
 # What `readable_costs` shows: column, title, how a value is written, its scale.
 _COSTS = (
@@ -90,20 +87,6 @@ def percent(mean: float, deviation: float | None = None) -> str:
     return f"{mean * 100:.2f} ± {deviation * 100:.2f} %"
 
 
-def label(name: str) -> str:
-    """A network's name to read, from a variant or a row of `cost_table`.
-
-    >>> label("keras_mlp"), label("keras_mlp,pytorch"), label("my_net")
-    ('Keras MLP', 'Keras MLP, pytorch', 'my_net')
-    >>> label("gap_cnn,dropout=true"), label(CHOSEN)
-    ('GAP CNN, dropout=true', 'Small Net, chosen')
-    """
-    if name == CHOSEN:
-        return f"{MODELS['small_net'].label}, chosen"
-    model, *arguments = name.split(",")
-    return ", ".join([MODELS[model].label, *arguments]) if model in MODELS else name
-
-
 def run_table(runs: list[Run]):
     """Runs one by one: what was set, and what came out of it.
 
@@ -174,8 +157,9 @@ def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
         A DataFrame, a row a profile: the fields of `Profile`, and accuracy_mean
         and accuracy_std of the runs of the same variant, framework and number of
         parameters (of several schedules the first given; NaN where there are
-        none). A row is named by its variant, with the framework behind it where
-        that is not the one that the model was published in: `keras_cnn,pytorch`.
+        none), or a file's own. A row is named by its variant, with the framework
+        or runtime behind it where that is not what the model was published in, and
+        a file's precision: `keras_cnn,pytorch`, `keras_cnn,onnxruntime,int8`.
 
     Raises:
         TypeError: something is no `Profile`.
@@ -201,19 +185,19 @@ def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
     for name in dict.fromkeys(n for one in ends for n in one) if spread else ():
         of_name = [one.get(name, (float("nan"),) * 2) for one in ends]
         table[[f"{name}_lowest", f"{name}_highest"]] = of_name
-    table.index = pd.Index(_row_names(profiles))
-    keys = [(p.variant, p.framework, p.num_parameters) for p in profiles]
-    unknown = float("nan"), float("nan")
-    table[["accuracy_mean", "accuracy_std"]] = [known.get(k, unknown) for k in keys]
-    return table.infer_objects()
-
-
-def _row_names(profiles):
-    frameworks = {name: info.frameworks[0] for name, info in MODELS.items()}
-    for profile in profiles:
-        name, framework = profile.variant, profile.framework
-        usual = frameworks.setdefault(profile.name, framework)
-        yield name if framework == usual else f"{name},{framework}"
+    usual = {name: info.frameworks[0] for name, info in MODELS.items()}
+    table.index = pd.Index(
+        row_name(p, usual.setdefault(p.name, p.framework)) for p in profiles
+    )
+    table["variant"] = [p.variant for p in profiles]
+    table[["accuracy_mean", "accuracy_std"]] = [
+        known.get(
+            (p.variant, p.framework, p.num_parameters),
+            (p.test_accuracy, float("nan")),
+        )
+        for p in profiles
+    ]
+    return table.astype({"accuracy_mean": float}).infer_objects()
 
 
 def inversions(table, cost: str, *, margin: float = 1.1):

@@ -36,7 +36,9 @@ def with_weights(model, arrays):
     [height, width, in, out]; PyTorch flattens channels first, Keras last.
     """
     weights, channels = [], None
-    for array in map(np.float32, arrays.values()):
+    # Layers are named in their order, and a kernel comes before its bias.
+    for name in sorted(arrays, key=lambda name: name.replace("weight", "a")):
+        array = np.float32(arrays[name])
         if array.ndim == 4:
             channels, array = len(array), array.transpose(2, 3, 1, 0)
         elif array.ndim == 2:

@@ -1,0 +1,33 @@
+"""What networks are called, in tables and to read."""
+
+from __future__ import annotations
+
+from tradeoffs.experiments import variant
+from tradeoffs.models import MODELS
+from tradeoffs.series import CHOSEN_SMALL_NET
+
+# The Small Net that the recorded search chose: its full name is a line long.
+CHOSEN = variant("small_net", CHOSEN_SMALL_NET)
+
+
+def label(name: str) -> str:
+    """A network's name to read, from a variant or a row of `cost_table`.
+
+    >>> label("keras_mlp"), label("keras_mlp,pytorch"), label("my_net")
+    ('Keras MLP', 'Keras MLP, pytorch', 'my_net')
+    >>> label("gap_cnn,dropout=true"), label(f"{CHOSEN},onnxruntime,int8")
+    ('GAP CNN, dropout=true', 'Small Net, chosen, onnxruntime, int8')
+    """
+    model, *arguments = name.replace(CHOSEN, "small_net,chosen").split(",")
+    return ", ".join([MODELS[model].label, *arguments]) if model in MODELS else name
+
+
+def row_name(profile, usual: str) -> str:
+    """A profile's row: its variant, and what it ran in where that is not the usual.
+
+    Args:
+        profile: a `Profile`.
+        usual: the framework that needs no word.
+    """
+    conditions = [profile.framework] if profile.framework != usual else []
+    return ",".join([profile.variant, *conditions, *filter(None, [profile.precision])])
