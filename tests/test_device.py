@@ -15,6 +15,7 @@ from tradeoffs import ExportError, MeasureError, Profile, device, measure_here
 from tradeoffs.exporting import answers
 from tradeoffs.probes.profile import OF_BOTH, OF_FILES
 from tradeoffs.processes import in_fresh_process
+from tradeoffs.records import KEPT_SEED
 
 IMAGES = np.random.default_rng(0).normal(size=(64, 1, 28, 28)).astype(np.float32)
 
@@ -39,7 +40,7 @@ def test_a_file_answers_as_the_network_whatever_the_batch(tmp_path, count):
 
 
 def test_int8_is_a_quarter_of_a_large_file_and_near_the_network(tmp_path, mnist):
-    run = tradeoffs.run("gap_cnn")
+    run = tradeoffs.run("gap_cnn", seed=KEPT_SEED)
     paths = [
         tradeoffs.export(run, tmp_path / f"{precision}.onnx", precision=precision)
         for precision in ("float32", "int8")
@@ -161,7 +162,7 @@ def keras_answers(run, images):
 
 @pytest.mark.parametrize("name", ["keras_mlp", "keras_cnn"])
 def test_weights_of_a_port_are_at_home_in_keras(name, mnist):
-    run = tradeoffs.run(name, "pytorch")
+    run = tradeoffs.run(name, "pytorch", seed=KEPT_SEED)
     images = (mnist.test_images[:1000] / 255 - mnist.pixels[0]) / mnist.pixels[1]
     found = in_fresh_process(keras_answers, run, images.astype(np.float32))
     assert np.mean(found != run.test_predictions[:1000]) <= 0.001

@@ -14,7 +14,7 @@ from tradeoffs import ARTICLE, Experiment, RecordError, Run, records
 from tradeoffs.experiments import HISTORY_COLUMNS
 from tradeoffs.measurements import measurements_path, profile_path
 from tradeoffs.models import MODELS
-from tradeoffs.series import missing, recorded_experiments
+from tradeoffs.series import KEPT, missing, recorded_experiments
 from tradeoffs.training.pytorch import images_to_tensor
 
 
@@ -223,17 +223,10 @@ def test_missing_seed_is_named(tmp_path, monkeypatch):
         tradeoffs.runs("small_net", pool=3)
 
 
-KEPT = [e for e in recorded_experiments() if e.model == "small_net"]
-# Of each other model as published, in PyTorch, one.
-PUBLISHED = [
-    e
-    for e in recorded_experiments()
-    if e == tradeoffs.Experiment(e.model, "pytorch", tradeoffs.ARTICLE)
-    and e not in KEPT
-]
+SMALL = [e for e in recorded_experiments() if e.model == "small_net"]
 
 
-@pytest.mark.parametrize("experiment", [*KEPT, *PUBLISHED], ids=lambda e: e.path)
+@pytest.mark.parametrize("experiment", [*SMALL, *KEPT], ids=lambda e: e.path)
 def test_recorded_weights_predict_what_the_record_says(experiment, mnist):
     run = records.load(experiment)
     images = images_to_tensor(mnist.test_images, run.experiment.schedule.input_scaling)
@@ -245,13 +238,13 @@ def test_recorded_weights_predict_what_the_record_says(experiment, mnist):
 
 def test_every_file_of_weights_has_its_record():
     folder = records.results_folder()
-    known = {(folder / e.path).with_suffix(".safetensors") for e in KEPT}
-    known |= {(folder / e.path).with_suffix(".safetensors.xz") for e in PUBLISHED}
+    known = {(folder / e.path).with_suffix(".safetensors") for e in SMALL}
+    known |= {(folder / e.path).with_suffix(".safetensors.xz") for e in KEPT}
     assert set(folder.rglob("*.safetensors*")) == known
 
 
 def test_missing_or_damaged_weights_are_named(tmp_path):
-    run = records.load(KEPT[0])
+    run = records.load(SMALL[0])
     with pytest.raises(FileNotFoundError, match=r"seed0\.safetensors"):
         tradeoffs.trained(run, tmp_path)
     records.save_weights(run, tradeoffs.build("small_net"), tmp_path)

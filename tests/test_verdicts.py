@@ -169,7 +169,7 @@ def test_bounds_and_margins_are_written(test, bound):
     asked = claim(test=test, article=50, tolerance=0.5, decimals=1, unit="%")
     assert asked.write_bound() == bound
     assert asked.write(51.04) == "51.0 %"
-    assert asked.write(51.04, 1.26) == "51.0 ± 1.3 %"
+    assert asked.write(51.04, 1.26) == "51.0 (49.8 to 52.3) %"
 
 
 def test_margins_are_the_known_formulas():

@@ -40,7 +40,6 @@ _HOMES = {
     ),
     "probes.profile": ("Profile",),
     "exporting": ("export", "ExportError"),
-    "device": ("recorded_device_profiles",),
     "labels": ("label",),
     "tables": (
         "summarize",
@@ -57,7 +56,12 @@ _HOMES = {
     "limits": ("LIMITS",),
     "decisions": ("choose", "environments", "pareto"),
     "returns": ("cost", "ensemble", "epoch_returns", "expected_best", "rule_of_thumb"),
-    "measurements": ("recorded_profiles", "recorded_replays", "EvidenceError"),
+    "measurements": (
+        "recorded_profiles",
+        "recorded_device_profiles",
+        "recorded_replays",
+        "EvidenceError",
+    ),
     "verdicts": ("claims", "tally"),
     "panels": ("decision_panel",),
 }

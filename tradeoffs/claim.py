@@ -159,10 +159,10 @@ class Claim:
         return HOLDS_HERE if finding.basis == TIMES else HOLDS
 
     def write(self, value: float, margin: float = 0) -> str:
-        """A number with the claim's decimals and unit, and with its margin if any."""
-        numbers = [value, margin] if margin else [value]
-        text = " ± ".join(f"{number:,.{self.decimals}f}" for number in numbers)
-        return f"{text} {self.unit}".rstrip()
+        """A number with its decimals and unit, and its interval where there is one."""
+        form = f"{{:,.{self.decimals}f}}".format
+        ends = [f"({form(value - margin)} to {form(value + margin)})"] if margin else []
+        return " ".join([form(value), *ends, self.unit]).rstrip()
 
     def write_bound(self) -> str:
         """The article's number; of a claim in words, the bound with its sign."""

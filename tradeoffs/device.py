@@ -19,22 +19,23 @@ from tradeoffs import measure_here, records
 from tradeoffs.data import mnist
 from tradeoffs.experiments import Run
 from tradeoffs.exporting import answers, export
+from tradeoffs.measurements import device_folder
 from tradeoffs.models import MODELS
 from tradeoffs.probes import measure_in_turns
 from tradeoffs.probes.files import SUFFIXES
 from tradeoffs.probes.profile import PRECISIONS, Profile
 from tradeoffs.processes import in_fresh_process
 from tradeoffs.progress import bar
-from tradeoffs.series import CHOSEN_SMALL_NET, THREADS, runs
+from tradeoffs.series import CHOSEN_SMALL_NET, KEPT, THREADS, run
 
 TEST_IMAGES = 1000  # in a folder for a device
-RECORD = "'python -m tradeoffs measure --record'"
 
 
 def exported_runs() -> list[Run]:
-    """A recorded run of each model in PyTorch, and of the chosen Small Net."""
-    networks = [(model, {}) for model in MODELS] + [("small_net", CHOSEN_SMALL_NET)]
-    return [runs(model, "pytorch", **arguments)[0] for model, arguments in networks]
+    """A run of each model in PyTorch with kept weights, and of the chosen Small Net."""
+    larger = {experiment.model: experiment.seed for experiment in KEPT}
+    published = [run(name, "pytorch", seed=larger.get(name, 0)) for name in MODELS]
+    return [*published, run("small_net", **CHOSEN_SMALL_NET)]
 
 
 def export_all(folder: Path, progress: bool = True) -> dict[Path, Run]:
@@ -45,11 +46,11 @@ def export_all(folder: Path, progress: bool = True) -> dict[Path, Run]:
     """
     files, exported = {}, exported_runs()
     with bar(progress, desc="exporting", total=len(exported)) as shown:
-        for run in exported:
-            for framework in MODELS[run.experiment.model].frameworks:
+        for one in exported:
+            for framework in MODELS[one.experiment.model].frameworks:
                 options = {"framework": framework}
-                made = in_fresh_process(_export, run, folder, framework, **options)
-                files |= dict.fromkeys(made, run)
+                made = in_fresh_process(_export, one, folder, framework, **options)
+                files |= dict.fromkeys(made, one)
             shown.update()
     return files
 
@@ -124,8 +125,7 @@ def record_device_profiles(turns: int = 3) -> list[Profile]:
 
 def _path(profile):
     precision = f"-{profile.precision}" if profile.precision else ""
-    name = f"{profile.variant}-{profile.framework}{precision}.json"
-    return records.results_folder() / "device" / name
+    return device_folder() / f"{profile.variant}-{profile.framework}{precision}.json"
 
 
 def _accuracy(path):
@@ -136,20 +136,3 @@ def _accuracy(path):
     images = ((dataset.test_images / 255 - mean) / deviation).astype(np.float32)
     found = answers(path, images.reshape(shape)).argmax(1)
     return float(np.mean(found == dataset.test_labels))
-
-
-def recorded_device_profiles() -> list[Profile]:
-    """The recorded profiles of the exported models and of their networks in PyTorch.
-
-    Raises:
-        RecordError: there are none, or one is damaged.
-    """
-    folder = records.results_folder() / "device"
-    try:
-        found = [Profile.load(path) for path in sorted(folder.glob("*.json"))]
-    except ValueError as error:
-        raise records.RecordError(f"{error}; {RECORD} makes it anew") from error
-    if not found:
-        raise records.RecordError(f"{folder} is empty; {RECORD} fills it")
-    order = [*MODELS]
-    return sorted(found, key=lambda profile: order.index(profile.name))

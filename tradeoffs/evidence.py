@@ -12,7 +12,9 @@ from tradeoffs import series
 from tradeoffs.measurements import (
     RECORD,
     EvidenceError,
+    device_folder,
     measurements_path,
+    recorded_device_profiles,
     recorded_profile,
     recorded_rows,
 )
@@ -33,6 +35,7 @@ class Evidence:
         self.runs = functools.cache(series.runs)
         self.profile = functools.cache(recorded_profile)
         self._rows = functools.cache(recorded_rows)
+        self._files = functools.cache(recorded_device_profiles)
 
     def accuracies(self, model: str, epoch: int = -1, **given):
         """Test accuracies in per cent, [n], after the last epoch or another, from 0."""
@@ -80,6 +83,14 @@ class Evidence:
     def units(self) -> int:
         """Units of the Small Net that can die."""
         return self._measured("dead_units", model_arguments={})["units"]
+
+    def on_device(self, model: str) -> Profile:
+        """The recorded profile of a model's file in float32, in ONNX Runtime."""
+        wanted = model, "onnxruntime", "float32"
+        for profile in self._files():
+            if (profile.variant, profile.framework, profile.precision) == wanted:
+                return profile
+        raise EvidenceError(f"{device_folder()} has no {wanted}; '{RECORD}' makes it")
 
     def _measured(self, subject, **wanted):
         for row in self._rows(subject):

@@ -17,6 +17,7 @@ from tradeoffs.claim import (
     difference,
     mean,
 )
+from tradeoffs.device_findings import DEVICE_FINDINGS
 from tradeoffs.measurements import LARGE_PICTURE, PICTURE, VOLUME
 from tradeoffs.probes.profile import MIB
 from tradeoffs.returns import ensemble, rule_of_thumb
@@ -181,6 +182,7 @@ def _leaky_gain(evidence):
 
 
 FINDINGS = {
+    **DEVICE_FINDINGS,
     "ensembles-score-higher": _ensemble_gain,
     "smaller-is-usually-worse": _score_lower,
     "smaller-is-sometimes-better": _largest_gain,
@@ -230,7 +232,6 @@ FINDINGS = {
     "inference-ratio": lambda e: _ratio(e, "keras_cnn", "pytorch_cnn", INFERENCE),
     "pytorch-cnn-size": lambda e: _weights(e, "pytorch_cnn"),
     "keras-cnn-size": lambda e: _weights(e, "keras_cnn"),
-    "keras-cnn-in-an-app": lambda e: _weights(e, "keras_cnn"),
     "larger-images-widen-the-gap": _gap_of_larger_images,
     "a-volume-does-not-fit": lambda e: Finding(
         e.memory_mib("keras_cnn", VOLUME, 1) / 1024

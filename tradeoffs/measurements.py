@@ -1,10 +1,11 @@
 """Recorded measurements, beside the runs: what they are, and how they are made.
 
-`results/profiles/<model>.json` are `Profile`s of the five models, as they were
-published. `results/gpu_memory.json` (predicted), `results/dead_units.json` (of the
-Small Nets) and `results/search_replays.json` hold what takes long to find out. All
-are made by `python -m tradeoffs measure --record`; times are fair only on a machine
-that does nothing else meanwhile.
+`results/profiles/<model>.json` are `Profile`s of the five models as they were
+published, and `results/device/` those of exported ones. `results/gpu_memory.json`
+(predicted), `results/dead_units.json` (of the Small Nets) and
+`results/search_replays.json` hold what takes long to find out. All are made by
+`python -m tradeoffs measure --record`; times are fair only on a machine that does
+nothing else meanwhile.
 """
 
 from __future__ import annotations
@@ -89,6 +90,29 @@ def recorded_profiles() -> list[Profile]:
         EvidenceError: one is missing or damaged; the message names it.
     """
     return [recorded_profile(model) for model in MODELS]
+
+
+def device_folder() -> Path:
+    """Where the profiles of exported models are."""
+    return records.results_folder() / "device"
+
+
+def recorded_device_profiles() -> list[Profile]:
+    """The recorded profiles of exported models, and of their networks beside them.
+
+    Returns:
+        In the order of `MODELS`.
+
+    Raises:
+        EvidenceError: there are none, or one is damaged.
+    """
+    try:
+        found = [Profile.load(path) for path in sorted(device_folder().glob("*.json"))]
+    except ValueError as error:
+        raise EvidenceError(f"{error}; '{RECORD}' makes it anew") from error
+    if not found:
+        raise EvidenceError(f"{device_folder()} is empty; '{RECORD}' fills it")
+    return sorted(found, key=lambda profile: [*MODELS].index(profile.name))
 
 
 def recorded_replays() -> dict[str, np.ndarray]:

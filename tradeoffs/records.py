@@ -26,6 +26,7 @@ from tradeoffs.schedules import ARTICLE
 
 FORMAT = 1
 MOST_KEPT = 1_000  # parameters of a network whose weights are kept as they are
+KEPT_SEED = 5  # of a further run of each model, for its weights
 _DECIMALS = {"train_loss": 6, "test_loss": 6, "test_accuracy": 6, "train_seconds": 3}
 _COLUMNS = set(HISTORY_COLUMNS)
 _KEYS = {
@@ -224,10 +225,10 @@ def _digest(content):
 
 def _keeps_weights(run):
     """Those of small PyTorch networks, and of one run of each model as published."""
-    if run.experiment.framework != "pytorch" or run.experiment.dataset != "mnist":
-        return False
-    published = Experiment(run.experiment.model, "pytorch", ARTICLE)
-    return run.num_parameters <= MOST_KEPT or run.experiment == published
+    experiment = run.experiment
+    if run.num_parameters <= MOST_KEPT:
+        return experiment.framework == "pytorch"
+    return experiment == Experiment(experiment.model, "pytorch", ARTICLE, KEPT_SEED)
 
 
 def _weights_path(run, folder):
@@ -288,9 +289,9 @@ def trained(run: Run, folder: Path | None = None, *, framework: str = "pytorch")
     """The network of a recorded run with the weights that it ended with.
 
     Args:
-        run: of a PyTorch network with at most `MOST_KEPT` parameters; or seed 0 of a
-            model of `MODELS` as published, under the article's schedule, whose
-            weights are rounded without a change in what it predicts.
+        run: of a PyTorch network with at most `MOST_KEPT` parameters; or of seed
+            `KEPT_SEED` of a model of `MODELS` as published, under the article's
+            schedule, whose weights are rounded without a change in what it predicts.
         folder: of the results.
         framework: "keras" for a model that is written in both: the weights of its
             port, in Keras.
@@ -306,8 +307,8 @@ def trained(run: Run, folder: Path | None = None, *, framework: str = "pytorch")
     if not _keeps_weights(run):
         raise ValueError(
             f"the weights of {run!r} are not kept; they are for PyTorch networks of "
-            f"at most {MOST_KEPT:,} parameters, and for seed 0 of each model under "
-            "the article's schedule"
+            f"at most {MOST_KEPT:,} parameters, and for seed {KEPT_SEED} of each "
+            "model under the article's schedule"
         )
     experiment, path = run.experiment, _weights_path(run, folder)
     network = build(experiment.model, framework, **experiment.model_arguments)

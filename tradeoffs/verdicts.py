@@ -108,8 +108,8 @@ def written(table):
     Returns:
         A DataFrame with the columns claim, article, here and verdict. A claim
         in words has a sign before the bound that it amounts to. A number that
-        varies by seed has its margin behind it, at 95 %: of a difference where
-        the sign is >, else of one more run.
+        varies by seed has the ends of an interval behind it, at 95 %: of a
+        difference where the sign is >, else of one more run.
     """
     known = {claim.id: claim for claim in listed()}
     rows = {

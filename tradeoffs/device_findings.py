@@ -1,0 +1,56 @@
+"""Our numbers for the claims that a device's runtime settles; see `findings`.
+
+All is of files in float32, in ONNX Runtime, an image at a time.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from tradeoffs.claim import TIMES, Finding
+from tradeoffs.models import MODELS
+from tradeoffs.probes.profile import MIB
+
+LARGE, SMALL = "keras_cnn", "pytorch_cnn"
+HALF, FIVE_TIMES = 0.5, 5  # the size and the speed of the article's offer
+GUESSING = 90.0  # per cent of errors, of a network of no size
+
+
+def in_the_app(evidence, model: str) -> Finding:
+    """MiB of the file of a model."""
+    return Finding(evidence.on_device(model).file_bytes / MIB)
+
+
+def _latency_ratio(evidence):
+    latencies = [evidence.on_device(model).latency_ms_p50 for model in (LARGE, SMALL)]
+    return Finding(latencies[0] / latencies[1], TIMES)
+
+
+def _share_of_pairs_faster(evidence):
+    files = sorted(map(evidence.on_device, MODELS), key=lambda f: f.num_parameters)
+    pairs = list(itertools.combinations(files, 2))
+    faster = [small.latency_ms_p50 < large.latency_ms_p50 for small, large in pairs]
+    return Finding(100 * sum(faster) / len(pairs), TIMES)
+
+
+def _errors_of_the_offer(evidence):
+    """How many more errors, in per cent, a model makes that is the article's offer."""
+    errors = {name: 100 - evidence.accuracies(name).mean() for name in MODELS}
+    large = evidence.on_device(LARGE)
+    offered = [
+        errors[name]
+        for name in MODELS
+        for file in [evidence.on_device(name)]
+        if file.file_bytes <= HALF * large.file_bytes
+        and file.latency_ms_p50 <= large.latency_ms_p50 / FIVE_TIMES
+    ]
+    return Finding(100 * (min([*offered, GUESSING]) / errors[LARGE] - 1), TIMES)
+
+
+DEVICE_FINDINGS = {
+    "smaller-usually-infers-faster-on-a-runtime": _share_of_pairs_faster,
+    "keras-cnn-in-an-app": lambda e: in_the_app(e, LARGE),
+    "pytorch-cnn-in-an-app": lambda e: in_the_app(e, SMALL),
+    "inference-ratio-on-a-runtime": _latency_ratio,
+    "half-the-size-five-times-as-fast": _errors_of_the_offer,
+}
