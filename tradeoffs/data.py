@@ -5,18 +5,19 @@ File format: http://yann.lecun.com/exdb/mnist/.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from tradeoffs.fetching import MD5, DataError, cache_folder, fetch
+from tradeoffs.fetching import MD5, cache_folder, fetch
 
 # Mean and deviation of MNIST's training pixels, scaled to 0...1, as in the examples
 # of PyTorch.
 MNIST_PIXELS = (0.1307, 0.3081)
+# The shapes that arrays may have, by their number of axes.
+_IMAGES = {3: "[n, height, width]", 4: "[n, height, width, channels]"}
+_LABELS = {1: "one whole number an image, [n]"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +47,8 @@ class Dataset:
 
     def __post_init__(self):
         for part in ("train", "test"):
-            images = self._view(f"{part}_images", (np.uint8, np.float32), (3, 4))
-            labels = self._view(f"{part}_labels", (np.integer,), (1,))
+            images = self._view(f"{part}_images", _IMAGES, np.uint8, np.float32)
+            labels = self._view(f"{part}_labels", _LABELS, np.integer)
             if len(images) != len(labels):
                 raise ValueError(
                     f"{len(images)} {part} images, but {len(labels)} labels"
@@ -66,17 +67,14 @@ class Dataset:
         if self.pixels is None:
             object.__setattr__(self, "pixels", _mean_and_deviation(self.train_images))
 
-    def _view(self, name, kinds, ranks):
+    def _view(self, name, shapes, *kinds):
         """Put a read-only view in place of an array: the caller's stays writeable."""
         array = np.asarray(getattr(self, name))
         if not any(np.issubdtype(array.dtype, kind) for kind in kinds):
             allowed = " or ".join(kind.__name__ for kind in kinds)
             raise TypeError(f"{name} must be {allowed}, not {array.dtype}")
-        if array.ndim not in ranks:
-            wanted = {
-                (1,): "one whole number an image, [n]",
-                (3, 4): "[n, height, width] or [n, height, width, channels]",
-            }[ranks]
+        if array.ndim not in shapes:
+            wanted = " or ".join(shapes.values())
             raise ValueError(f"{name} is of shape {array.shape}; it must be {wanted}")
         view = array.view()
         view.flags.writeable = False
@@ -84,10 +82,8 @@ class Dataset:
         return view
 
     def __repr__(self):
-        return (
-            f"Dataset({self.name!r}, train={self.train_images.shape}, "
-            f"test={self.test_images.shape})"
-        )
+        shapes = f"train={self.train_images.shape}, test={self.test_images.shape}"
+        return f"Dataset({self.name!r}, {shapes})"
 
     def validation_split(self, size: int = 10_000, seed: int = 0) -> Dataset:
         """Hold back training images, so that choosing never sees the test set.
@@ -111,25 +107,17 @@ class Dataset:
             random_state=seed,
             stratify=self.train_labels,
         )
-        return dataclasses.replace(
-            self,
-            name=f"{self.name}-validation{size}-seed{seed}",
-            train_images=self.train_images[kept],
-            train_labels=self.train_labels[kept],
-            test_images=self.train_images[held],
-            test_labels=self.train_labels[held],
-        )
+        images, labels = self.train_images, self.train_labels
+        arrays = images[kept], labels[kept], images[held], labels[held]
+        name = f"{self.name}-validation{size}-seed{seed}"
+        return Dataset(name, *arrays, self.pixels)
 
     def head(self, num_train: int, num_test: int) -> Dataset:
         """The first images of each part, for a quick look."""
-        return dataclasses.replace(
-            self,
-            name=f"{self.name}-head{num_train}-{num_test}",
-            train_images=self.train_images[:num_train],
-            train_labels=self.train_labels[:num_train],
-            test_images=self.test_images[:num_test],
-            test_labels=self.test_labels[:num_test],
-        )
+        train = self.train_images[:num_train], self.train_labels[:num_train]
+        test = self.test_images[:num_test], self.test_labels[:num_test]
+        name = f"{self.name}-head{num_train}-{num_test}"
+        return Dataset(name, *train, *test, self.pixels)
 
 
 def mnist() -> Dataset:
@@ -144,8 +132,8 @@ def mnist() -> Dataset:
 @functools.cache
 def _mnist(root):
     folder = fetch(root)
-    arrays = (read_idx(folder / name) for name in MD5)
-    return Dataset("mnist", *arrays, pixels=MNIST_PIXELS)
+    arrays = (_read_idx(folder / name) for name in MD5)
+    return Dataset("mnist", *arrays, MNIST_PIXELS)
 
 
 def _mean_and_deviation(images):
@@ -155,21 +143,9 @@ def _mean_and_deviation(images):
     return float(mean / scale), float(deviation / scale) or 1.0
 
 
-def read_idx(path: Path) -> np.ndarray:
-    """An IDX file of bytes as a read-only array.
-
-    Raises:
-        DataError: the header is not IDX of bytes, or the length is not what
-            the header says.
-    """
+def _read_idx(path):
+    """An IDX file of bytes, whose digest `fetch` has checked, as an array."""
     content = path.read_bytes()
-    if content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
-        raise DataError(f"{path} is not an IDX file of bytes: wrong header")
-    start = 4 + 4 * content[3]
-    shape = tuple(np.frombuffer(content, ">i4", content[3], offset=4).tolist())
-    expected = start + int(np.prod(shape))
-    if len(content) != expected:
-        raise DataError(
-            f"{path} has {len(content):,} bytes; its header says {expected:,}"
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    ranks = content[3]
+    shape = np.frombuffer(content, ">i4", ranks, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * ranks).reshape(shape)

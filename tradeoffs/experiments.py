@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime
 import functools
 import importlib.metadata
@@ -71,15 +70,6 @@ class Experiment:
         # Only what every file system takes.
         return Path(self.schedule.name) / re.sub(r"[^\w.,=+-]", "_", name)
 
-    def to_dict(self) -> dict:
-        """The experiment as plain JSON values."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
-    @classmethod
-    def from_dict(cls, values: dict) -> Experiment:
-        """The experiment that `to_dict` wrote."""
-        return cls(**values | {"schedule": Schedule(**values["schedule"])})
-
 
 def variant(model: str, arguments: dict) -> str:
     """A model with its arguments.
@@ -134,13 +124,12 @@ class Run:
         return self.history_columns["test_loss"][-1]
 
     def __repr__(self):
-        experiment = self.experiment
+        what = self.experiment
+        epochs = len(self.history_columns["epoch"])
         return (
-            f"Run({experiment.model}, {experiment.framework}, "
-            f"{experiment.schedule.name}, seed={experiment.seed}, "
-            f"epochs={len(self.history_columns['epoch'])}, "
-            f"test_accuracy={self.test_accuracy:.4f}, "
-            f"test_loss={self.test_loss:.4f})"
+            f"Run({what.model}, {what.framework}, {what.schedule.name}, "
+            f"seed={what.seed}, epochs={epochs}, "
+            f"test_accuracy={self.test_accuracy:.4f}, test_loss={self.test_loss:.4f})"
         )
 
 
@@ -157,15 +146,10 @@ def environment(framework: str) -> dict:
 
 def versions(framework: str) -> dict[str, str]:
     """Of Python, this package, a framework and NumPy."""
-    packages = {
-        "pytorch": ("torch", "numpy"),
-        "keras": ("keras", "tensorflow", "numpy"),
-    }[framework]
-    return {
-        "python": platform.python_version(),
-        "tradeoffs": importlib.metadata.version("tradeoffs"),
-        **{name: importlib.metadata.version(name) for name in packages},
-    }
+    own = {"pytorch": ("torch",), "keras": ("keras", "tensorflow")}[framework]
+    packages = ("tradeoffs", *own, "numpy")
+    found = {name: importlib.metadata.version(name) for name in packages}
+    return {"python": platform.python_version()} | found
 
 
 @functools.cache

@@ -12,8 +12,10 @@ the next call.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import importlib
+import multiprocessing
 import os
 import re
 import signal
@@ -92,16 +94,12 @@ class FreshProcesses(Executor):
         """Take no more calls; wait for those that run unless told not to."""
         self._waiters.shutdown(wait=wait, cancel_futures=cancel_futures)
 
-    def kill(self) -> None:
-        """End every process at once, and start no other."""
-        self._stopped = True
-        self._waiters.shutdown(wait=False, cancel_futures=True)
-        for pool in list(self._running):
-            pool.shutdown(wait=False, kill_workers=True)
-
     def __exit__(self, kind, error, traceback):
-        if kind is not None:
-            self.kill()
+        if kind is not None:  # end every process at once, and start no other
+            self._stopped = True
+            self._waiters.shutdown(wait=False, cancel_futures=True)
+            for pool in list(self._running):
+                pool.shutdown(wait=False, kill_workers=True)
         self.shutdown(wait=True)
 
     def _call(self, function, arguments, keywords):
@@ -124,14 +122,15 @@ class FreshProcesses(Executor):
             options = self._framework, self._threads, surroundings
             result = pool.submit(_in_fork, call, *options).result()
             healthy = True
-            if isinstance(result, str):
-                raise ProcessKilled(_killed(result))
             succeeded, answer = cloudpickle.loads(result)
             if not succeeded:
                 raise answer
             return answer
         except TerminatedWorkerError as error:
-            raise ProcessKilled(_killed(_exit_codes(error))) from None
+            # Outside Windows loky's message has how it ended, such as SIGKILL(-9).
+            codes = re.search(r"exit codes of the workers are \{(.*?)\}", str(error))
+            how = codes[1] if codes else "its exit code is not known"
+            raise _killed(how) from None
         finally:
             self._running.discard(pool)
             if healthy and not self._stopped:
@@ -161,16 +160,10 @@ def _end_idle_at_exit():
 
 
 def _killed(how):
-    return (
+    return ProcessKilled(
         f"a process was killed before its work was done ({how}), most often for want "
         "of memory"
     )
-
-
-def _exit_codes(error):
-    """What loky's message says of how the process ended, such as SIGKILL(-9)."""
-    codes = re.search(r"exit codes of the workers are \{(.*?)\}", str(error))
-    return codes[1] if codes else "its exit code is not known"
 
 
 def _environment(threads):
@@ -203,40 +196,32 @@ def _end_with(parent):
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _in_fork(call: bytes, framework: str, threads, surroundings) -> bytes | str:
-    """What a call gives in a fork of this process: whether it succeeded, and what.
+def _in_fork(*call):
+    """Whether a call succeeds in a fork of this process, and what it gives, pickled."""
+    import cloudpickle
 
-    Where the fork was killed, how it ended.
-    """
-    reading, writing = os.pipe()
-    parent = os.getpid()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reading)
-            _end_with(parent)
-            answer = _answer(call, framework, threads, surroundings)
-            with os.fdopen(writing, "wb") as pipe:
-                pipe.write(answer)
-            sys.stdout.flush()
-            sys.stderr.flush()
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        answer = pipe.read()
-    _, status = os.waitpid(child, 0)
-    if answer and not status:
+    context = multiprocessing.get_context("fork")
+    answers, end = context.Pipe(duplex=False)
+    fork = context.Process(target=_answer, args=(end, os.getpid(), *call))
+    fork.start()
+    end.close()
+    answer = b""
+    with contextlib.suppress(EOFError):
+        answer = answers.recv_bytes()
+    fork.join()
+    code = fork.exitcode
+    if answer and not code:
         return answer
-    code = os.waitstatus_to_exitcode(status)
-    return f"{signal.Signals(-code).name if code < 0 else 'EXIT'}({code})"
+    name = signal.Signals(-code).name if code < 0 else "EXIT"
+    return cloudpickle.dumps((False, _killed(f"{name}({code})")))
 
 
-def _answer(call, framework, threads, surroundings):
+def _answer(end, parent, call, framework, threads, surroundings):
     import cloudpickle
 
     from tradeoffs.frameworks import set_threads
 
+    _end_with(parent)
     try:
         environment, folder, sys.path[:] = surroundings
         os.environ.clear()
@@ -245,10 +230,11 @@ def _answer(call, framework, threads, surroundings):
         if threads is not None:
             set_threads(framework, threads)
         function, arguments, keywords = cloudpickle.loads(call)
-        return cloudpickle.dumps((True, function(*arguments, **keywords)))
+        answer = cloudpickle.dumps((True, function(*arguments, **keywords)))
     except BaseException as error:
         try:
-            return cloudpickle.dumps((False, error))
+            answer = cloudpickle.dumps((False, error))
         except Exception:
             text = f"{type(error).__name__}: {error}"
-            return cloudpickle.dumps((False, RuntimeError(text)))
+            answer = cloudpickle.dumps((False, RuntimeError(text)))
+    end.send_bytes(answer)

@@ -8,6 +8,7 @@ is read is checked whoever computed the digest.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import json
@@ -22,21 +23,12 @@ import numpy as np
 from tradeoffs.data import mnist
 from tradeoffs.experiments import HISTORY_COLUMNS, Experiment, Run
 from tradeoffs.models import MODELS, build, count_parameters
-from tradeoffs.schedules import ARTICLE
+from tradeoffs.schedules import ARTICLE, Schedule
 
 FORMAT = 1
 MOST_KEPT = 1_000  # parameters of a network whose weights are kept as they are
 KEPT_SEED = 5  # of a further run of each model, for its weights
 _DECIMALS = {"train_loss": 6, "test_loss": 6, "test_accuracy": 6, "train_seconds": 3}
-_COLUMNS = set(HISTORY_COLUMNS)
-_KEYS = {
-    "format",
-    "experiment",
-    "num_parameters",
-    "history",
-    "test_predictions",
-    "environment",
-}
 MEND = (
     "Restore the file (git checkout), or delete it and run "
     "'python -m tradeoffs reproduce'"
@@ -62,7 +54,7 @@ def _content(run):
     }
     content = {
         "format": FORMAT,
-        "experiment": run.experiment.to_dict(),
+        "experiment": dataclasses.asdict(run.experiment),
         "num_parameters": int(run.num_parameters),
         "history": history,
         "test_predictions": _as_text(run.test_predictions),
@@ -144,53 +136,41 @@ def load(experiment: Experiment, folder: Path | None = None) -> Run | None:
 
     Raises:
         RecordError: the file is cut short, was changed after it was written,
-            or holds another experiment than its name says.
+            contradicts itself, or holds another experiment than its name says.
     """
     path = (folder or results_folder()) / experiment.path
     try:
-        run = read(path)
+        return _checked(json.loads(path.read_text()), experiment)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if run.experiment.to_dict() != experiment.to_dict():
-        raise RecordError(
-            f"{path} holds another experiment than its name says: {run!r}. {MEND}"
-        )
-    return run
-
-
-def read(path: Path) -> Run:
-    """The run in one file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        RecordError: the file is cut short, was changed after it was written, or
-            contradicts itself.
-    """
-    try:
-        content = json.loads(path.read_text())
-        if content["format"] != FORMAT:
-            raise RecordError(f"{path} has format {content['format']}, not {FORMAT}")
-        digest = content.pop("sha256")
-        if digest != _digest(content):
-            raise RecordError(
-                f"{path} was changed after it was written: its digest does not "
-                f"fit. {MEND}"
-            )
-        run = Run(
-            Experiment.from_dict(content["experiment"]),
-            content["num_parameters"],
-            {column: content["history"][column] for column in HISTORY_COLUMNS},
-            _as_labels(content["test_predictions"]),
-            content["environment"],
-        )
-        unknown = (content.keys() - _KEYS) | (content["history"].keys() - _COLUMNS)
-        fault = f"it has {min(unknown)!r}" if unknown else _contradiction(run)
+    except RecordError as error:
+        fault = str(error)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordError(
-            f"{path} is not a whole record ({error!r}). {MEND}"
-        ) from error
-    if fault:
-        raise RecordError(f"{path} is no record of a run: {fault}. {MEND}")
+        fault = f"is not a whole record ({error!r})"
+    raise RecordError(f"{path} {fault}. {MEND}")
+
+
+def _checked(content, experiment):
+    """The run that a file of this experiment holds, if it can be one."""
+    if content["format"] != FORMAT:
+        raise RecordError(f"has format {content['format']}, not {FORMAT}")
+    if content.pop("sha256") != _digest(content):
+        raise RecordError("was changed after it was written: its digest does not fit")
+    recorded, history = content["experiment"], content["history"]
+    schedule = Schedule(**recorded["schedule"])
+    run = Run(
+        Experiment(**recorded | {"schedule": schedule}),
+        content["num_parameters"],
+        {column: history[column] for column in HISTORY_COLUMNS},
+        _as_labels(content["test_predictions"]),
+        content["environment"],
+    )
+    unknown = content.keys() - _content(run).keys()
+    unknown |= history.keys() - run.history_columns.keys()
+    if fault := f"it has {min(unknown)!r}" if unknown else _contradiction(run):
+        raise RecordError(f"is no record of a run: {fault}")
+    if run.experiment != experiment:
+        raise RecordError(f"holds another experiment than its name says: {run!r}")
     return run
 
 

@@ -41,11 +41,6 @@ class Series:
     num_seeds: int
     model_arguments: dict = field(default_factory=dict, hash=False)
 
-    @property
-    def side_by_side(self) -> bool:
-        """Whether its seeds are trained as one stack."""
-        return self.model == "small_net"
-
     def experiments(self) -> list[Experiment]:
         """One a seed."""
         return [
@@ -210,7 +205,7 @@ def train(experiments: list[Experiment], **fit_options) -> list[tuple]:
     """Train an experiment in this process, on one thread; several as one stack.
 
     Args:
-        experiments: one, or several of one `Series` that differ in their seeds.
+        experiments: one, or several that differ in their seeds alone.
         fit_options: of `tradeoffs.fit`.
 
     Returns:
@@ -297,10 +292,10 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1, progress=True) ->
 
 
 def stacks(experiments: list[Experiment]) -> list[list[Experiment]]:
-    """The experiments in lists that train at once: those of a side-by-side series."""
+    """The experiments in lists that train at once: the seeds of a Small Net."""
     found = {}
     for experiment in experiments:
-        together = any(experiment in s.experiments() for s in SERIES if s.side_by_side)
+        together = experiment.model == "small_net"
         key = replace(experiment, seed=0) if together else experiment
         found.setdefault(key, []).append(experiment)
     return list(found.values())
