@@ -58,51 +58,47 @@ class Schedule:
     input_scaling: str = "standardized"
 
     def __post_init__(self):
-        whole = {n: whole_number(n, getattr(self, n)) for n in ("epochs", "batch_size")}
-        real = {n: number(n, getattr(self, n)) for n in ("learning_rate", "gamma")}
-        real["momentum"] = number("momentum", self.momentum, least=0)
-        if real["learning_rate"] <= 0:
-            raise ValueError(
-                f"learning_rate is {self.learning_rate}; it must be above 0"
-            )
-        if not 0 < real["gamma"] <= 1:
-            raise ValueError(f"gamma is {self.gamma}; it must be above 0 and at most 1")
-        one_of("optimizer", self.optimizer, OPTIMIZERS)
-        one_of("input_scaling", self.input_scaling, INPUT_SCALINGS)
-        self._check_momentum()
-        checked = whole | real | {"milestones": self._checked_milestones()}
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
-
-    def _check_momentum(self):
-        if self.momentum >= 1:
-            raise ValueError(f"momentum is {self.momentum}; it must be below 1")
-        if self.momentum and self.optimizer != "sgd":
-            raise ValueError(
-                f"momentum is {self.momentum}, but optimizer "
-                f"{self.optimizer!r} takes none; set momentum=0, nesterov=False"
-            )
-        if not isinstance(self.nesterov, bool):
-            raise TypeError(f"nesterov is {self.nesterov!r}; give True or False")
-        if self.nesterov and not self.momentum:
-            raise ValueError("nesterov=True needs a momentum above 0")
-
-    def _checked_milestones(self):
         if isinstance(self.milestones, (str, numbers.Number)):
             raise TypeError(
                 f"milestones is {self.milestones!r}; give a tuple of epochs, "
                 "such as (10, 15)"
             )
-        milestones = tuple(whole_number("a milestone", m) for m in self.milestones)
-        if list(milestones) != sorted(set(milestones)):
-            raise ValueError(f"milestones are {milestones}; they must increase")
-        if milestones and milestones[-1] >= self.epochs:
-            raise ValueError(
-                f"milestone {milestones[-1]} never takes effect in "
-                f"{self.epochs} epochs; it must be below epochs. "
-                f"To cut a schedule short, use .first({self.epochs})"
-            )
-        return milestones
+        if not isinstance(self.nesterov, bool):
+            raise TypeError(f"nesterov is {self.nesterov!r}; give True or False")
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
+        one_of("input_scaling", self.input_scaling, INPUT_SCALINGS)
+        marks = tuple(whole_number("a milestone", m) for m in self.milestones)
+        checked = {"milestones": marks}
+        for name in ("epochs", "batch_size"):
+            checked[name] = whole_number(name, getattr(self, name))
+        for name in ("learning_rate", "gamma", "momentum"):
+            checked[name] = number(name, getattr(self, name))
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        for said, wrong in self._faults().items():
+            if wrong:
+                raise ValueError(said)
+
+    def _faults(self):
+        """What may be wrong with the values together, and whether it is."""
+        rate, gamma, momentum = self.learning_rate, self.gamma, self.momentum
+        marks, last = self.milestones, max(self.milestones, default=0)
+        return {
+            f"learning_rate is {rate}; it must be above 0": rate <= 0,
+            f"gamma is {gamma}; it must be above 0 and at most 1": not 0 < gamma <= 1,
+            f"momentum is {momentum}; it must be at least 0, and below 1": (
+                not 0 <= momentum < 1
+            ),
+            f"momentum is {momentum}, but optimizer {self.optimizer!r} takes none; "
+            "set momentum=0, nesterov=False": momentum and self.optimizer != "sgd",
+            "nesterov=True needs a momentum above 0": self.nesterov and not momentum,
+            f"milestones are {marks}; they must increase": (
+                list(marks) != sorted(set(marks))
+            ),
+            f"milestone {last} never takes effect in {self.epochs} epochs; it must be "
+            "below epochs. To cut a schedule short, use "
+            f".first({self.epochs})": last >= self.epochs,
+        }
 
     def replace(self, **changes) -> Schedule:
         """The same schedule with some values changed, and checked again."""
@@ -259,14 +255,9 @@ SCHEDULES = {
     "keras_mlp_recipe": KERAS_MLP_RECIPE,
     "keras_cnn_recipe": KERAS_CNN_RECIPE,
     "keras_cnn_recipe_today": KERAS_CNN_RECIPE_TODAY,
-    **{
-        f"article_batch{size}": at_batch_size(size)
-        for size in BATCH_SIZES
-        if size != ARTICLE.batch_size
-    },
-    **{
-        f"article_batch{size}_scaled": at_batch_size(size, scaled=True)
-        for size in BATCH_SIZES
-        if size > ARTICLE.batch_size
-    },
 }
+for _size in BATCH_SIZES:
+    if _size != ARTICLE.batch_size:
+        SCHEDULES[f"article_batch{_size}"] = at_batch_size(_size)
+    if _size > ARTICLE.batch_size:
+        SCHEDULES[f"article_batch{_size}_scaled"] = at_batch_size(_size, scaled=True)
