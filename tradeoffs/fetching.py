@@ -37,8 +37,7 @@ class DataError(RuntimeError):
 
 def cache_folder() -> Path:
     """The root of the cache: `TRADEOFFS_DATA`, or the user's cache folder."""
-    chosen = os.environ.get("TRADEOFFS_DATA")
-    if chosen:
+    if chosen := os.environ.get("TRADEOFFS_DATA"):
         return Path(chosen).expanduser()
     import platformdirs
 

@@ -46,10 +46,7 @@ class RecordError(RuntimeError):
 def _content(run):
     """A run as plain JSON values, rounded, with its digest."""
     history = {
-        column: [
-            round(value, _DECIMALS[column]) if column in _DECIMALS else value
-            for value in values
-        ]
+        column: [round(value, _DECIMALS.get(column)) for value in values]
         for column, values in run.history_columns.items()
     }
     content = {
@@ -79,8 +76,7 @@ def results_folder() -> Path:
 
     Outside a checkout, the user's data folder.
     """
-    chosen = os.environ.get("TRADEOFFS_RESULTS")
-    if chosen:
+    if chosen := os.environ.get("TRADEOFFS_RESULTS"):
         return Path(chosen).expanduser()
     checkout = Path(__file__).resolve().parent.parent
     if (checkout / "pyproject.toml").exists():
@@ -157,9 +153,8 @@ def _checked(content, experiment):
     if content.pop("sha256") != _digest(content):
         raise RecordError("was changed after it was written: its digest does not fit")
     recorded, history = content["experiment"], content["history"]
-    schedule = Schedule(**recorded["schedule"])
     run = Run(
-        Experiment(**recorded | {"schedule": schedule}),
+        Experiment(**recorded | {"schedule": Schedule(**recorded["schedule"])}),
         content["num_parameters"],
         {column: history[column] for column in HISTORY_COLUMNS},
         _as_labels(content["test_predictions"]),
