@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import sys
@@ -23,6 +24,22 @@ def mnist():
 def small(mnist):
     """The first images of MNIST: enough to see a loss fall."""
     return mnist.head(2000, 500)
+
+
+@pytest.fixture
+def in_two_processes():
+    """Call a function in two processes at once; both must end well."""
+
+    def call(function):
+        context = multiprocessing.get_context("fork")
+        processes = [context.Process(target=function) for _ in range(2)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(60)
+        assert [process.exitcode for process in processes] == [0, 0]
+
+    return call
 
 
 @pytest.fixture(autouse=True)

@@ -56,13 +56,6 @@ def test_mnist_has_its_shapes_and_labels(mnist):
     ]  # fmt: skip
 
 
-def test_mnist_is_read_only(mnist):
-    with pytest.raises(ValueError, match="read-only"):
-        mnist.train_images[0] = 0
-    with pytest.raises(ValueError, match="read-only"):
-        mnist.test_labels[0] = 0
-
-
 def test_validation_split_is_stratified_seeded_and_leaves_the_test_set_out(mnist):
     split = mnist.validation_split(6_000, seed=1)
     again = mnist.validation_split(6_000, seed=1)
@@ -166,9 +159,10 @@ def test_full_disk_is_one_clear_error(tmp_path, monkeypatch):
         fetching.fetch(tmp_path)
 
 
-def test_two_processes_at_once_fetch_once(tmp_path, one_mirror, monkeypatch):
-    context = multiprocessing.get_context("fork")
-    answer, calls = fetching._from_mirror, context.Value("i", 0)
+def test_two_processes_at_once_fetch_once(
+    tmp_path, one_mirror, monkeypatch, in_two_processes
+):
+    answer, calls = fetching._from_mirror, multiprocessing.Value("i", 0)
 
     def slow(*arguments):
         with calls.get_lock():
@@ -177,14 +171,7 @@ def test_two_processes_at_once_fetch_once(tmp_path, one_mirror, monkeypatch):
         return answer(*arguments)
 
     monkeypatch.setattr(fetching, "_from_mirror", slow)
-    processes = [
-        context.Process(target=fetching.fetch, args=(tmp_path,)) for _ in range(2)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0]
+    in_two_processes(lambda: fetching.fetch(tmp_path))
     assert calls.value == 1
     for name, md5 in fetching.MD5.items():
         content = (tmp_path / "MNIST/raw" / name).read_bytes()
@@ -196,6 +183,12 @@ def test_cache_folder_can_be_moved(monkeypatch, tmp_path):
     assert fetching.cache_folder() == tmp_path
 
 
+NO_TEST = {
+    "test_images": np.zeros((0, 28, 28), np.uint8),
+    "test_labels": np.arange(0),
+}
+
+
 def made(**changes):
     images, labels = np.zeros((4, 28, 28), np.uint8), np.arange(4)
     arrays = {"train_images": images, "train_labels": labels}
@@ -203,13 +196,14 @@ def made(**changes):
     return tradeoffs.Dataset("made", **arrays | changes)
 
 
-def test_dataset_leaves_the_callers_arrays_writeable():
+def test_dataset_is_read_only_and_leaves_the_callers_arrays_writeable():
     images = np.zeros((4, 28, 28), np.uint8)
     dataset = made(train_images=images)
     images[0, 0, 0] = 7
     assert dataset.train_images[0, 0, 0] == 7
-    with pytest.raises(ValueError, match="read-only"):
-        dataset.train_images[0] = 0
+    for array in (dataset.train_images, dataset.test_labels):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
 
 
 @pytest.mark.parametrize(
@@ -219,14 +213,7 @@ def test_dataset_leaves_the_callers_arrays_writeable():
         ({"test_labels": np.arange(4) - 1}, ValueError, "test_labels has -1"),
         ({"test_images": np.zeros((4, 28, 28))}, TypeError, "not float64"),
         ({"train_labels": np.zeros(4)}, TypeError, "train_labels must be integer"),
-        (
-            {
-                "test_images": np.zeros((0, 28, 28), np.uint8),
-                "test_labels": np.arange(0),
-            },
-            ValueError,
-            "no test images",
-        ),
+        (NO_TEST, ValueError, "no test images"),
     ],
 )
 def test_wrong_arrays_are_named(changes, error, said):

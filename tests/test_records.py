@@ -2,7 +2,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import multiprocessing
 import re
 
 import numpy as np
@@ -131,18 +130,12 @@ def test_failed_write_leaves_the_old_record(made, tmp_path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_two_processes_may_save_at_once(made, tmp_path):
+def test_two_processes_may_save_at_once(made, tmp_path, in_two_processes):
     def save():
         for _ in range(20):
             records.save(made, tmp_path)
 
-    context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=save) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0]
+    in_two_processes(save)
     assert records.load(made.experiment, tmp_path).num_parameters == 7_090
 
 

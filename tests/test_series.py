@@ -72,7 +72,9 @@ def test_damaged_record_is_never_silently_retrained(results):
 def test_stopped_reproduce_leaves_no_half_record_and_goes_on(results, stop):
     process = start_reproduce("--only", "pytorch_cnn", "--seeds", "1")
     read_until(process, "images/s")
-    assert start_and_finish("--only", "keras_mlp") == 1  # the folder is taken
+    second = start_reproduce("--only", "keras_mlp")
+    assert "another process is reproducing" in second.communicate(timeout=60)[0]
+    assert second.returncode == 1
     os.killpg(process.pid, stop)
     rest = process.communicate(timeout=60)[0]
     if stop == signal.SIGINT:
@@ -87,10 +89,3 @@ def test_stopped_reproduce_leaves_no_half_record_and_goes_on(results, stop):
     assert f"{len(wanted)} to train" in read_until(again, "images/s")
     os.killpg(again.pid, signal.SIGKILL)
     again.communicate(timeout=60)
-
-
-def start_and_finish(*options):
-    process = start_reproduce(*options)
-    output, _ = process.communicate(timeout=60)
-    assert "another process is reproducing" in output
-    return process.returncode

@@ -15,13 +15,6 @@ FRAMEWORKS = ("pytorch", "keras")
 SMALL_STEP_MACS = 12_000_000
 
 
-def import_torch():
-    """PyTorch."""
-    import torch
-
-    return torch
-
-
 def import_keras():
     """Keras on TensorFlow, without the messages TensorFlow starts up with.
 
@@ -115,7 +108,9 @@ def set_threads(framework: str, threads: int) -> None:
             computation, has others already.
     """
     if framework == "pytorch":
-        import_torch().set_num_threads(threads)
+        import torch
+
+        torch.set_num_threads(threads)
         return
     import_keras()
     import tensorflow as tf
@@ -135,7 +130,10 @@ def set_threads(framework: str, threads: int) -> None:
 def num_threads(framework: str) -> int:
     """The threads that a framework computes on in this process."""
     if framework == "pytorch":
-        return import_torch().get_num_threads()
+        import torch
+
+        return torch.get_num_threads()
+
     import tensorflow as tf
 
     # TensorFlow answers 0 for "as many as there are".

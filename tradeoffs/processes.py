@@ -238,3 +238,6 @@ def _answer(end, parent, call, framework, threads, surroundings):
             text = f"{type(error).__name__}: {error}"
             answer = cloudpickle.dumps((False, RuntimeError(text)))
     end.send_bytes(answer)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # whatever threads the call has left behind

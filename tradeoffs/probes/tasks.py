@@ -15,7 +15,6 @@ from tradeoffs.experiments import versions
 from tradeoffs.frameworks import (
     FRAMEWORKS,
     framework_of,
-    import_torch,
     is_loaded,
     num_threads,
 )
@@ -203,7 +202,8 @@ def started(source, profile) -> dict:
     if framework == "keras":
         np.asarray(model(image, training=False))
     else:
-        torch = import_torch()
+        import torch
+
         with torch.inference_mode():
             model.eval()(torch.tensor(image))
     seconds = time.perf_counter() - began
