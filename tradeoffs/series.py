@@ -148,8 +148,7 @@ def run(
     experiment = Experiment(
         model, framework_for(model, framework), schedule, seed, model_arguments
     )
-    recorded = records.load(experiment)
-    if recorded is not None:
+    if recorded := records.load(experiment):
         return recorded
     records.check_writable(records.results_folder() / experiment.path)
     options = {"threads": THREADS, "framework": experiment.framework}
@@ -181,13 +180,13 @@ def runs(
             f"under {schedule.name}; tradeoffs.run trains and records one run"
         )
     found = [records.load(experiment) for experiment in series]
-    for experiment, recorded in zip(series, found, strict=True):
-        if recorded is None:
-            raise records.RecordError(
-                f"seed {experiment.seed} is missing: there is no "
-                f"{records.results_folder() / experiment.path}. 'python -m tradeoffs "
-                f"reproduce' makes it; the {records.POINT}"
-            )
+    if None in found:
+        experiment = series[found.index(None)]
+        raise records.RecordError(
+            f"seed {experiment.seed} is missing: there is no "
+            f"{records.results_folder() / experiment.path}. 'python -m tradeoffs "
+            f"reproduce' makes it; the {records.POINT}"
+        )
     return found
 
 
