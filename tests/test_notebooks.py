@@ -31,18 +31,8 @@ IGNORED = {
 }
 
 
-@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
-def path(request):
-    return request.param
-
-
-@pytest.fixture
-def notebook(path):
-    return nbformat.read(path, as_version=4)
-
-
-@pytest.fixture
-def code_cells(notebook):
+def code_cells(path):
+    notebook = nbformat.read(path, as_version=4)
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
@@ -50,14 +40,16 @@ def test_the_series_is_there():
     assert [path.stem for path in NOTEBOOKS] == list(IGNORED)
 
 
-def test_notebook_is_executed_in_order_from_a_fresh_kernel(code_cells):
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_is_executed_in_order_from_a_fresh_kernel(path):
     """nbval compares nothing for a cell without an execution count."""
-    counts = [cell.execution_count for cell in code_cells]
+    counts = [cell.execution_count for cell in code_cells(path)]
     assert counts == list(range(1, len(counts) + 1))
 
 
-def test_outputs_hold_no_error_path_bar_or_svg(path, code_cells):
-    for cell in code_cells:
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_outputs_hold_no_error_path_bar_or_svg(path):
+    for cell in code_cells(path):
         for output in cell.outputs:
             assert output.output_type != "error"
             assert output.get("name") != "stderr"
@@ -68,29 +60,33 @@ def test_outputs_hold_no_error_path_bar_or_svg(path, code_cells):
     assert path.stat().st_size < 1_000_000
 
 
-def test_only_what_is_listed_is_ignored_by_nbval(path, code_cells):
-    tags = {cell.id: cell.metadata.get("tags", []) for cell in code_cells}
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_only_what_is_listed_is_ignored_by_nbval(path):
+    tags = {cell.id: cell.metadata.get("tags", []) for cell in code_cells(path)}
     assert {tag for of in tags.values() for tag in of} <= {"nbval-ignore-output"}
     assert [name for name, of in tags.items() if of] == IGNORED[path.stem]
 
 
-def test_code_cells_are_short_and_narrow(code_cells):
-    cells = [cell.source.splitlines() for cell in code_cells]
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_code_cells_are_short_and_narrow(path):
+    cells = [cell.source.splitlines() for cell in code_cells(path)]
     for lines in cells:
         assert len(lines) <= 20, lines
         assert max(map(len, lines)) <= 88, lines
     assert statistics.median(map(len, cells)) <= 10
 
 
-def test_every_plotting_cell_shows_its_figure(code_cells):
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_every_plotting_cell_shows_its_figure(path):
     """nbval ignores pictures, so it would not miss one."""
-    for cell in code_cells:
+    for cell in code_cells(path):
         if re.search(r"plots\.\w+\(|_panel\(", cell.source):
             shown = [o for o in cell.outputs if "image/png" in o.get("data", {})]
             assert shown, cell.source
 
 
-def test_kernel_is_named_and_nothing_of_the_machine_is(notebook):
-    metadata = notebook.metadata
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_kernel_is_named_and_nothing_of_the_machine_is(path):
+    metadata = nbformat.read(path, as_version=4).metadata
     assert metadata.kernelspec.name == "python3"
     assert set(metadata) <= {"kernelspec", "language_info"}
