@@ -15,7 +15,7 @@ from tradeoffs import ExportError, MeasureError, Profile, device, measure_here
 from tradeoffs.exporting import answers
 from tradeoffs.probes.profile import OF_BOTH, OF_FILES
 from tradeoffs.processes import in_fresh_process
-from tradeoffs.records import KEPT_SEED
+from tradeoffs.weights import KEPT_SEED
 
 IMAGES = np.random.default_rng(0).normal(size=(64, 1, 28, 28)).astype(np.float32)
 

@@ -15,6 +15,7 @@ from tradeoffs.measurements import measurements_path, profile_path
 from tradeoffs.models import MODELS
 from tradeoffs.series import KEPT, missing, recorded_experiments
 from tradeoffs.training.pytorch import images_to_tensor
+from tradeoffs.weights import save_weights
 
 
 @pytest.fixture
@@ -231,12 +232,12 @@ def test_missing_or_damaged_weights_are_named(tmp_path):
     run = records.load(SMALL[0])
     with pytest.raises(FileNotFoundError, match=r"seed0\.safetensors"):
         tradeoffs.trained(run, tmp_path)
-    records.save_weights(run, tradeoffs.build("small_net"), tmp_path)
+    save_weights(run, tradeoffs.build("small_net"), tmp_path)
     (path,) = tmp_path.rglob("*.safetensors")
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(RecordError, match="git checkout"):
         tradeoffs.trained(run, tmp_path)
-    records.save_weights(run, tradeoffs.build("small_net", kernel_size=5), tmp_path)
+    save_weights(run, tradeoffs.build("small_net", kernel_size=5), tmp_path)
     with pytest.raises(RecordError, match="does not hold the weights of its network"):
         tradeoffs.trained(run, tmp_path)
     with pytest.raises(ValueError, match="at most 1,000 parameters"):

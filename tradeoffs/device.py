@@ -27,6 +27,7 @@ from tradeoffs.probes.profile import PRECISIONS, Profile
 from tradeoffs.processes import in_fresh_process
 from tradeoffs.progress import bar
 from tradeoffs.series import CHOSEN_SMALL_NET, KEPT, THREADS, run
+from tradeoffs.weights import trained
 
 TEST_IMAGES = 1000  # in a folder for a device
 
@@ -56,7 +57,7 @@ def export_all(folder: Path, progress: bool = True) -> dict[Path, Run]:
 
 
 def _export(run, folder, framework):
-    network, made = records.trained(run, framework=framework), []
+    network, made = trained(run, framework=framework), []
     for precision in PRECISIONS:
         if (framework, precision) != ("pytorch", "float16"):
             path = folder / f"{run.experiment.variant}-{precision}{SUFFIXES[framework]}"

@@ -27,6 +27,7 @@ from tradeoffs.probes.profile import PRECISIONS
 from tradeoffs.processes import in_fresh_process
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.training import one_sentence
+from tradeoffs.weights import trained
 
 CALIBRATED, CHECKED = 512, 256  # inputs
 # How far outputs may be apart: at most, as a share of the largest; for int8 on
@@ -110,7 +111,7 @@ def export(
 
 
 def _export_run(run, path, precision):
-    export(records.trained(run), path, precision=precision, calibration=mnist())
+    export(trained(run), path, precision=precision, calibration=mnist())
 
 
 def _inputs(model, framework, calibration, shape):

@@ -24,6 +24,7 @@ from tradeoffs.progress import bar
 from tradeoffs.records import RecordError
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.search_table import read_table, replay
+from tradeoffs.weights import trained
 
 FORMAT = 1  # of the three files of rows
 RECORD = "python -m tradeoffs measure --record"
@@ -228,7 +229,7 @@ def count_dead_units() -> list[dict]:
     rows = []
     for arguments in RECTIFIERS:
         runs = series.runs("small_net", **arguments)
-        dead = [dead_units(records.trained(run), images) for run in runs]
+        dead = [dead_units(trained(run), images) for run in runs]
         counts = [int(units.sum()) for units in dead]
         rows.append(
             {"model_arguments": arguments, "dead": counts, "units": len(dead[0])}

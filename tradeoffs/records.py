@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
 import json
-import lzma
 import math
 import os
 import tempfile
@@ -22,12 +20,10 @@ import numpy as np
 
 from tradeoffs.data import mnist
 from tradeoffs.experiments import HISTORY_COLUMNS, Experiment, Run
-from tradeoffs.models import MODELS, build, count_parameters
-from tradeoffs.schedules import ARTICLE, Schedule
+from tradeoffs.models import MODELS, count_parameters
+from tradeoffs.schedules import Schedule
 
 FORMAT = 1
-MOST_KEPT = 1_000  # parameters of a network whose weights are kept as they are
-KEPT_SEED = 5  # of a further run of each model, for its weights
 _DECIMALS = {"train_loss": 6, "test_loss": 6, "test_accuracy": 6, "train_seconds": 3}
 MEND = (
     "Restore the file (git checkout), or delete it and run "
@@ -196,106 +192,3 @@ def _contradiction(run):
 def _digest(content):
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _keeps_weights(run):
-    """Those of small PyTorch networks, and of one run of each model as published."""
-    experiment = run.experiment
-    if run.num_parameters <= MOST_KEPT:
-        return experiment.framework == "pytorch"
-    return experiment == Experiment(experiment.model, "pytorch", ARTICLE, KEPT_SEED)
-
-
-def _weights_path(run, folder):
-    path = (folder or results_folder()) / run.experiment.path
-    small = run.num_parameters <= MOST_KEPT
-    return path.with_suffix(".safetensors" if small else ".safetensors.xz")
-
-
-def save_weights(run: Run, network, folder: Path | None = None) -> None:
-    """Write the weights of some PyTorch networks beside their records.
-
-    Those of more than `MOST_KEPT` parameters are rounded to as few bits as leave
-    every prediction as it is recorded, and compressed.
-    """
-    from safetensors import torch
-
-    if not _keeps_weights(run):
-        return
-    if run.num_parameters > MOST_KEPT:
-        content = lzma.compress(torch.save(_rounded(run, network)), preset=9)
-    else:
-        state = network.state_dict().items()
-        content = torch.save({name: t.contiguous() for name, t in state})
-    write(_weights_path(run, folder), content)
-
-
-def _rounded(run, network):
-    """The weights in float16, with as many of its ten bits as are needed."""
-    import torch
-
-    from tradeoffs.training.pytorch import EVALUATION_BATCH, images_to_tensor
-
-    scaling = run.experiment.schedule.input_scaling
-    images = images_to_tensor(mnist().test_images, scaling).split(EVALUATION_BATCH)
-    state = {name: t.clone() for name, t in network.state_dict().items()}
-    for spare in (6, 5, 4, 3, 2, 1, 0):
-        found = {name: _half(tensor, spare) for name, tensor in state.items()}
-        network.load_state_dict(found)
-        with torch.inference_mode():
-            predicted = [network.eval()(some).argmax(1) for some in images]
-        if np.array_equal(torch.cat(predicted), run.test_predictions):
-            return found
-    raise RecordError(
-        f"float16 changes what {run!r} predicts; its weights are not kept"
-    )
-
-
-def _half(tensor, spare):
-    """In float16, rounded so that the last bits of the fraction are 0."""
-    import torch
-
-    bits = tensor.half().numpy().view(np.uint16).astype(np.uint32)
-    rounded = (bits + (1 << spare >> 1)) >> spare << spare
-    return torch.tensor(rounded.astype(np.uint16).view(np.float16))
-
-
-def trained(run: Run, folder: Path | None = None, *, framework: str = "pytorch"):
-    """The network of a recorded run with the weights that it ended with.
-
-    Args:
-        run: of a PyTorch network with at most `MOST_KEPT` parameters; or of seed
-            `KEPT_SEED` of a model of `MODELS` as published, under the article's
-            schedule, whose weights are rounded without a change in what it predicts.
-        folder: of the results.
-        framework: "keras" for a model that is written in both: the weights of its
-            port, in Keras.
-
-    Returns:
-        An `nn.Module` in evaluation mode, or a `keras.Model`.
-
-    Raises:
-        ValueError: weights of such a run are not kept, or no such model in Keras.
-        FileNotFoundError: there is no file.
-        RecordError: the file is cut short, or does not fit the network.
-    """
-    if not _keeps_weights(run):
-        raise ValueError(
-            f"the weights of {run!r} are not kept; they are for PyTorch networks of "
-            f"at most {MOST_KEPT:,} parameters, and for seed {KEPT_SEED} of each "
-            "model under the article's schedule"
-        )
-    experiment, path = run.experiment, _weights_path(run, folder)
-    network = build(experiment.model, framework, **experiment.model_arguments)
-    from safetensors import SafetensorError, numpy
-
-    content = path.read_bytes()
-    try:
-        if path.suffix == ".xz":
-            content = lzma.decompress(content)
-        page = importlib.import_module(f"tradeoffs.models.{framework}")
-        return page.with_weights(network, numpy.load(content))
-    except (SafetensorError, lzma.LZMAError, RuntimeError, ValueError) as error:
-        raise RecordError(
-            f"{path} does not hold the weights of its network ({error}). {MEND}"
-        ) from error

@@ -11,7 +11,7 @@ from __future__ import annotations
 from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
 
-from tradeoffs import records
+from tradeoffs import records, weights
 from tradeoffs.data import mnist
 from tradeoffs.experiments import Experiment, Run
 from tradeoffs.frameworks import set_threads
@@ -110,7 +110,7 @@ SERIES = (
 # A further run of each larger model, whose weights are kept. It is in no series, so
 # it counts in no mean.
 KEPT = tuple(
-    Experiment(model, "pytorch", ARTICLE, records.KEPT_SEED)
+    Experiment(model, "pytorch", ARTICLE, weights.KEPT_SEED)
     for model in ("gap_cnn", "pytorch_cnn", "keras_mlp", "keras_cnn")
 )
 
@@ -250,7 +250,7 @@ def train_and_record(
     """
     for network, found in train(experiments, progress=progress, position=position):
         noted = found.environment | {"trainings_at_once": jobs}
-        records.save_weights(found, network)
+        weights.save_weights(found, network)
         records.save(replace(found, environment=noted))
 
 

@@ -1,0 +1,127 @@
+"""The weights of some recorded runs, beside their records.
+
+Those of small PyTorch networks are kept as they are; and those of a further run of
+each larger model, in float16 with as few bits as leave its predictions as recorded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import lzma
+from pathlib import Path
+
+import numpy as np
+
+from tradeoffs import records
+from tradeoffs.data import mnist
+from tradeoffs.experiments import Experiment, Run
+from tradeoffs.models import build
+from tradeoffs.schedules import ARTICLE
+
+MOST_KEPT = 1_000  # parameters of a network whose weights are kept as they are
+KEPT_SEED = 5  # of the further run of a larger model
+
+
+def _keeps_weights(run):
+    experiment = run.experiment
+    if run.num_parameters <= MOST_KEPT:
+        return experiment.framework == "pytorch"
+    return experiment == Experiment(experiment.model, "pytorch", ARTICLE, KEPT_SEED)
+
+
+def _weights_path(run, folder):
+    path = (folder or records.results_folder()) / run.experiment.path
+    small = run.num_parameters <= MOST_KEPT
+    return path.with_suffix(".safetensors" if small else ".safetensors.xz")
+
+
+def save_weights(run: Run, network, folder: Path | None = None) -> None:
+    """Write the weights beside the record of a run that keeps them.
+
+    Raises:
+        RecordError: float16 would change what the network predicts.
+    """
+    from safetensors import torch
+
+    if not _keeps_weights(run):
+        return
+    if run.num_parameters > MOST_KEPT:
+        content = lzma.compress(torch.save(_rounded(run, network)), preset=9)
+    else:
+        state = network.state_dict().items()
+        content = torch.save({name: t.contiguous() for name, t in state})
+    records.write(_weights_path(run, folder), content)
+
+
+def _rounded(run, network):
+    """The weights in float16, with as many of its ten bits as are needed."""
+    import torch
+
+    from tradeoffs.training.pytorch import EVALUATION_BATCH, images_to_tensor
+
+    scaling = run.experiment.schedule.input_scaling
+    images = images_to_tensor(mnist().test_images, scaling).split(EVALUATION_BATCH)
+    state = {
+        name: tensor.clone(memory_format=torch.contiguous_format)
+        for name, tensor in network.state_dict().items()
+    }
+    for spare in (6, 5, 4, 3, 2, 1, 0):
+        found = {name: _half(tensor, spare) for name, tensor in state.items()}
+        network.load_state_dict(found)
+        with torch.inference_mode():
+            predicted = [network.eval()(some).argmax(1) for some in images]
+        if np.array_equal(torch.cat(predicted), run.test_predictions):
+            return found
+    raise records.RecordError(
+        f"float16 changes what {run!r} predicts; its weights are not kept"
+    )
+
+
+def _half(tensor, spare):
+    """In float16, rounded so that the last bits of the fraction are 0."""
+    import torch
+
+    bits = tensor.half().numpy().view(np.uint16).astype(np.uint32)
+    rounded = (bits + (1 << spare >> 1)) >> spare << spare
+    return torch.tensor(rounded.astype(np.uint16).view(np.float16))
+
+
+def trained(run: Run, folder: Path | None = None, *, framework: str = "pytorch"):
+    """The network of a recorded run with the weights that it ended with.
+
+    Args:
+        run: of a PyTorch network with at most `MOST_KEPT` parameters; or of seed
+            `KEPT_SEED` of a model of `MODELS` as published, under the article's
+            schedule, whose weights are rounded without a change in what it predicts.
+        folder: of the results.
+        framework: "keras" for a model that is written in both: the weights of its
+            port, in Keras.
+
+    Returns:
+        An `nn.Module` in evaluation mode, or a `keras.Model`.
+
+    Raises:
+        ValueError: weights of such a run are not kept, or no such model in Keras.
+        FileNotFoundError: there is no file.
+        RecordError: the file is cut short, or does not fit the network.
+    """
+    if not _keeps_weights(run):
+        raise ValueError(
+            f"the weights of {run!r} are not kept; they are for PyTorch networks of "
+            f"at most {MOST_KEPT:,} parameters, and for seed {KEPT_SEED} of each "
+            "model under the article's schedule"
+        )
+    experiment, path = run.experiment, _weights_path(run, folder)
+    network = build(experiment.model, framework, **experiment.model_arguments)
+    from safetensors import SafetensorError, numpy
+
+    content = path.read_bytes()
+    try:
+        if path.suffix == ".xz":
+            content = lzma.decompress(content)
+        page = importlib.import_module(f"tradeoffs.models.{framework}")
+        return page.with_weights(network, numpy.load(content))
+    except (SafetensorError, lzma.LZMAError, RuntimeError, ValueError) as error:
+        raise records.RecordError(
+            f"{path} does not hold the weights of its network ({error}). {records.MEND}"
+        ) from error
