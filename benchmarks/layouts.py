@@ -1,18 +1,16 @@
 """Milliseconds a training step in both layouts, and which one the rule takes.
 
-python benchmarks/layouts.py [--threads 1] [--turns 5]
+python benchmarks/layouts.py [--threads 1] [--turns 5] [--steps 20]
 """
 
 from __future__ import annotations
 
-import argparse
-import time
-
-import numpy as np
 import torch
 import torchvision
+from common import in_turns, options, show
 
 import tradeoffs
+from tradeoffs.probes.timing import seconds_of
 from tradeoffs.training.pytorch import channels_last_pays
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -27,40 +25,40 @@ OURS = {
 THEIRS = ("squeezenet1_1", "resnet18", "mobilenet_v2", "mnasnet0_5", "densenet121")
 
 
-def turns_of(model, images):
-    """A function that takes steps, and returns the milliseconds of one."""
-    labels = torch.randint(0, 10, (len(images),))
-    optimizer = torch.optim.SGD(model.parameters(), 5e-3, 0.9, fused=True)
+def network(name):
+    if name in OURS:
+        return tradeoffs.build(name.split(",")[0], "pytorch", **OURS[name])
+    return torchvision.models.get_model(name, num_classes=10)
 
-    def turn(steps=20):
-        start = time.perf_counter()
-        for _ in range(steps):
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(model(images), labels).backward()
-            optimizer.step()
-        return (time.perf_counter() - start) / steps * 1e3
 
-    turn(2)
-    return turn
+def train(model, images, labels, optimizer, steps):
+    for _ in range(steps):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+
+
+def step_ms(steps, *trained):
+    train(*trained, 2)
+    return seconds_of(train, *trained, steps) / steps * 1e3
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--turns", type=int, default=5)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    models = {
-        name: (lambda n=name, a=a: tradeoffs.build(n.split(",")[0], "pytorch", **a))
-        for name, a in OURS.items()
-    } | {n: lambda n=n: torchvision.models.get_model(n, num_classes=10) for n in THEIRS}
-    print(f"{options.threads} threads: contiguous (ms), channels_last (ms), the rule's")
-    for name, build in models.items():
+    chosen = options(__doc__, threads=1, turns=5, steps=20)
+    torch.set_num_threads(chosen.threads)
+    rows = []
+    for name in (*OURS, *THEIRS):
         images = torch.rand(16, 1, 28, 28) if name in OURS else torch.rand(8, 3, 64, 64)
-        ways = [turns_of(build().to(memory_format=f), images) for f in LAYOUTS.values()]
-        times = np.median([[w() for w in ways] for _ in range(options.turns)], axis=0)
-        chosen = list(LAYOUTS)[channels_last_pays(build())]
-        print(f"{name:<20}{times[0]:9.2f}{times[1]:9.2f}   {chosen}", flush=True)
+        labels = torch.randint(0, 10, (len(images),))
+        ways = {}
+        for layout, memory_format in LAYOUTS.items():
+            model = network(name).to(memory_format=memory_format)
+            optimizer = torch.optim.SGD(model.parameters(), 5e-3, 0.9, fused=True)
+            ways[layout] = chosen.steps, model, images, labels, optimizer
+        times = in_turns(chosen.turns, step_ms, ways).median().round(2)
+        rule = list(LAYOUTS)[channels_last_pays(network(name))]
+        rows.append({"network": name, **times, "the rule takes": rule})
+    show(f"ms a step, {chosen.threads} threads", rows)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,14 @@
 Networks whose count is known: by hand, or as torchvision publishes it. Right is
 within two per cent, as tools differ on whether biases and rectifiers count.
 
-    python benchmarks/macs.py
+    python benchmarks/macs.py [--cases "a linear layer" resnet18 ...]
 """
 
 from __future__ import annotations
 
-import pandas as pd
 import torch
 import torchvision
+from common import options, show
 from torch import nn
 from torch.nn import functional
 
@@ -18,14 +18,16 @@ import tradeoffs
 from tradeoffs.processes import in_fresh_process
 
 TOLERANCE = 0.02
+TOOLS = ("tradeoffs", "torchinfo", "fvcore", "ptflops", "calflops")
+PUBLISHED = ("resnet18", "mobilenet_v2", "densenet121", "vit_b_16", "swin_t")
 
 
 class Of(nn.Module):
     """A network from its layers and the function that calls them."""
 
-    def __init__(self, forward, **layers):
+    def __init__(self, called, **layers):
         super().__init__()
-        self.called = forward
+        self.called = called
         for name, layer in layers.items():
             setattr(self, name, layer)
 
@@ -33,88 +35,66 @@ class Of(nn.Module):
         return self.called(self, x)
 
 
-def attends(m, x):
+def attend(m, x):
     q, k, v = m.qkv(x).chunk(3, -1)
     return m.out(functional.scaled_dot_product_attention(q, k, v)).mean(1)
 
 
-def functionally(m, x):
+def convolve(m, x):
     return functional.conv2d(x, m.conv.weight, m.conv.bias).mean((2, 3))
 
 
-def published(name, size=224):
+def published(name):
     weights = torchvision.models.get_model_weights(name).DEFAULT
     network = torchvision.models.get_model(name)
-    return network, (3, size, size), weights.meta["_ops"] * 1e9
+    return network, (3, 224, 224), weights.meta["_ops"] * 1e9
 
 
-def by_hand(name):
-    line, conv, square = nn.Linear(64, 64), nn.Conv2d(3, 8, 3), 62 * 62 * 8 * 27
-    picture, row = (3, 64, 64), (64,)
+def by_hand():
+    """For each case a network, the shape of its input, and the right count."""
+    line, conv = nn.Linear(64, 64), nn.Conv2d(3, 8, 3)
+    weight = nn.Parameter(torch.ones(64, 9))
+    spare, qkv = nn.Linear(64, 640), nn.Linear(64, 192)
+    heads = nn.MultiheadAttention(64, 4, batch_first=True)
+    lstm = nn.LSTM(64, 32, batch_first=True)
+    normal = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 8, 3))
+    larger = nn.ConvTranspose2d(3, 8, 2, stride=2)
+    # What is called, of which layers.
+    once = Of(lambda m, x: m.a(x), a=line, b=spare)
+    twice = Of(lambda m, x: m.a(m.a(x)), a=line)
+    product = Of(lambda m, x: x @ m.a, a=weight)
+    summed = Of(lambda m, x: torch.einsum("bi,io->bo", x, m.a), a=weight)
+    attention = Of(attend, qkv=qkv, out=line)
+    multi = Of(lambda m, x: m.a(x, x, x, need_weights=False)[0], a=heads)
+    recurrent = Of(lambda m, x: m.a(x)[0], a=lstm)
+
+    row, words, picture = (64,), (32, 64), (3, 64, 64)
+    square, attended = 62 * 62 * 8 * 27, 32 * 64 * 256 + 2 * 32 * 32 * 64
     return {
-        "a linear layer": lambda: (nn.Sequential(line), row, 64 * 64),
-        "a layer called twice": lambda: (
-            Of(lambda m, x: m.a(m.a(x)), a=line), row, 2 * 64 * 64
+        "a linear layer": (nn.Sequential(line), row, 64 * 64),
+        "a layer called twice": (twice, row, 2 * 64 * 64),
+        "a layer that is not called": (once, row, 64 * 64),
+        "a convolution called as a function": (
+            Of(convolve, conv=conv),
+            picture,
+            square,
         ),
-        "a layer that is not called": lambda: (
-            Of(lambda m, x: m.a(x), a=line, b=nn.Linear(64, 640)), row, 64 * 64
-        ),
-        "a convolution called as a function": lambda: (
-            Of(functionally, conv=conv), picture, square
-        ),
-        "attention": lambda: (
-            Of(attends, qkv=nn.Linear(64, 192), out=line),
-            (32, 64),
-            32 * 64 * 256 + 2 * 32 * 32 * 64,
-        ),
-        "multi-head attention": lambda: (
-            Of(
-                lambda m, x: m.a(x, x, x, need_weights=False)[0],
-                a=nn.MultiheadAttention(64, 4, batch_first=True),
-            ),
-            (32, 64),
-            32 * 64 * 256 + 2 * 32 * 32 * 64,
-        ),
-        "a product of matrices": lambda: (
-            Of(lambda m, x: x @ m.weight, weight=nn.Parameter(torch.ones(64, 9))),
-            row,
-            64 * 9,
-        ),
-        "einsum": lambda: (
-            Of(
-                lambda m, x: torch.einsum("bi,io->bo", x, m.weight),
-                weight=nn.Parameter(torch.ones(64, 9)),
-            ),
-            row,
-            64 * 9,
-        ),
-        "a normalised weight": lambda: (
-            nn.Sequential(nn.utils.parametrizations.weight_norm(conv)), picture, square
-        ),
-        "an LSTM": lambda: (
-            Of(lambda m, x: m.a(x)[0], a=nn.LSTM(64, 32, batch_first=True)),
-            (10, 64),
-            10 * 4 * 32 * (64 + 32),
-        ),
-        "a transposed convolution": lambda: (
-            nn.Sequential(nn.ConvTranspose2d(3, 8, 2, stride=2)),
+        "attention": (attention, words, attended),
+        "multi-head attention": (multi, words, attended),
+        "a product of matrices": (product, row, 64 * 9),
+        "einsum": (summed, row, 64 * 9),
+        "a normalised weight": (nn.Sequential(normal), picture, square),
+        "an LSTM": (recurrent, (10, 64), 10 * 4 * 32 * (64 + 32)),
+        "a transposed convolution": (
+            nn.Sequential(larger),
             picture,
             64 * 64 * 3 * 8 * 4,
         ),
-    }[name]()  # fmt: skip
-
-
-HANDS = (
-    "a linear layer", "a layer called twice", "a layer that is not called",
-    "a convolution called as a function", "attention", "multi-head attention",
-    "a product of matrices", "einsum", "a normalised weight", "an LSTM",
-    "a transposed convolution",
-)  # fmt: skip
-PUBLISHED = ("resnet18", "mobilenet_v2", "densenet121", "vit_b_16", "swin_t")
+    }
 
 
 def known(case):
-    return published(case) if case in PUBLISHED else by_hand(case)
+    return published(case) if case in PUBLISHED else by_hand()[case]
 
 
 def counted_by(tool, case):
@@ -123,8 +103,8 @@ def counted_by(tool, case):
     match tool:
         case "tradeoffs":
             # A function that makes it: a parametrized network cannot be pickled.
-            options = {"parts": "size", "progress": False}
-            return tradeoffs.measure(lambda: known(case)[0], shape, **options).macs
+            chosen = {"parts": "size", "progress": False}
+            return tradeoffs.measure(lambda: known(case)[0], shape, **chosen).macs
         case "torchinfo":
             import torchinfo
 
@@ -138,44 +118,35 @@ def counted_by(tool, case):
         case "ptflops":
             from ptflops import get_model_complexity_info
 
-            options = {"as_strings": False, "print_per_layer_stat": False}
-            return get_model_complexity_info(model, shape, **options)[0]
+            silent = {"as_strings": False, "print_per_layer_stat": False}
+            return get_model_complexity_info(model, shape, **silent)[0]
         case "calflops":
             from calflops import calculate_flops
 
-            options = {"print_results": False, "output_as_string": False}
-            return calculate_flops(model, (1, *shape), **options)[1]
+            silent = {"output_as_string": False, "print_results": False}
+            return calculate_flops(model, (1, *shape), **silent)[1]
 
 
 def judged(tool, case):
     """Whether a tool counts a network right, or what it says instead."""
-    right = known(case)[2]
     try:
-        found = counted_by(tool, case)
-    except Exception:
+        ratio = counted_by(tool, case) / known(case)[2]
+    except Exception:  # or None, where `measure` does not know an operator
         return "refused"
-    if found is None:
-        return "refused"
-    return "right" if abs(found / right - 1) < TOLERANCE else f"{found / right:.2f} x"
+    return "right" if abs(ratio - 1) < TOLERANCE else f"{ratio:.2f} x"
 
 
 def main():
-    tools = "tradeoffs", "torchinfo", "fvcore", "ptflops", "calflops"
-    found = {
-        tool: {
-            # Tools alter PyTorch; `measure` has processes of its own.
-            case: judged(tool, case)
-            if tool == "tradeoffs"
-            else in_fresh_process(judged, tool, case)
-            for case in (*HANDS, *PUBLISHED)
+    chosen = options(__doc__, cases=(*by_hand(), *PUBLISHED))
+    rows = []
+    for case in chosen.cases:
+        # The others alter PyTorch; `measure` has processes of its own.
+        others = {
+            tool: in_fresh_process(judged, tool, case, framework="pytorch")
+            for tool in TOOLS[1:]
         }
-        for tool in tools
-    }
-    table = pd.DataFrame(found)
-    print(table.to_string())
-    kinds = {"right": table == "right", "refused": table == "refused"}
-    kinds["wrong"] = ~(kinds["right"] | kinds["refused"])
-    print(pd.DataFrame({kind: of.sum() for kind, of in kinds.items()}).T.to_string())
+        rows.append({"network": case, TOOLS[0]: judged(TOOLS[0], case)} | others)
+    show("right, refused, or a wrong count over the right one", rows)
 
 
 if __name__ == "__main__":

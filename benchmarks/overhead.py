@@ -1,0 +1,169 @@
+"""What measuring costs and whether it is fair: time, memory, and a busy machine.
+
+1. Seconds that `measure` takes outside its timed calls, which are the first step, the
+   windows of steps and of batches, and the single answers, warm-ups included. Trying
+   both layouts and waiting for a quiet machine count as outside, and are shown.
+2. Peaks of memory in forked processes, which is how `measure` starts them, beside
+   those in processes that have started anew.
+3. Latencies with one busy core beside quiet ones, with the default threads.
+
+    python benchmarks/overhead.py [--turns 5]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import json
+import subprocess
+import sys
+import time
+from unittest import mock
+
+import pandas as pd
+from common import in_turns, options, show, spread
+
+import tradeoffs
+from tradeoffs.probes import asking, tasks
+from tradeoffs.processes import in_fresh_process
+
+# The first of a program and further ones, and at most how many seconds each.
+PROGRAMS = {
+    ("pytorch", 3): ("pytorch_cnn", "gap_cnn", "small_net"),
+    ("keras", 6): ("keras_mlp", "keras_cnn", "keras_mlp"),
+}
+FURTHER_SECONDS = 1
+MODELS = (
+    ("pytorch_cnn", "pytorch"),
+    ("keras_cnn", "pytorch"),
+    ("keras_mlp", "keras"),
+    ("keras_cnn", "keras"),
+)
+TIMED = ("seconds_of", "steady_seconds", "latencies_ms")
+SPENT = "seconds spent: "
+
+
+def watched(source, profile, parts, *others):
+    """`tasks.measured` in the process that measures, with a note of what it spent."""
+    spent = dict.fromkeys(("timed", "layouts", "waiting"), 0.0)
+
+    def watch(owner, name, kind):
+        function = getattr(owner, name)
+
+        def call(*arguments):
+            start = time.perf_counter()
+            try:
+                return function(*arguments)
+            finally:
+                spent[kind] += time.perf_counter() - start
+
+        setattr(owner, name, call)
+
+    for name in TIMED:
+        watch(tasks, name, "timed")
+    watch(tasks, "wait_for_quiet", "waiting")
+    page = importlib.import_module(f"tradeoffs.probes.{source.framework}")
+    watch(page.Probe, "take_faster_layout", "layouts")
+    found = tasks.measured(source, profile, parts, *others)
+    found["notes"].append(SPENT + json.dumps(spent))
+    return found
+
+
+def measure_each(framework, max_seconds, *models):
+    """Seconds of each in turn, by kind; to be called in a fresh program."""
+    rows = []
+    chosen = {"max_seconds": float(max_seconds), "progress": False}
+    with mock.patch.object(tasks, "measured", watched):
+        for name in models:
+            start = time.perf_counter()
+            profile = tradeoffs.measure(name, framework=framework, **chosen)
+            row = {"in all": time.perf_counter() - start}
+            notes = [note for note in profile.notes if note.startswith(SPENT)]
+            spent = [json.loads(note.removeprefix(SPENT)) for note in notes]
+            rows.append(row | pd.DataFrame(spent).sum().to_dict())
+    print(json.dumps(rows))
+
+
+def times_of_programs(turns, max_seconds):
+    """A row a model: what a program took that measures some of a framework."""
+    for (framework, most), models in PROGRAMS.items():
+        asked = [sys.executable, __file__, "--program", framework, str(max_seconds)]
+        found = [
+            json.loads(subprocess.check_output([*asked, *models]).splitlines()[-1])
+            for _ in range(turns)
+        ]
+        for index, name in enumerate(models):
+            times = pd.DataFrame([rows[index] for rows in found])
+            outside = times["in all"] - times.timed
+            target = FURTHER_SECONDS if index else most
+            yield {
+                "model": f"{name}, {framework}, {'further' if index else 'first'}",
+                **{f"{kind} (s)": spread(times[kind]) for kind in times},
+                "outside timed (s)": spread(outside),
+                "target (s)": target,
+                "met": "yes" if outside.median() <= target else "no",
+            }
+
+
+def without_fork(*arguments, framework, **keywords):
+    return in_fresh_process(*arguments, **keywords)
+
+
+@contextlib.contextmanager
+def one_busy_core():
+    worker = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def fields_of(around, model, fields, asked):
+    """Of a profile that is measured within a context."""
+    name, framework = model
+    with around():
+        profile = tradeoffs.measure(name, framework=framework, progress=False, **asked)
+    return {field: getattr(profile, field) for field in fields}
+
+
+def compared(turns, ways, fields, limit, asked):
+    """A row a model and field: the second way, and its ratio to the first."""
+    for model in MODELS:
+        given = {way: (a, model, fields, asked) for way, a in ways.items()}
+        found = in_turns(turns, fields_of, given)
+        for field in fields:
+            values = found.map(lambda each, field=field: each[field])
+            first, second = (values[way] for way in ways)
+            ratio = second.median() / first.median()
+            yield {
+                "model": ", ".join(model),
+                "field": field,
+                **values.apply(spread),
+                "ratio": round(ratio, 3),
+                f"at most {limit}": "yes" if abs(ratio - 1) <= limit - 1 else "no",
+            }
+
+
+def main():
+    chosen = options(__doc__, turns=5, seconds=1)
+    turns, seconds = chosen.turns, chosen.seconds
+    show(f"measure(max_seconds={seconds})", times_of_programs(turns, seconds))
+    patch = mock.patch.object
+    anew = functools.partial(patch, asking, "in_fresh_process", without_fork)
+    ways = {"anew": anew, "forked": contextlib.nullcontext}
+    asked = {"parts": ("training_memory", "inference_memory"), "max_seconds": 0}
+    fields = "peak_train_memory_mib", "peak_inference_memory_mib"
+    show("peaks of memory", compared(turns, ways, fields, 1.03, asked))
+    ways = {"quiet": contextlib.nullcontext, "one busy core": one_busy_core}
+    asked = {"parts": "inference_time", "max_seconds": seconds}
+    fields = "latency_ms_p50", "latency_ms_p90", "latency_ms_p99"
+    show("latencies, default threads", compared(turns, ways, fields, 3, asked))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--program"]:
+        measure_each(*sys.argv[2:])
+    else:
+        main()
