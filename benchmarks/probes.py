@@ -54,6 +54,7 @@ def turn(name, count):
         input_shape=(),
         batch_size=BATCH,
         inference_batch_size=1,
+        threads=None,
     )
     parts = "training_time", "inference_time"
     before = measured(source, asked, parts, None, MAX_SECONDS)
