@@ -70,11 +70,12 @@ reproduce: data  ## retrain every record from scratch (hours)
 profiles: data  ## measure what the verdicts need, on a quiet machine (minutes)
 	$(BIN)/python -m tradeoffs measure --record
 
-bench: data  ## steps beside the stock way, stacked, in both layouts; the probes beside the truth and other tools
+bench: data  ## steps beside the stock way, stacked, in both layouts; the probes beside the truth and other tools; what measuring costs
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/probes.py
 	$(BIN)/python benchmarks/stacked.py
 	$(BIN)/python benchmarks/layouts.py
+	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		fvcore ptflops calflops transformers accelerate
 	$(BIN)/python benchmarks/macs.py

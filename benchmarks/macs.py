@@ -53,7 +53,7 @@ def published(name):
 def by_hand():
     """For each case a network, the shape of its input, and the right count."""
     line, conv = nn.Linear(64, 64), nn.Conv2d(3, 8, 3)
-    weight = nn.Parameter(torch.ones(64, 9))
+    weight = nn.Parameter(torch.ones(64, 9))  # torchinfo goes by this name
     spare, qkv = nn.Linear(64, 640), nn.Linear(64, 192)
     heads = nn.MultiheadAttention(64, 4, batch_first=True)
     lstm = nn.LSTM(64, 32, batch_first=True)
@@ -62,8 +62,8 @@ def by_hand():
     # What is called, of which layers.
     once = Of(lambda m, x: m.a(x), a=line, b=spare)
     twice = Of(lambda m, x: m.a(m.a(x)), a=line)
-    product = Of(lambda m, x: x @ m.a, a=weight)
-    summed = Of(lambda m, x: torch.einsum("bi,io->bo", x, m.a), a=weight)
+    product = Of(lambda m, x: x @ m.weight, weight=weight)
+    summed = Of(lambda m, x: torch.einsum("bi,io->bo", x, m.weight), weight=weight)
     attention = Of(attend, qkv=qkv, out=line)
     multi = Of(lambda m, x: m.a(x, x, x, need_weights=False)[0], a=heads)
     recurrent = Of(lambda m, x: m.a(x)[0], a=lstm)
