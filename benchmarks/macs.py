@@ -52,18 +52,18 @@ def published(name):
 
 def by_hand():
     """For each case a network, the shape of its input, and the right count."""
-    line, conv = nn.Linear(64, 64), nn.Conv2d(3, 8, 3)
+    line, spare, qkv = (nn.Linear(64, size) for size in (64, 640, 192))
     weight = nn.Parameter(torch.ones(64, 9))  # torchinfo goes by this name
-    spare, qkv = nn.Linear(64, 640), nn.Linear(64, 192)
     heads = nn.MultiheadAttention(64, 4, batch_first=True)
     lstm = nn.LSTM(64, 32, batch_first=True)
     normal = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 8, 3))
-    larger = nn.ConvTranspose2d(3, 8, 2, stride=2)
+    larger = nn.Sequential(nn.ConvTranspose2d(3, 8, 2, stride=2))
     # What is called, of which layers.
     once = Of(lambda m, x: m.a(x), a=line, b=spare)
     twice = Of(lambda m, x: m.a(m.a(x)), a=line)
     product = Of(lambda m, x: x @ m.weight, weight=weight)
     summed = Of(lambda m, x: torch.einsum("bi,io->bo", x, m.weight), weight=weight)
+    called = Of(convolve, conv=nn.Conv2d(3, 8, 3))
     attention = Of(attend, qkv=qkv, out=line)
     multi = Of(lambda m, x: m.a(x, x, x, need_weights=False)[0], a=heads)
     recurrent = Of(lambda m, x: m.a(x)[0], a=lstm)
@@ -74,22 +74,14 @@ def by_hand():
         "a linear layer": (nn.Sequential(line), row, 64 * 64),
         "a layer called twice": (twice, row, 2 * 64 * 64),
         "a layer that is not called": (once, row, 64 * 64),
-        "a convolution called as a function": (
-            Of(convolve, conv=conv),
-            picture,
-            square,
-        ),
+        "a convolution called as a function": (called, picture, square),
         "attention": (attention, words, attended),
         "multi-head attention": (multi, words, attended),
         "a product of matrices": (product, row, 64 * 9),
         "einsum": (summed, row, 64 * 9),
         "a normalised weight": (nn.Sequential(normal), picture, square),
         "an LSTM": (recurrent, (10, 64), 10 * 4 * 32 * (64 + 32)),
-        "a transposed convolution": (
-            nn.Sequential(larger),
-            picture,
-            64 * 64 * 3 * 8 * 4,
-        ),
+        "a transposed convolution": (larger, picture, 64 * 64 * 3 * 8 * 4),
     }
 
 

@@ -142,7 +142,7 @@ def compared(turns, ways, fields, limit, asked):
                 "field": field,
                 **values.apply(spread),
                 "ratio": round(ratio, 3),
-                f"at most {limit}": "yes" if abs(ratio - 1) <= limit - 1 else "no",
+                f"within {limit} x": "yes" if abs(ratio - 1) <= limit - 1 else "no",
             }
 
 
