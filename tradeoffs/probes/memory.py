@@ -19,11 +19,15 @@ DEVICES = ("cpu", "cuda", "mps")
 
 
 class PeakMemory:
-    """The peak of resident memory above the level at which this was made."""
+    """The peak of resident memory above the level at which this was made.
+
+    Pages of files do not count: they are libraries, which a process that was forked
+    has yet to map, and one that has imported them has not.
+    """
 
     def __init__(self):
         _forget_peak()
-        self.level = psutil.Process().memory_info().rss
+        self.level, self.of_files = _resident_bytes()
         self.peak_before = peak_bytes()
 
     def mib(self) -> float | None:
@@ -32,7 +36,14 @@ class PeakMemory:
         # An earlier peak that the system could not forget may hide this one.
         if self.peak_before > self.level * 1.01 and peak <= self.peak_before:
             return None
-        return max(peak - self.level, 0) / MIB
+        mapped = _resident_bytes()[1] - self.of_files
+        return max(peak - mapped - self.level, 0) / MIB
+
+
+def _resident_bytes():
+    """In all, and of files; Linux alone tells the latter."""
+    memory = psutil.Process().memory_info()
+    return memory.rss, getattr(memory, "shared", 0)
 
 
 def peak_bytes() -> int:

@@ -15,7 +15,6 @@ import weakref
 from typing import NamedTuple
 
 import torch
-import torch._dynamo  # fake tensors and optimizers want it, and it takes a second
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.nn import functional
 from torch.nn.parameter import UninitializedParameter

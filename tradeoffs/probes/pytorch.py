@@ -8,6 +8,7 @@ import itertools
 
 import safetensors.torch
 import torch
+import torch._dynamo  # optimizers and fake tensors want it, at 70 MiB and a second
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_leaves
