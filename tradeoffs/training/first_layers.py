@@ -30,10 +30,8 @@ class FirstLayers:
     def __init__(self, convolution, norm, images):
         self.convolution, self.norm = convolution, norm
         networks, filters, _, *kernel = convolution.weight.shape
-        self.taps, self.depthwise = (
-            kernel[0] * kernel[1],
-            max(kernel) <= DEPTHWISE_KERNEL,
-        )
+        self.taps = kernel[0] * kernel[1]
+        self.depthwise = max(kernel) <= DEPTHWISE_KERNEL
         repeats = torch.arange(networks, device=images.device)
         self.repeats = repeats.repeat_interleave(filters)
         if norm is None:
@@ -102,7 +100,6 @@ class FirstLayers:
             mean = (taps @ patch_mean).squeeze(2)
             variance = (taps @ covariance * taps).sum(2)
             with torch.no_grad():
-                norm.num_batches += 1
                 shift = 0 if bias is None else bias
                 norm.mean.lerp_(mean + shift, norm.momentum)
                 unbiased = variance * (self.count / (self.count - 1))

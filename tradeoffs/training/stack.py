@@ -17,7 +17,6 @@ from torch import nn
 
 from tradeoffs.training.stacked_layers import (
     STACKED,
-    Normalization,
     slope_of,
     stack_padded,
 )
@@ -122,12 +121,12 @@ class Stack:
 
     def __init__(self, models: list[nn.Sequential]):
         _check_shapes(models)
-        self.size = len(models)
-        parameters = [list(model.parameters()) for model in models]
-        self._sources = list(zip(*parameters, strict=True))
-        if not self._sources:
+        self.size, self.steps = len(models), 0
+        parameters = list(zip(*(model.parameters() for model in models), strict=True))
+        buffers = list(zip(*(model.buffers() for model in models), strict=True))
+        if not parameters:
             raise ValueError("the networks have nothing to train")
-        stacked = [stack_padded([t.detach() for t in ts]) for ts in self._sources]
+        stacked = [stack_padded(tensors) for tensors in parameters]
         self.flat = torch.cat([tensor.flatten() for tensor in stacked])
         networks = torch.arange(self.size, device=self.flat.device)
         self.network_of = torch.cat(
@@ -138,16 +137,22 @@ class Stack:
             view.view(tensor.shape).detach().requires_grad_()
             for view, tensor in zip(views, stacked, strict=True)
         ]
-        given = iter(self.parameters)
+        statistics = [stack_padded(tensors) for tensors in buffers]
+        self._sources = [*parameters, *buffers]
+        self._stacked = [*self.parameters, *statistics]
+        weights, running = iter(self.parameters), iter(statistics)
         self.layers = [
             STACKED[type(layers[0])](
-                layers, *(next(given) for _ in layers[0].parameters())
+                layers,
+                *(next(weights) for _ in layers[0].parameters()),
+                *(next(running) for _ in layers[0].buffers()),
             )
             for layers in zip(*models, strict=True)
         ]
 
     def logits(self, images, training: bool = False):
         """The logits [K, b, classes] of images [b, K, h, w] in `channels_last`."""
+        self.steps += training
         for layer in self.layers:
             images = layer(images, training)
         return images
@@ -155,13 +160,11 @@ class Stack:
     @torch.no_grad()
     def copy_back(self) -> None:
         """Give the networks their weights and running statistics."""
-        for stacked, tensors in zip(self.parameters, self._sources, strict=True):
+        for stacked, tensors in zip(self._stacked, self._sources, strict=True):
             for value, tensor in zip(stacked, tensors, strict=True):
                 tensor.copy_(value[tuple(map(slice, tensor.shape))])
-        for layer in self.layers:
-            norm = getattr(layer, "norm", layer)
-            if isinstance(norm, Normalization):
-                norm.copy_back()
+                if not tensor.dim():  # the batches that a norm has seen
+                    tensor += self.steps
 
 
 def _check_shapes(models):

@@ -19,10 +19,11 @@ def slope_of(layer) -> float:
     return getattr(layer, "negative_slope", 0.0)
 
 
-def stack_padded(tensors, value: float = 0.0):
-    """Tensors of one rank as [K, ...], padded at their ends to the largest."""
+@torch.no_grad()
+def stack_padded(tensors):
+    """Tensors of one rank as [K, ...], with zeros at their ends up to the largest."""
     shape = torch.Size(map(max, zip(*(t.shape for t in tensors), strict=True)))
-    stacked = tensors[0].new_full((len(tensors), *shape), value)
+    stacked = tensors[0].new_zeros((len(tensors), *shape))
     for place, tensor in zip(stacked, tensors, strict=True):
         place[tuple(map(slice, tensor.shape))] = tensor
     return stacked
@@ -47,29 +48,16 @@ class Convolution:
 class Normalization:
     """K batch normalisations: each channel has statistics of its own anyway."""
 
-    def __init__(self, layers, weight, bias):
-        self.weight, self.bias = weight, bias
-        self.layers, self.num_batches = layers, 0
+    def __init__(self, layers, weight, bias, mean, variance, num_batches):
+        self.weight, self.bias, self.mean, self.variance = weight, bias, mean, variance
         self.momentum, self.eps = layers[0].momentum, layers[0].eps
-        self.mean = stack_padded([layer.running_mean for layer in layers])
-        self.variance = stack_padded([layer.running_var for layer in layers], 1.0)
 
     def __call__(self, x, training):
-        self.num_batches += training
         statistics = self.mean.view(-1), self.variance.view(-1)
         weights = self.weight.flatten(), self.bias.flatten()
         return functional.batch_norm(
             x, *statistics, *weights, training, self.momentum, self.eps
         )
-
-    def copy_back(self):
-        """Give the networks their running statistics."""
-        for layer, *found in zip(self.layers, self.mean, self.variance, strict=True):
-            for own, value in zip(
-                (layer.running_mean, layer.running_var), found, strict=True
-            ):
-                own.copy_(value[: layer.num_features])
-            layer.num_batches_tracked += self.num_batches
 
 
 class _Rectify(torch.autograd.Function):
