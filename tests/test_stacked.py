@@ -1,5 +1,6 @@
 """Networks trained side by side come out as trained alone."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -60,6 +61,19 @@ def differences(models, others):
     ]
 
 
+def trained_both_ways(make, images, schedule=QUICK):
+    """Runs alone and side by side of networks `make(k)`, whose weights come out equal.
+
+    In double precision, so that rounding cannot hide a wrong step.
+    """
+    torch.manual_seed(0)
+    one = [make(k).double() for k in range(len(SEEDS))]
+    other = copy.deepcopy(one)
+    expected, got = alone(one, images, schedule), stacked(other, images, schedule)
+    assert max(differences(one, other)) < 1e-8
+    return expected, got
+
+
 SHAPES = {
     "small net": ({}, SCHEDULE),
     "5x5": ({"kernel_size": 5}, QUICK),
@@ -71,14 +85,9 @@ SHAPES = {
 
 @pytest.mark.parametrize(("arguments", "schedule"), SHAPES.values(), ids=SHAPES)
 def test_stacked_equals_alone_over_its_steps(images, arguments, schedule):
-    """In double precision, so that rounding cannot hide a wrong step.
-
-    The Small Net takes 228 steps, the others 76.
-    """
-    one, other = ([m.double() for m in small_nets(**arguments)] for _ in range(2))
-    expected = alone(one, images, schedule)
-    got = stacked(other, images, schedule)
-    assert max(differences(one, other)) < 1e-8
+    """The Small Net takes 228 steps, the others 76."""
+    nets = small_nets(**arguments)
+    expected, got = trained_both_ways(nets.__getitem__, images, schedule)
     for a, b in zip(expected, got, strict=True):
         for column in ("epoch", "train_loss", "test_loss", "test_accuracy"):
             assert b.history_columns[column] == pytest.approx(
@@ -90,7 +99,7 @@ def test_stacked_equals_alone_over_its_steps(images, arguments, schedule):
 
 
 def test_single_precision_stays_within_the_rounding_of_training_alone(images):
-    exact, one, other = ([*small_nets()] for _ in range(3))
+    exact, one, other = (small_nets() for _ in range(3))
     alone([m.double() for m in exact], images)
     expected, got = alone(one, images), stacked(other, images)
     # Both differ from the exact weights, by rounding that training amplifies.
@@ -107,129 +116,77 @@ FILTERS = [(3, 5), (5, 8), (4, 9)]
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("kernel_size", [3, 5])
 def test_networks_of_different_widths_stack(images, kernel_size, optimizer):
+    def make(k):
+        options = {"filters": FILTERS[k], "kernel_size": kernel_size}
+        return tradeoffs.build("small_net", **options)
+
     options = {"momentum": 0, "nesterov": False} if optimizer == "adam" else {}
     schedule = QUICK.replace(optimizer=optimizer, **options)
-    one, other = (
-        [
-            tradeoffs.build(
-                "small_net", seed=seed, filters=filters, kernel_size=kernel_size
-            ).double()
-            for seed, filters in zip(SEEDS, FILTERS, strict=True)
-        ]
-        for _ in range(2)
-    )
-    expected, got = alone(one, images, schedule), stacked(other, images, schedule)
-    assert max(differences(one, other)) < 1e-8
+    expected, got = trained_both_ways(make, images, schedule)
     counts = [run.num_parameters for run in got]
     assert counts == [run.num_parameters for run in expected]
     assert counts[:2] == ([236, 518] if kernel_size == 3 else [284, 598])
 
 
-def test_widths_differ_before_a_dense_layer_too(images):
-    def make(channels, hidden):
-        return nn.Sequential(
-            nn.Conv2d(1, channels, 3, stride=4),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(channels * 49, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, 10),
-        ).double()
-
-    widths = [(2, 9), (3, 5), (1, 7)]
-    one = [make(*pair) for pair in widths]
-    other = [make(*pair) for pair in widths]
-    for model, another in zip(one, other, strict=True):
-        another.load_state_dict(model.state_dict())
-    alone(one, images, QUICK)
-    stacked(other, images, QUICK)
-    assert max(differences(one, other)) < 1e-8
-
-
-def gap_cnn(first, second):
-    return nn.Sequential(
-        nn.Conv2d(1, first, 5),
+FLAT = nn.Flatten()
+# Layers of network k.
+SEQUENCES = {
+    "gap cnn of the series": lambda k: tradeoffs.build("gap_cnn"),
+    "norm after the last convolution": lambda k: [
+        nn.Conv2d(1, 3, 5),
         nn.MaxPool2d(2),
         nn.ReLU(),
-        nn.Conv2d(first, second, 5),
+        nn.Conv2d(3, 6, 5),
         nn.AvgPool2d(2),
         nn.ReLU(),
-        nn.Conv2d(second, 10, 3, bias=False),
+        nn.Conv2d(6, 10, 3, bias=False),
         nn.BatchNorm2d(10),
         nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-    )
-
-
-def mlp():
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(784, 8), nn.LeakyReLU(0.1), nn.Linear(8, 10, bias=False)
-    )
-
-
-def padded():
-    return nn.Sequential(
+        FLAT,
+    ],
+    "mlp": lambda k: [
+        FLAT,
+        nn.Linear(784, 8),
+        nn.LeakyReLU(0.1),
+        nn.Linear(8, 10, bias=False),
+    ],
+    "padded": lambda k: [
         nn.Conv2d(1, 3, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(3),
         nn.ReLU(),
         nn.AdaptiveAvgPool2d(2),
-        nn.Flatten(),
+        FLAT,
         nn.Linear(12, 10),
-    )
-
-
-def same():
-    """A first convolution with padding by name, and a norm behind it."""
-    return nn.Sequential(
+    ],
+    "padded by name, and a norm behind it": lambda k: [
         nn.Conv2d(1, 3, 3, padding="same"),
         nn.BatchNorm2d(3),
         nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
+        FLAT,
         nn.Linear(3, 10),
-    )
+    ],
+    "only a convolution": lambda k: [nn.Conv2d(1, 10, 28), FLAT],
+    "other widths before a dense layer": lambda k: [
+        nn.Conv2d(1, (2, 3, 1)[k], 3, stride=4),
+        nn.ReLU(),
+        FLAT,
+        nn.Linear((2, 3, 1)[k] * 49, (9, 5, 7)[k]),
+        nn.ReLU(),
+        nn.Linear((9, 5, 7)[k], 10),
+    ],
+}
 
 
-def only_a_convolution():
-    return nn.Sequential(nn.Conv2d(1, 10, 28), nn.Flatten())
-
-
-@pytest.mark.parametrize(
-    "make", [lambda: gap_cnn(3, 6), mlp, padded, same, only_a_convolution]
-)
-def test_any_sequence_of_known_layers_stacks(images, make):
-    models = []
-    for seed in SEEDS:
-        torch.manual_seed(seed)
-        models.append(make().double())
-    others = [make().double() for _ in SEEDS]
-    for model, other in zip(models, others, strict=True):
-        other.load_state_dict(model.state_dict())
-    schedule = QUICK
-    alone(models, images, schedule)
-    stacked(others, images, schedule)
-    assert max(differences(models, others)) < 1e-8
+@pytest.mark.parametrize("layers", SEQUENCES.values(), ids=SEQUENCES)
+def test_any_sequence_of_known_layers_stacks(images, layers):
+    trained_both_ways(lambda k: nn.Sequential(*layers(k)), images)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "adadelta"])
 def test_every_optimizer_stacks_with_learning_rates_of_its_own(images, optimizer):
-    schedule = QUICK.replace(
-        optimizer=optimizer, momentum=0, nesterov=False, learning_rate=1e-3
-    )
-    one, other = ([m.double() for m in small_nets()] for _ in range(2))
-    alone(one, images, schedule)
-    stacked(other, images, schedule)
-    assert max(differences(one, other)) < 1e-8
-
-
-def test_gap_cnn_of_the_series_stacks(images):
-    schedule = QUICK
-    one, other = (
-        [tradeoffs.build("gap_cnn", seed=seed).double() for seed in SEEDS]
-        for _ in range(2)
-    )
-    alone(one, images, schedule)
-    stacked(other, images, schedule)
-    assert max(differences(one, other)) < 1e-8
+    options = {"optimizer": optimizer, "momentum": 0, "nesterov": False}
+    schedule = QUICK.replace(learning_rate=1e-3, **options)
+    trained_both_ways(small_nets().__getitem__, images, schedule)
 
 
 def test_network_that_diverges_leaves_the_others_alone(images):
@@ -240,13 +197,8 @@ def test_network_that_diverges_leaves_the_others_alone(images):
     assert isinstance(got[1], TrainingError)
     assert "learning rate below 1e+08" in str(got[1])
     for k in (0, 2):
-        expected = tradeoffs.fit(
-            one[k],
-            images,
-            schedule.replace(learning_rate=rates[k]),
-            SEEDS[k],
-            progress=False,
-        )
+        of_k = schedule.replace(learning_rate=rates[k])
+        expected = tradeoffs.fit(one[k], images, of_k, SEEDS[k], progress=False)
         assert got[k].test_loss == pytest.approx(expected.test_loss, abs=1e-4)
     assert max(differences([one[0], one[2]], [other[0], other[2]])) < 1e-4
 
