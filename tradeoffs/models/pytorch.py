@@ -183,14 +183,7 @@ def _with_dimensions(layer, dimensions):
     if not kind.endswith("2d") or dimensions == 2:
         return layer
     make = getattr(nn, kind.replace("2d", f"{dimensions}d"))
-    match layer:
-        case nn.Conv2d():
-            size = layer.kernel_size[0]
-            return make(layer.in_channels, layer.out_channels, size)
-        case nn.BatchNorm2d():
-            return make(layer.num_features)
-        case nn.MaxPool2d() | nn.AvgPool2d():
-            return make(layer.kernel_size)
-        case nn.AdaptiveAvgPool2d():
-            return make(layer.output_size)
-    return make()  # dropout
+    # In the order of arguments; none of our layers has two of the last three.
+    names = "in_channels", "out_channels", "num_features", "kernel_size", "output_size"
+    sizes = [getattr(layer, name) for name in names if hasattr(layer, name)]
+    return make(*(size[0] if isinstance(size, tuple) else size for size in sizes))
