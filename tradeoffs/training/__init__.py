@@ -201,9 +201,22 @@ def check_data_and_schedule(dataset, schedule) -> None:
         )
 
 
-def check_classes(name, outputs, count, dataset) -> None:
-    """Raise unless a model's outputs [count, classes] are enough for the labels."""
-    shape = tuple(getattr(outputs, "shape", ()))
+def first_outputs(name: str, model, images, dataset):
+    """What a model returns for a few images, if that fits the labels.
+
+    Raises:
+        TrainingError: the model cannot take them, or its output is no [n, classes].
+        ValueError: it has too few outputs for the labels.
+    """
+    try:
+        outputs = model(images)
+    except Exception as error:
+        dtype = getattr(images.dtype, "name", images.dtype)
+        raise TrainingError(
+            f"{name} cannot take images as {dtype} tensors of shape "
+            f"{tuple(images.shape)}: {one_sentence(error)}"
+        ) from error
+    shape, count = tuple(getattr(outputs, "shape", ())), len(images)
     if len(shape) != 2 or shape[0] != count:
         raise TrainingError(
             f"{name} returned a {type(outputs).__name__} of shape {shape} for {count} "
@@ -216,6 +229,7 @@ def check_classes(name, outputs, count, dataset) -> None:
                 f"{part} go from {labels.min()} to {labels.max()}, and {name} has "
                 f"{shape[1]} outputs, for labels from 0 to {shape[1] - 1}"
             )
+    return outputs
 
 
 def one_sentence(error) -> str:

@@ -6,6 +6,7 @@ a compiled loop, and SGD is TensorFlow's own fused update.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from tradeoffs.data import MNIST_PIXELS
 from tradeoffs.frameworks import import_keras
-from tradeoffs.training import TrainingError, check_classes, chunks, one_sentence
+from tradeoffs.training import chunks, first_outputs
 from tradeoffs.training.allocation import keep_freed_memory
 
 keras = import_keras()
@@ -85,13 +86,14 @@ class Trainer:
             model.build((None, *self.train_images.shape[1:]))
         if not model.trainable_variables:
             raise ValueError(f"{model.name} has nothing to train")
-        self._first_outputs = self._few_outputs()
-        check_classes(model.name, self._first_outputs, FEW, dataset)
+        few = tf.gather(self.train_images, np.arange(FEW) % len(self.train_images))
+        call = functools.partial(model, training=False)
+        outputs = first_outputs(model.name, call, few, dataset)
         _seed_dropout(model, seed)
         self.optimizer = _optimizer(schedule)
         self.optimizer.build(model.trainable_variables)
         self.loss = keras.losses.SparseCategoricalCrossentropy(
-            from_logits=not self._returns_probabilities()
+            from_logits=not _are_probabilities(outputs)
         )
         self._steps = tf.function(self._train_steps)
         # Tracing now keeps compilation out of the first epoch's time. A batch
@@ -102,23 +104,6 @@ class Trainer:
         self._predict = tf.function(
             lambda images: model(images, training=False), reduce_retracing=True
         )
-
-    def _few_outputs(self):
-        images = tf.gather(self.train_images, np.arange(FEW) % len(self.train_images))
-        try:
-            return self.model(images, training=False)
-        except Exception as error:
-            raise TrainingError(
-                f"{self.model.name} cannot take images of shape {tuple(images.shape)}: "
-                f"{one_sentence(error)}"
-            ) from error
-
-    def _returns_probabilities(self):
-        """Whether outputs are shares that sum to 1, as far as their precision tells."""
-        outputs = self._first_outputs
-        precise = 1e-4 if outputs.dtype.size >= 4 else 0.03
-        shares = np.array(tf.cast(outputs, tf.float32))
-        return bool(shares.min() >= 0 and np.allclose(shares.sum(1), 1, atol=precise))
 
     def num_parameters(self):
         """Of each network: one."""
@@ -158,6 +143,13 @@ class Trainer:
         )
         loss = float(self.loss(self.test_labels, _at_least_float32(probabilities)))
         return loss, np.argmax(probabilities, axis=1)
+
+
+def _are_probabilities(outputs):
+    """Whether these are shares that sum to 1, as far as their precision tells."""
+    precise = 1e-4 if outputs.dtype.size >= 4 else 0.03
+    shares = np.array(tf.cast(outputs, tf.float32))
+    return bool(shares.min() >= 0 and np.allclose(shares.sum(1), 1, atol=precise))
 
 
 def _at_least_float32(outputs):

@@ -11,12 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from tradeoffs.data import MNIST_PIXELS
-from tradeoffs.training import (
-    ProbabilitiesWarning,
-    TrainingError,
-    check_classes,
-    one_sentence,
-)
+from tradeoffs.training import ProbabilitiesWarning, TrainingError, first_outputs
 from tradeoffs.training.allocation import keep_freed_memory
 from tradeoffs.training.macs import macs_of
 
@@ -66,19 +61,11 @@ def check_outputs(model, images, dataset) -> None:
     """Try a model on two images, so that what does not fit is said before a training.
 
     Raises:
-        TrainingError: the model cannot take them, or its output is no [n, classes].
-        ValueError: it has too few outputs for the labels.
+        TrainingError, ValueError: as `first_outputs`.
     """
-    few, name = images[:2], type(model).__name__
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            outputs = model.eval()(few)
-    except Exception as error:
-        raise TrainingError(
-            f"{name} cannot take images as {few.dtype} tensors of shape "
-            f"{tuple(few.shape)}: {one_sentence(error)}"
-        ) from error
-    check_classes(name, outputs, len(few), dataset)
+    name = type(model).__name__
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        outputs = first_outputs(name, model.eval(), images[:2], dataset)
     # Rows of shares that sum to 1, within what this precision can tell.
     precise = max(1e-4, 8 * torch.finfo(outputs.dtype).eps)
     off = (outputs.float().sum(1) - 1).abs().max()
