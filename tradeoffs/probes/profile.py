@@ -15,23 +15,6 @@ from tradeoffs.records import write
 FORMAT = 1
 PRECISIONS = ("float32", "float16", "int8")  # of exported models
 NOT_MEASURED = "not measured"
-# What there is to measure of an exported model; the rest is about training.
-OF_FILES = (
-    "load_seconds",
-    "startup_seconds",
-    "startup_memory_mib",
-    "runtime_bytes",
-    "test_accuracy",
-)
-OF_BOTH = (
-    "num_parameters",
-    "file_bytes",
-    "inference_seconds",
-    "images_per_second",
-    "latency_ms_p50",
-    "latency_ms_p90",
-    "latency_ms_p99",
-)
 MIB = 2**20
 # How a quantity is written, by the unit in its name.
 _FORMS = {
@@ -43,9 +26,9 @@ _FORMS = {
 }
 
 
-def _row(title):
-    """A field that is a row of the printed table."""
-    return field(default=None, metadata={"title": title})
+def _row(title, of="networks"):
+    """A row of the printed table, of networks, exported "files" or "both"."""
+    return field(default=None, metadata={"title": title, "of": of})
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -101,20 +84,20 @@ class Profile:
     versions: dict | None = None
     model_arguments: dict = field(default_factory=dict)
     precision: str | None = None
-    num_parameters: int | None = _row("parameters")
+    num_parameters: int | None = _row("parameters", "both")
     num_trainable_parameters: int | None = _row("of them trainable")
     weight_bytes: int | None = _row("weights in memory")
-    file_bytes: int | None = _row("weights on disk")
+    file_bytes: int | None = _row("weights on disk", "both")
     macs: int | None = _row("multiply-accumulates an image")
     train_step_ms: float | None = _row("training step")
     epoch_seconds: float | None = _row("epoch of 60,000 images")
     first_step_seconds: float | None = _row("start-up: the first step")
     import_seconds: float | None = _row("start-up: imports")
-    inference_seconds: float | None = _row("10,000 images")
-    images_per_second: float | None = _row("images a second")
-    latency_ms_p50: float | None = _row("latency of one image, median")
-    latency_ms_p90: float | None = _row("latency, 90th percentile")
-    latency_ms_p99: float | None = _row("latency, 99th percentile")
+    inference_seconds: float | None = _row("10,000 images", "both")
+    images_per_second: float | None = _row("images a second", "both")
+    latency_ms_p50: float | None = _row("latency of one image, median", "both")
+    latency_ms_p90: float | None = _row("latency, 90th percentile", "both")
+    latency_ms_p99: float | None = _row("latency, 99th percentile", "both")
     peak_train_memory_mib: float | None = _row("peak memory, training")
     peak_inference_memory_mib: float | None = _row("peak memory, inference")
     gradient_bytes: int | None = _row("gradients")
@@ -124,11 +107,11 @@ class Profile:
     accelerator_reserved_mib: float | None = _row("accelerator, reserved at peak")
     accelerator_process_mib: float | None = _row("accelerator, by the driver")
     predicted_gpu_memory_mib: float | None = _row("GPU memory, training, predicted")
-    load_seconds: float | None = _row("start-up: loading the file")
-    startup_seconds: float | None = _row("start-up: until the first answer")
-    startup_memory_mib: float | None = _row("start-up: peak memory")
-    runtime_bytes: int | None = _row("the runtime, installed")
-    test_accuracy: float | None = _row("test accuracy")
+    load_seconds: float | None = _row("start-up: loading the file", "files")
+    startup_seconds: float | None = _row("start-up: until the first answer", "files")
+    startup_memory_mib: float | None = _row("start-up: peak memory", "files")
+    runtime_bytes: int | None = _row("the runtime, installed", "files")
+    test_accuracy: float | None = _row("test accuracy", "files")
     spread: dict = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -156,15 +139,13 @@ class Profile:
         return [
             (row.metadata["title"], self._text(row.name))
             for row in dataclasses.fields(self)
-            if row.metadata and not self._is_foreign(row.name)
+            if row.metadata and self._concerns(row)
         ]
 
-    def _is_foreign(self, name):
-        """Whether a quantity is none of a network's in a framework, or of a file's."""
-        of_files = name in OF_FILES
+    def _concerns(self, row):
         if self.framework in FRAMEWORKS:
-            return of_files and getattr(self, name) is None
-        return not of_files and name not in OF_BOTH
+            return row.name not in OF_FILES or getattr(self, row.name) is not None
+        return row.name in (*OF_FILES, *OF_BOTH)
 
     def _text(self, name):
         text = _written(name, getattr(self, name))
@@ -233,6 +214,12 @@ class Profile:
             return cls(**content["profile"])
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not a whole profile ({error!r})") from error
+
+
+OF_FILES, OF_BOTH = (
+    [row.name for row in dataclasses.fields(Profile) if row.metadata.get("of") == kind]
+    for kind in ("files", "both")
+)
 
 
 def _written(name, value):
