@@ -21,6 +21,7 @@ from torch.nn.parameter import UninitializedParameter
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from tradeoffs.models.pytorch import for_input
 from tradeoffs.probes.profile import MIB
 from tradeoffs.probes.pytorch import Probe, input_dtype
 
@@ -81,11 +82,8 @@ class CachingAllocator:
     def free(self, block: Block) -> None:
         """Give a block back; it merges with free neighbours."""
         self.allocated -= block.size
-        start, end, free = (
-            block.start,
-            block.start + block.size,
-            self._free[block.small],
-        )
+        start, end = block.start, block.start + block.size
+        free = self._free[block.small]
         for other in [b for b in free if b.start == end or b.start + b.size == start]:
             free.remove(other)
             start, end = min(start, other.start), max(end, other.start + other.size)
@@ -122,14 +120,17 @@ class _Replay(TorchDispatchMode):
         self.allocator.free(block)
 
 
-def training_memory(build, shapes, batch_size: int, dtype=None) -> dict[str, float]:
+def training_memory(
+    make, shapes, batch_size: int, dtype=None, named: bool = False
+) -> dict[str, float]:
     """MiB that a training step takes on a GPU, by the replay.
 
     Args:
-        build: returns a new `nn.Module`; its tensors will be fake.
+        make: returns a new `nn.Module`; its tensors will be fake.
         shapes: of its inputs, each without the batch.
         batch_size: inputs a step.
         dtype: of the inputs, by name; by default the model's own.
+        named: a model of the series, which is rebuilt for the shape.
 
     Returns:
         "allocated_mib" (tensors alone) and "reserved_mib" (segments), at peak.
@@ -137,9 +138,15 @@ def training_memory(build, shapes, batch_size: int, dtype=None) -> dict[str, flo
     allocator = CachingAllocator()
     # Tensors that a model holds, but not as parameters or buffers, are let in.
     replay, mode = _Replay(allocator), FakeTensorMode(allow_non_fake_inputs=True)
-    with mode:
-        module = build().train()
-    _make_fake(module, mode)
+    if named:  # of any size, so without contents from the start
+        with mode:
+            module = for_input(make(), shapes[0])
+    else:
+        module = make()
+        if any(isinstance(p, UninitializedParameter) for p in module.parameters()):
+            probe = Probe(module, shapes, dtype, "cpu", 1)
+            probe.call(probe.inputs(2))  # lazy layers then know their sizes
+    _make_fake(module.train(), mode)
     for tensor in (*module.parameters(), *module.buffers()):
         replay.note(tensor.untyped_storage())
     dtype = getattr(torch, dtype) if dtype else input_dtype(module)
@@ -153,14 +160,6 @@ def training_memory(build, shapes, batch_size: int, dtype=None) -> dict[str, flo
         "allocated_mib": allocator.peak_allocated / MIB,
         "reserved_mib": allocator.peak_reserved / MIB,
     }
-
-
-def prepared(module, shapes, dtype=None):
-    """A module whose lazy layers have seen an input, and know their sizes."""
-    if any(isinstance(p, UninitializedParameter) for p in module.parameters()):
-        probe = Probe(module, shapes, dtype, "cpu", 1)
-        probe.call(probe.inputs(2))
-    return module
 
 
 def _make_fake(module, mode):

@@ -84,33 +84,39 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
     ):
         for name, (work, *arguments) in works.items():
             asked = [part for part in parts if part.startswith(name)]
-            if not asked:
-                continue
             try:
-                some, times, notes = work(*arguments, parts, max_seconds)
+                some = list(work(*arguments, parts, max_seconds)) if asked else []
             except Exception as error:
                 reason = f"{source.label}: {reason_of(error, profile.batch_size)}"
                 found["failures"] |= dict.fromkeys(asked, reason)
                 continue
-            found |= some | {field: time.median for field, time in times.items()}
-            found["spread"] |= {field: time[1:] for field, time in times.items()}
-            found["notes"] += notes
+            for field, value in some:
+                if field == "notes":
+                    found["notes"] += value
+                elif isinstance(value, Time):
+                    found[field], *ends = value
+                    found["spread"][field] = tuple(ends)
+                else:
+                    found[field] = value
         found["threads"] = profile.threads or num_threads(framework)
     kinds = (w.message for w in caught if issubclass(w.category, ProbabilitiesWarning))
     found["notes"] += map(str, kinds)
     return found | {"versions": versions(framework)}
 
 
+# What is found of a part: names of a profile's fields, with values or `Time`s.
+
+
 def _size(probe, parts, max_seconds):
-    found = probe.size()
+    yield from probe.size().items()
     try:
         macs, unknown = probe.macs()
     except Exception as error:
-        return found, {}, [f"MACs were not counted: {one_sentence(error)}"]
-    notes = []
+        yield "notes", [f"MACs were not counted: {one_sentence(error)}"]
+        return
+    yield "macs", macs
     if unknown:
-        notes = [f"MACs are not counted for {', '.join(sorted(unknown))}"]
-    return found | {"macs": macs}, {}, notes
+        yield "notes", [f"MACs are not counted for {', '.join(sorted(unknown))}"]
 
 
 def _training(probe, peak, classes, parts, max_seconds):
@@ -118,15 +124,15 @@ def _training(probe, peak, classes, parts, max_seconds):
         raise MeasureError("it is measured for models of one input")
     if isinstance(classes, str):
         raise MeasureError(classes)
-    batch, found, times, notes = probe.batch_size, {}, {}, []
+    batch = probe.batch_size
     trainer, step = _trainer(probe, classes, batch), np.arange(batch)[np.newaxis]
-    found["first_step_seconds"] = seconds_of(trainer.train_steps, step)
+    yield "first_step_seconds", seconds_of(trainer.train_steps, step)
     if "training_memory" in parts:
         # The first step made gradients and momentum; now all are there.
         trainer.train_steps(step)
-        found["peak_train_memory_mib"] = peak.mib()
-        found |= accelerator_memory(probe.framework, probe.device)
-        found |= probe.tensor_bytes(trainer)
+        yield "peak_train_memory_mib", peak.mib()
+        yield from accelerator_memory(probe.framework, probe.device).items()
+        yield from probe.tensor_bytes(trainer).items()
     if "training_time" in parts:
         # An epoch's images, unless they are large.
         most = DATA_BYTES // (4 * math.prod(probe.shapes[0]))
@@ -139,10 +145,9 @@ def _training(probe, peak, classes, parts, max_seconds):
         wait_for_quiet(min(max_seconds, 5.0))
         others = OtherWork()
         seconds = steady_seconds(train, max_seconds)
-        notes += others.note()
-        times["train_step_ms"] = seconds.times(1e3)
-        times["epoch_seconds"] = seconds.times(EPOCH_IMAGES / batch)
-    return found, times, notes
+        yield "notes", others.note()
+        yield "train_step_ms", seconds.times(1e3)
+        yield "epoch_seconds", seconds.times(EPOCH_IMAGES / batch)
 
 
 def _trainer(probe, classes, count):
@@ -158,7 +163,7 @@ def _trainer(probe, classes, count):
 
 
 def _inference(probe, peak, batch, parts, max_seconds):
-    inputs, found, times, notes = probe.inputs(batch), {}, {}, []
+    inputs = probe.inputs(batch)
 
     def infer(batches):
         for _ in range(batches):
@@ -166,7 +171,7 @@ def _inference(probe, peak, batch, parts, max_seconds):
 
     infer(1)
     if "inference_memory" in parts:
-        found["peak_inference_memory_mib"] = peak.mib()
+        yield "peak_inference_memory_mib", peak.mib()
     if "inference_time" in parts:
         wait_for_quiet(min(max_seconds, 5.0))
         others, one = OtherWork(), probe.inputs(1)
@@ -174,22 +179,19 @@ def _inference(probe, peak, batch, parts, max_seconds):
         seconds = steady_seconds(infer, max_seconds)
         layouts.append(probe.take_faster_layout(one))
         latencies = latencies_ms(lambda: probe.predict_one(one), max_seconds / 4)
-        notes += others.note()
+        yield "notes", others.note()
         if layouts[0]:
-            notes.append(
-                f"inference in the faster layout here: {layouts[0]} for batches of "
-                f"{batch:,}, {layouts[1]} for one image"
-            )
-        times["inference_seconds"] = seconds.times(TEST_IMAGES / batch)
-        found["images_per_second"] = batch / seconds.median
+            text = f"inference in the faster layout here: {layouts[0]} for batches of "
+            yield "notes", [f"{text}{batch:,}, {layouts[1]} for one image"]
+        yield "inference_seconds", seconds.times(TEST_IMAGES / batch)
+        yield "images_per_second", batch / seconds.median
         windows = np.array_split(latencies, LATENCY_WINDOWS)
         for percent in (50, 90, 99):
             values = [float(np.percentile(window, percent)) for window in windows]
             median = float(np.percentile(latencies, percent))
             # A percentile of all may lie outside those of the windows.
             ends = min(*values, median), max(*values, median)
-            times[f"latency_ms_p{percent}"] = Time(median, *ends)
-    return found, times, notes
+            yield f"latency_ms_p{percent}", Time(median, *ends)
 
 
 def started(source, profile) -> dict:
@@ -212,23 +214,12 @@ def started(source, profile) -> dict:
 
 def predicted(source, points, dtype) -> list[dict]:
     """The memory of a training step on a GPU, for each shape and batch size."""
-    from tradeoffs.models.pytorch import for_input
-    from tradeoffs.probes.prediction import prepared, training_memory
+    from tradeoffs.probes.prediction import training_memory
 
-    make, found = source.maker(), []
-
-    def builder(shapes):
-        # Ours are built where tensors are fake, so they may be of any size; a
-        # reader's model is made of real tensors, which become fake then.
-        if source.kind == "name":
-            return lambda: for_input(make(), shapes[0])
-        own = prepared(make(), shapes, dtype)
-        return lambda: own
-
+    make, named, found = source.maker(), source.kind == "name", []
     for shapes, batch_size in points:
         try:
-            build = builder(shapes)
-            found.append(training_memory(build, shapes, batch_size, dtype))
+            found.append(training_memory(make, shapes, batch_size, dtype, named))
         except (RuntimeError, ValueError, TypeError) as error:
             raise _unfit(shapes, error) from error
     return found
