@@ -88,12 +88,12 @@ class Trainer:
             raise ValueError(f"{model.name} has nothing to train")
         few = tf.gather(self.train_images, np.arange(FEW) % len(self.train_images))
         call = functools.partial(model, training=False)
-        outputs = first_outputs(model.name, call, few, dataset)
+        self._first_outputs = first_outputs(model.name, call, few, dataset)
         _seed_dropout(model, seed)
         self.optimizer = _optimizer(schedule)
         self.optimizer.build(model.trainable_variables)
         self.loss = keras.losses.SparseCategoricalCrossentropy(
-            from_logits=not _are_probabilities(outputs)
+            from_logits=not self._returns_probabilities()
         )
         self._steps = tf.function(self._train_steps)
         # Tracing now keeps compilation out of the first epoch's time. A batch
@@ -104,6 +104,13 @@ class Trainer:
         self._predict = tf.function(
             lambda images: model(images, training=False), reduce_retracing=True
         )
+
+    def _returns_probabilities(self):
+        """Whether outputs are shares that sum to 1, as far as their precision tells."""
+        outputs = self._first_outputs
+        precise = 1e-4 if outputs.dtype.size >= 4 else 0.03
+        shares = np.array(tf.cast(outputs, tf.float32))
+        return bool(shares.min() >= 0 and np.allclose(shares.sum(1), 1, atol=precise))
 
     def num_parameters(self):
         """Of each network: one."""
@@ -143,13 +150,6 @@ class Trainer:
         )
         loss = float(self.loss(self.test_labels, _at_least_float32(probabilities)))
         return loss, np.argmax(probabilities, axis=1)
-
-
-def _are_probabilities(outputs):
-    """Whether these are shares that sum to 1, as far as their precision tells."""
-    precise = 1e-4 if outputs.dtype.size >= 4 else 0.03
-    shares = np.array(tf.cast(outputs, tf.float32))
-    return bool(shares.min() >= 0 and np.allclose(shares.sum(1), 1, atol=precise))
 
 
 def _at_least_float32(outputs):
