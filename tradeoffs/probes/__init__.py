@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import statistics
 from collections.abc import Mapping
 
 from tradeoffs.checks import number, one_of, whole_number
@@ -19,7 +18,7 @@ from tradeoffs.probes import tasks
 from tradeoffs.probes.asking import OutOfMemoryError, ask
 from tradeoffs.probes.files import is_model_file, measure_file
 from tradeoffs.probes.memory import DEVICES
-from tradeoffs.probes.profile import Profile
+from tradeoffs.probes.profile import Profile, median_profile
 from tradeoffs.probes.source import MeasureError, source_of
 from tradeoffs.probes.timing import BUSY
 from tradeoffs.probes.units import dead_units as dead_units
@@ -32,6 +31,7 @@ _INFERENCE = ("inference_time", "inference_memory")
 DTYPES = ("float16", "bfloat16", "float32", "float64", "int32", "int64", "uint8")
 PARTS = (*_TRAINING, *_INFERENCE, "prediction")
 _ALLOWED = (*PARTS, "startup")
+ATTEMPTS = 3  # at a quiet measurement
 
 
 def measure(
@@ -168,7 +168,8 @@ def measure_in_turns(
         models: for each what `measure` takes as its model, or a mapping of several
             of its arguments, such as {"model": "keras_mlp", "framework": "pytorch"}.
         turns: how often each is measured.
-        quiet: raise an error where another process keeps the machine busy.
+        quiet: raise an error where other processes keep the machine busy, in three
+            attempts.
         progress: show a bar.
         options: of `measure`, for all.
 
@@ -186,33 +187,16 @@ def measure_in_turns(
         for _, (one, profiles) in itertools.product(
             range(turns), list(zip(given, found, strict=True))
         ):
-            profiles.append(measure(progress=False, **options | one))
-            busy = [n for n in profiles[-1].notes if n.startswith(BUSY)]
+            for _ in range(ATTEMPTS if quiet else 1):
+                profile = measure(progress=False, **options | one)
+                busy = [note for note in profile.notes if note.startswith(BUSY)]
+                if not busy:
+                    break
             if quiet and busy:
-                raise MeasureError(f"{profiles[-1].variant}: {busy[0]}")
+                raise MeasureError(f"{profile.variant}: {busy[0]}")
+            profiles.append(profile)
             shown.update()
-    return [_median(profiles) for profiles in found]
-
-
-def _median(profiles):
-    """One profile of several of a model: medians, and what they span."""
-    names = [each.name for each in dataclasses.fields(Profile) if each.metadata]
-    values = {name: [getattr(profile, name) for profile in profiles] for name in names}
-    return dataclasses.replace(
-        profiles[0],
-        **{
-            name: None if None in of_turns else statistics.median_low(of_turns)
-            for name, of_turns in values.items()
-        },
-        spread={
-            name: (min(lowest), max(highest))
-            for name in profiles[0].spread
-            for lowest, highest in [
-                zip(*(p.spread[name] for p in profiles), strict=True)
-            ]
-        },
-        notes=tuple(dict.fromkeys(note for p in profiles for note in p.notes)),
-    )
+    return [median_profile(profiles) for profiles in found]
 
 
 def predict_memory(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import json
+import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -220,6 +221,27 @@ OF_FILES, OF_BOTH = (
     [row.name for row in dataclasses.fields(Profile) if row.metadata.get("of") == kind]
     for kind in ("files", "both")
 )
+
+
+def median_profile(profiles: list[Profile]) -> Profile:
+    """One profile of several of a model: medians, and what they span."""
+    names = [each.name for each in dataclasses.fields(Profile) if each.metadata]
+    values = {name: [getattr(profile, name) for profile in profiles] for name in names}
+    return dataclasses.replace(
+        profiles[0],
+        **{
+            name: None if None in of_turns else statistics.median_low(of_turns)
+            for name, of_turns in values.items()
+        },
+        spread={
+            name: (min(lowest), max(highest))
+            for name in profiles[0].spread
+            for lowest, highest in [
+                zip(*(p.spread[name] for p in profiles), strict=True)
+            ]
+        },
+        notes=tuple(dict.fromkeys(note for p in profiles for note in p.notes)),
+    )
 
 
 def _written(name, value):
