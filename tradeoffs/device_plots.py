@@ -12,7 +12,12 @@ from tradeoffs.plots import ERROR
 from tradeoffs.probes.profile import MIB
 
 # How what computes a model is drawn: filled, half and hollow.
-_FILLS = {"framework": "full", "float32": "left", "int8": "none"}
+_FILLS = {
+    "framework": "full",
+    "float32": "left",
+    "float16": "bottom",
+    "int8": "none",
+}
 
 
 def in_the_app(table, app_mib: float, title: str):
@@ -27,12 +32,13 @@ def in_the_app(table, app_mib: float, title: str):
     for place, (name, rows) in enumerate(_by_model(table)):
         for row in rows.itertuples():
             _dot(axis, name, row, row.file_bytes / MIB, place)
-    for runtime, rows in table.groupby("framework"):
+    for side, (runtime, rows) in zip(
+        ("right", "left"), table.groupby("framework"), strict=False
+    ):
         mib = rows.runtime_bytes.iloc[0] / MIB
         axis.axvline(mib, **draw.THIN)
-        text = f"{runtime}, {mib:.0f} MiB "
-        side = "bottom" if runtime == "onnxruntime" else "top"
-        axis.text(mib, place, text, rotation=90, va=side, ha="right", fontsize=7)
+        place = {"transform": axis.get_xaxis_transform(), "va": "bottom", "ha": side}
+        axis.text(mib, 0.03, f" {runtime} ", rotation=90, fontsize=7, **place)
     axis.axvspan(app_mib, 2 * app_mib, color="#d55e00", alpha=0.12)
     return _finished(figure, axis, table, "MiB in the app", title)
 
@@ -68,10 +74,11 @@ def error_against_bytes(table, title: str):
             text = "" if number else label(name)
             fill = {"fillstyle": _FILLS[row.precision]}
             place = row.file_bytes / 1024, 1 - row.accuracy_mean
-            draw.point(axis, name, *place, text=text, side="above", **fill)
+            side = "below" if name == "gap_cnn" else "above"
+            draw.point(axis, name, *place, text=text, side=side, **fill)
     axis.margins(0.12, 0.2)
     draw.finish(axis, "file (KiB)", ERROR, title, log="xy")
-    draw.filled_and_hollow(axis, "float32", "int8")
+    _explain(axis, table)
     axis.legend(loc="upper right", fontsize=8, frameon=False)
     return figure
 
@@ -96,10 +103,16 @@ def _finished(figure, axis, table, xlabel, title):
     axis.invert_yaxis()
     axis.margins(0.06, 0.12)
     draw.finish(axis, xlabel, "", title, log="x")
+    kinds = _explain(axis, table)
+    place = {"loc": "outside lower center", "ncols": len(kinds), "fontsize": 8}
+    figure.legend(*axis.get_legend_handles_labels(), frameon=False, **place)
+    return figure
+
+
+def _explain(axis, table):
+    """Entries of the legend that say what computes a model."""
     kinds = dict.fromkeys(_kind(row) for row in table.itertuples())
     for kind in kinds:
         look = {"color": "#666666", "fillstyle": _FILLS[kind], "linestyle": "none"}
         axis.plot([], [], marker="o", label=kind, **look)
-    place = {"loc": "outside lower center", "ncols": len(kinds), "fontsize": 8}
-    figure.legend(*axis.get_legend_handles_labels(), frameon=False, **place)
-    return figure
+    return kinds
