@@ -10,9 +10,11 @@ import torch
 
 import tradeoffs
 from tradeoffs import ARTICLE, Experiment, RecordError, Run, records
+from tradeoffs.device import exported_runs
 from tradeoffs.experiments import HISTORY_COLUMNS
-from tradeoffs.measurements import measurements_path, profile_path
+from tradeoffs.measurements import device_folder, measurements_path, profile_path
 from tradeoffs.models import MODELS
+from tradeoffs.probes.profile import PRECISIONS
 from tradeoffs.series import KEPT, missing, recorded_experiments
 from tradeoffs.training.pytorch import images_to_tensor
 from tradeoffs.weights import save_weights
@@ -57,6 +59,15 @@ def test_every_file_in_results_is_a_known_record():
     measured = [profile_path(model) for model in MODELS]
     subjects = "gpu_memory", "dead_units", "search_replays"
     measured += map(measurements_path, subjects)
+    runtimes = {"pytorch": ("pytorch", "onnxruntime-float32", "onnxruntime-int8")}
+    litert = (f"ai-edge-litert-{precision}" for precision in PRECISIONS)
+    runtimes["keras"] = ("keras", *litert)
+    measured += [
+        device_folder() / f"{run.experiment.variant}-{computed}.json"
+        for run in exported_runs()
+        for framework in MODELS[run.experiment.model].frameworks
+        for computed in runtimes[framework]
+    ]
     known = {path.relative_to(folder) for path in measured}
     assert kept == known | {experiment.path for experiment in recorded_experiments()}
 

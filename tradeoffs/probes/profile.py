@@ -66,8 +66,8 @@ class Profile:
             peak of training; accelerator_process_mib: by the driver (CUDA).
         predicted_gpu_memory_mib: that PyTorch's allocator would reserve on a GPU
             for training, without the driver's own (see `predict_memory`).
-        load_seconds, startup_seconds, startup_memory_mib: of loading a model file, and
-            of a process until its first answer: time, and peak of memory.
+        load_seconds: of loading a model file, ready for a batch.
+        startup_seconds, startup_memory_mib: of a process until its first answer.
         runtime_bytes: of the installed package of the runtime.
         test_accuracy: of an exported model, 0 to 1.
         spread: for each time the lowest and highest of its windows, by field.
