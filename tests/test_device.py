@@ -32,7 +32,9 @@ def tiny_file(tmp_path_factory):
 @pytest.mark.parametrize("count", [1, 3, 64])
 def test_a_file_answers_as_the_network_whatever_the_batch(tmp_path, count):
     network = tradeoffs.build("small_net", seed=0)
+    network[0].eval()  # each layer keeps its mode
     path = tradeoffs.export(network, tmp_path / "net.onnx")
+    assert [layer.training for layer in network][:2] == [False, True]
     assert network.training
     with torch.inference_mode():
         expected = network.eval()(torch.tensor(IMAGES[:count])).numpy()
@@ -48,7 +50,7 @@ def test_int8_is_a_quarter_of_a_large_file_and_near_the_network(tmp_path, mnist)
     images = (mnist.test_images[:1000, None] / 255 - mnist.pixels[0]) / mnist.pixels[1]
     exact, rounded = (answers(p, images.astype(np.float32)).argmax(1) for p in paths)
     assert np.array_equal(exact, run.test_predictions[:1000])
-    assert 0 < np.sum(exact != rounded) < 10 or np.mean(exact == rounded) > 0.99
+    assert np.mean(exact == rounded) > 0.99
     network = nn.Sequential(nn.Flatten(), nn.Linear(784, 500), nn.Linear(500, 10))
     sizes = [
         tradeoffs.export(network, p, precision=q, calibration=IMAGES).stat().st_size

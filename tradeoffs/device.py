@@ -80,9 +80,8 @@ def write_folder(folder: str | Path, progress: bool = True) -> Path:
     records.check_writable(folder / "images.npz")
     export_all(folder, progress)
     head, content = mnist().head(1, TEST_IMAGES), io.BytesIO()
-    images = (head.test_images / 255 - head.pixels[0]) / head.pixels[1]
-    arrays = {"images": images.astype(np.float32), "labels": head.test_labels}
-    np.savez_compressed(content, **arrays)
+    images = _standardized_test_images(head)
+    np.savez_compressed(content, images=images, labels=head.test_labels)
     records.write(folder / "images.npz", content.getvalue())
     shutil.copy(measure_here.__file__, folder)
     return folder
@@ -132,8 +131,13 @@ def _path(profile):
 def _accuracy(path):
     """Of a model file, on all test images."""
     dataset = mnist()
-    mean, deviation = dataset.pixels
     shape = (-1, 1, 28, 28) if path.suffix == ".onnx" else (-1, 28, 28, 1)
-    images = ((dataset.test_images / 255 - mean) / deviation).astype(np.float32)
-    found = answers(path, images.reshape(shape)).argmax(1)
+    images = _standardized_test_images(dataset).reshape(shape)
+    found = answers(path, images).argmax(1)
     return float(np.mean(found == dataset.test_labels))
+
+
+def _standardized_test_images(dataset):
+    """As the networks take them, in NumPy alone: float32 [n, h, w]."""
+    mean, deviation = dataset.pixels
+    return ((dataset.test_images / 255 - mean) / deviation).astype(np.float32)

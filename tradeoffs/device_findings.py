@@ -5,8 +5,6 @@ All is of files in float32, in ONNX Runtime, an image at a time.
 
 from __future__ import annotations
 
-import itertools
-
 from tradeoffs.claim import TIMES, Finding
 from tradeoffs.models import MODELS
 from tradeoffs.probes.profile import MIB
@@ -16,7 +14,7 @@ HALF, FIVE_TIMES = 0.5, 5  # the size and the speed of the article's offer
 GUESSING = 90.0  # per cent of errors, of a network of no size
 
 
-def in_the_app(evidence, model: str) -> Finding:
+def _in_the_app(evidence, model):
     """MiB of the file of a model."""
     return Finding(evidence.on_device(model).file_bytes / MIB)
 
@@ -27,8 +25,7 @@ def _latency_ratio(evidence):
 
 
 def _share_of_pairs_faster(evidence):
-    files = sorted(map(evidence.on_device, MODELS), key=lambda f: f.num_parameters)
-    pairs = list(itertools.combinations(files, 2))
+    pairs = evidence.pairs(evidence.on_device)
     faster = [small.latency_ms_p50 < large.latency_ms_p50 for small, large in pairs]
     return Finding(100 * sum(faster) / len(pairs), TIMES)
 
@@ -49,8 +46,8 @@ def _errors_of_the_offer(evidence):
 
 DEVICE_FINDINGS = {
     "smaller-usually-infers-faster-on-a-runtime": _share_of_pairs_faster,
-    "keras-cnn-in-an-app": lambda e: in_the_app(e, LARGE),
-    "pytorch-cnn-in-an-app": lambda e: in_the_app(e, SMALL),
+    "keras-cnn-in-an-app": lambda e: _in_the_app(e, LARGE),
+    "pytorch-cnn-in-an-app": lambda e: _in_the_app(e, SMALL),
     "inference-ratio-on-a-runtime": _latency_ratio,
     "half-the-size-five-times-as-fast": _errors_of_the_offer,
 }

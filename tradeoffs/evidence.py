@@ -46,9 +46,13 @@ class Evidence:
         """Test losses in nats, [n]."""
         return np.array([run.test_loss for run in self.runs(model, **given)])
 
-    def pairs(self) -> list[tuple[Profile, Profile]]:
-        """Every pair of models, the one with fewer parameters first."""
-        profiles = [self.profile(model) for model in MODELS]
+    def pairs(self, profile_of=None) -> list[tuple[Profile, Profile]]:
+        """Every pair of models, the one with fewer parameters first.
+
+        Args:
+            profile_of: `profile` by default, or `on_device`.
+        """
+        profiles = map(profile_of or self.profile, MODELS)
         ordered = sorted(profiles, key=lambda profile: profile.num_parameters)
         return list(itertools.combinations(ordered, 2))
 

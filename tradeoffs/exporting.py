@@ -167,11 +167,20 @@ def _call(model, inputs):
         return np.asarray(model(inputs, training=False))
     import torch
 
-    training = model.training
-    with torch.inference_mode():
-        outputs = model.eval()(torch.tensor(inputs)).numpy()
-    model.train(training)
-    return outputs
+    with torch.inference_mode(), _evaluating(model):
+        return model(torch.tensor(inputs)).numpy()
+
+
+@contextlib.contextmanager
+def _evaluating(model):
+    """A PyTorch network in evaluation mode; each layer gets its own mode back."""
+    modes = [(layer, layer.training) for layer in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for layer, training in modes:
+            layer.training = training
 
 
 def _apart(expected, found, precision):
@@ -211,21 +220,18 @@ def _first_layer_apart(model, framework, inputs, precision):
 
 def _to_onnx(model, path, inputs, precision):
     torch = _needed("torch", "onnx", "onnxscript", "onnxruntime")[0]
-    training = model.training
     example = (torch.tensor(inputs[:2]),)  # a batch of one would fix that size
     free = ({0: torch.export.Dim("n", min=1)},)
     names = {"input_names": ["inputs"], "output_names": ["outputs"]}
     try:
-        with _quiet():
+        with _quiet(), _evaluating(model):
             options = {"dynamo": True, "dynamic_shapes": free, "external_data": False}
-            torch.onnx.export(model.eval(), example, path, **options, **names)
+            torch.onnx.export(model, example, path, **options, **names)
             if precision == "int8":
                 _quantize(path, inputs)
     except Exception as error:
         unknown = re.search(r"No ONNX function found for .*?op='([\w.]+)'", str(error))
         raise ExportError(_cannot(unknown, error.__cause__ or error)) from error
-    finally:
-        model.train(training)
 
 
 def _quantize(path, inputs):
