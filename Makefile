@@ -82,7 +82,8 @@ bench: data  ## steps beside the stock way, stacked, in both layouts; the probes
 
 refresh: data  ## execute the notebooks in place, and renew the figure and tables of README and docs
 	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --log-level WARN --execute \
-		--to notebook --inplace --ClearMetadataPreprocessor.enabled=True \
+		--to notebook --inplace --ExecutePreprocessor.record_timing=False \
+		--ClearMetadataPreprocessor.enabled=True \
 		--ClearMetadataPreprocessor.clear_cell_metadata=False \
 		--ClearMetadataPreprocessor.preserve_nb_metadata_mask=kernelspec \
 		$(NOTEBOOKS)

@@ -39,6 +39,7 @@ def test_a_file_answers_as_the_network_whatever_the_batch(tmp_path, count):
     with torch.inference_mode():
         expected = network.eval()(torch.tensor(IMAGES[:count])).numpy()
     assert np.abs(answers(path, IMAGES[:count]) - expected).max() < 1e-4
+    assert b".py" not in path.read_bytes()  # nothing of where it was written
 
 
 def test_int8_is_a_quarter_of_a_large_file_and_near_the_network(tmp_path, mnist):
@@ -152,8 +153,9 @@ def test_what_is_no_model_file_is_said(tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"nothing")
     with pytest.raises(MeasureError, match=r"net\.onnx cannot be measured: .*Protobuf"):
         tradeoffs.measure(tmp_path / "net.onnx")
-    with pytest.raises(ValueError, match="on the CPU"):
-        tradeoffs.measure(tmp_path / "net.onnx", device="cuda")
+    for options in ({"device": "cuda"}, {"batch_size": 32}, {"parts": "size"}):
+        with pytest.raises(ValueError, match="takes no option but threads"):
+            tradeoffs.measure(tmp_path / "net.onnx", **options)
 
 
 def keras_answers(run, images):

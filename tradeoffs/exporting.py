@@ -5,19 +5,15 @@ A file is checked before it is kept: its runtime must answer as the network does
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
-import logging
-import re
 import tempfile
-import warnings
 from pathlib import Path
 
 import numpy as np
 
 from tradeoffs import records
 from tradeoffs.checks import one_of
+from tradeoffs.converters import ExportError, evaluating, to_onnx, to_tflite
 from tradeoffs.data import Dataset, mnist
 from tradeoffs.experiments import Run
 from tradeoffs.frameworks import framework_of, silent_stderr
@@ -33,10 +29,6 @@ CALIBRATED, CHECKED = 512, 256  # inputs
 # How far outputs may be apart: at most, as a share of the largest; for int8 on
 # average, as a share of their deviation.
 FAR = {"float32": 1e-4, "float16": 1e-2, "int8": 0.1}
-
-
-class ExportError(RuntimeError):
-    """A network that cannot be exported; the message says why."""
 
 
 def export(
@@ -141,7 +133,7 @@ def _standardized(dataset, framework):
 
 def _converted(model, framework, inputs, precision):
     """The file's content, and in words how far its answers are from the network's."""
-    convert = {"pytorch": _to_onnx, "keras": _to_tflite}[framework]
+    convert = {"pytorch": to_onnx, "keras": to_tflite}[framework]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[framework]}"
         convert(model, path, inputs, precision)
@@ -167,20 +159,8 @@ def _call(model, inputs):
         return np.asarray(model(inputs, training=False))
     import torch
 
-    with torch.inference_mode(), _evaluating(model):
+    with torch.inference_mode(), evaluating(model):
         return model(torch.tensor(inputs)).numpy()
-
-
-@contextlib.contextmanager
-def _evaluating(model):
-    """A PyTorch network in evaluation mode; each layer gets its own mode back."""
-    modes = [(layer, layer.training) for layer in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for layer, training in modes:
-            layer.training = training
 
 
 def _apart(expected, found, precision):
@@ -216,83 +196,3 @@ def _first_layer_apart(model, framework, inputs, precision):
         if _converted(part, framework, inputs, precision)[1]:
             return f"; layer {number} is the first that does: {layers[number - 1]}"
     return ""
-
-
-def _to_onnx(model, path, inputs, precision):
-    torch = _needed("torch", "onnx", "onnxscript", "onnxruntime")[0]
-    example = (torch.tensor(inputs[:2]),)  # a batch of one would fix that size
-    free = ({0: torch.export.Dim("n", min=1)},)
-    names = {"input_names": ["inputs"], "output_names": ["outputs"]}
-    try:
-        with _quiet(), _evaluating(model):
-            options = {"dynamo": True, "dynamic_shapes": free, "external_data": False}
-            torch.onnx.export(model, example, path, **options, **names)
-            if precision == "int8":
-                _quantize(path, inputs)
-    except Exception as error:
-        unknown = re.search(r"No ONNX function found for .*?op='([\w.]+)'", str(error))
-        raise ExportError(_cannot(unknown, error.__cause__ or error)) from error
-
-
-def _quantize(path, inputs):
-    from onnxruntime import quantization
-
-    class Reader(quantization.CalibrationDataReader):
-        batches = iter(np.array_split(inputs, max(len(inputs) // 64, 1)))
-
-        def get_next(self):
-            batch = next(self.batches, None)
-            return None if batch is None else {"inputs": batch}
-
-    quantization.quant_pre_process(path, path)
-    quantization.quantize_static(path, path, Reader(), per_channel=True)
-
-
-def _to_tflite(model, path, inputs, precision):
-    tf = _needed("tensorflow", "ai_edge_litert")[0]
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if precision != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if precision == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if precision == "int8":
-        converter.representative_dataset = lambda: ([one[None]] for one in inputs)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    try:
-        with _quiet():
-            path.write_bytes(converter.convert())
-    except Exception as error:
-        unknown = re.search(r'current operation: .*?"([\w.]+)"', str(error))
-        raise ExportError(_cannot(unknown, error)) from error
-
-
-def _cannot(unknown, error):
-    if unknown:
-        return f"the operator {unknown[1]} cannot be exported"
-    return f"the network cannot be exported: {one_sentence(error)}"
-
-
-def _needed(*packages):
-    try:
-        return [importlib.import_module(name) for name in packages]
-    except ImportError as error:
-        raise ExportError(
-            f"{error.name} is not installed; exporting needs it: "
-            "pip install 'tradeoffs[device]'"
-        ) from error
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Without what converters write beside their result."""
-    logging.disable(logging.WARNING)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            silent_stderr(),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)

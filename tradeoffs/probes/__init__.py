@@ -92,7 +92,18 @@ def measure(
         allowed = ", ".join(_ALLOWED)
         raise ValueError(f"parts is {parts!r}; it must be some of {allowed}")
     if is_model_file(model):
-        return _of_file(model, threads, device, framework, input_shape, input_dtype)
+        _only_for_networks(
+            input_shape=input_shape,
+            input_dtype=input_dtype,
+            framework=framework,
+            batch_size=batch_size,
+            inference_batch_size=inference_batch_size,
+            device=device,
+            parts=parts,
+            max_seconds=max_seconds,
+            **model_arguments,
+        )
+        return measure_file(model, threads)
     max_seconds = number("max_seconds", max_seconds, least=0)
     source = source_of(model, framework, model_arguments)
     profile = Profile(
@@ -148,13 +159,14 @@ def measure(
     return profile
 
 
-def _of_file(path, threads, device, *others):
-    if device != "cpu" or any(other is not None for other in others):
-        raise ValueError(
-            f"{path} is measured as it is, on the CPU; device, framework, input_shape "
-            "and input_dtype are for networks"
-        )
-    return measure_file(path, threads)
+def _only_for_networks(**options):
+    """Refuse what would change nothing for a model file."""
+    for name, value in options.items():
+        if value != measure.__kwdefaults__.get(name):
+            raise ValueError(
+                f"{name} is {value!r}; a model file is measured as it is, on the CPU, "
+                "and takes no option but threads"
+            )
 
 
 def measure_in_turns(

@@ -224,9 +224,17 @@ OF_FILES, OF_BOTH = (
 
 
 def median_profile(profiles: list[Profile]) -> Profile:
-    """One profile of several of a model: medians, and what they span."""
+    """One profile of several of a model: medians, and what their times span.
+
+    A time spans the windows of all turns, or the turns where it has no windows.
+    """
     names = [each.name for each in dataclasses.fields(Profile) if each.metadata]
     values = {name: [getattr(profile, name) for profile in profiles] for name in names}
+    times = [name for name in names if name.endswith("_seconds") or "_ms" in name]
+    ends = {
+        name: [end for p in profiles for end in p.spread.get(name, [getattr(p, name)])]
+        for name in times
+    }
     return dataclasses.replace(
         profiles[0],
         **{
@@ -234,11 +242,9 @@ def median_profile(profiles: list[Profile]) -> Profile:
             for name, of_turns in values.items()
         },
         spread={
-            name: (min(lowest), max(highest))
-            for name in profiles[0].spread
-            for lowest, highest in [
-                zip(*(p.spread[name] for p in profiles), strict=True)
-            ]
+            name: (min(found), max(found))
+            for name, found in ends.items()
+            if None not in found and len(found) > 1
         },
         notes=tuple(dict.fromkeys(note for p in profiles for note in p.notes)),
     )

@@ -1,0 +1,69 @@
+"""Ways to quantize in ONNX Runtime: labels that change, bytes and latency.
+
+python benchmarks/quantizing.py [--turns 3] [--images 512]
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from common import in_turns, options, show
+from onnxruntime import quantization
+
+import tradeoffs
+from tradeoffs.converters import quantize
+from tradeoffs.device import exported_runs
+from tradeoffs.exporting import answers
+from tradeoffs.weights import trained
+
+METHODS = quantization.CalibrationMethod
+WAYS = {
+    "as exported": {},
+    "weights of 8 bits": {"reduce_range": False},
+    "a scale a tensor": {"per_channel": False},
+    "activations unsigned": {"activation_type": quantization.QuantType.QUInt8},
+    "calibrated by entropy": {"calibrate_method": METHODS.Entropy},
+    "calibrated by percentile": {"calibrate_method": METHODS.Percentile},
+}
+
+
+def latency_ms(path):
+    return tradeoffs.measure(path).latency_ms_p50
+
+
+def images(dataset, chosen):
+    mean, deviation = dataset.pixels
+    scaled = (dataset.train_images[chosen, None] / 255 - mean) / deviation
+    return scaled.astype(np.float32)
+
+
+def main():
+    chosen, rows = options(__doc__, turns=3, images=512), []
+    mnist = tradeoffs.mnist()
+    shown = images(mnist, slice(chosen.images))
+    others = images(mnist, slice(-10_000, None))
+    with tempfile.TemporaryDirectory() as folder:
+        for number, run in enumerate(exported_runs()):
+            exact = Path(folder) / f"{number}.onnx"
+            tradeoffs.export(trained(run), exact)
+            ways = {"float32": exact}
+            for way, changed in WAYS.items():
+                ways[way] = Path(folder) / f"{number}-{way}.onnx"
+                ways[way].write_bytes(exact.read_bytes())
+                quantize(ways[way], shown, **changed)
+            given = {way: (path,) for way, path in ways.items()}
+            times = in_turns(chosen.turns, latency_ms, given).median()
+            labels = answers(exact, others).argmax(1)
+            for way, path in ways.items():
+                changed = answers(path, others).argmax(1) != labels
+                row = {"model": run.experiment.variant, "way": way}
+                row |= {"bytes": path.stat().st_size, "changed": int(changed.sum())}
+                rows.append(row | {"ms an image": f"{times[way]:.3f}"})
+    title = f"calibrated on {chosen.images} images; labels changed of 10,000 others"
+    show(f"{title}; one thread", rows)
+
+
+if __name__ == "__main__":
+    main()

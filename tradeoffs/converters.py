@@ -1,0 +1,131 @@
+"""A network as a file: PyTorch's as ONNX, Keras' for LiteRT; unchecked.
+
+`tradeoffs.export` checks what comes out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import re
+import warnings
+
+import numpy as np
+
+from tradeoffs.frameworks import silent_stderr
+from tradeoffs.training import one_sentence
+
+
+class ExportError(RuntimeError):
+    """A network that cannot be exported; the message says why."""
+
+
+def to_onnx(model, path, inputs, precision):
+    torch = _needed("torch", "onnx", "onnxscript", "onnxruntime")[0]
+    example = (torch.tensor(inputs[:2]),)  # a batch of one would fix that size
+    free = ({0: torch.export.Dim("n", min=1)},)
+    names = {"input_names": ["inputs"], "output_names": ["outputs"]}
+    try:
+        with _quiet(), evaluating(model):
+            options = {"dynamo": True, "dynamic_shapes": free, "external_data": False}
+            torch.onnx.export(model, example, path, **options, **names)
+            if precision == "int8":
+                quantize(path, inputs)
+            _strip(path)
+    except Exception as error:
+        unknown = re.search(r"No ONNX function found for .*?op='([\w.]+)'", str(error))
+        raise ExportError(_cannot(unknown, error.__cause__ or error)) from error
+
+
+def quantize(path, inputs, **options):
+    """Quantize a file in place, calibrated on inputs.
+
+    Weights have seven bits: with eight, sums of products overflow on processors
+    that multiply bytes in pairs (AVX2 without VNNI), and answers change.
+    """
+    from onnxruntime import quantization
+
+    class Reader(quantization.CalibrationDataReader):
+        batches = iter(np.array_split(inputs, max(len(inputs) // 64, 1)))
+
+        def get_next(self):
+            batch = next(self.batches, None)
+            return None if batch is None else {"inputs": batch}
+
+    quantization.quant_pre_process(path, path)
+    usual = {"per_channel": True, "reduce_range": True}
+    quantization.quantize_static(path, path, Reader(), **usual | options)
+
+
+def _strip(path):
+    """Take out what says in which file of this machine an operator was written."""
+    import onnx_ir
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+    model = onnx_ir.load(path)
+    ClearMetadataAndDocStringPass()(model)
+    onnx_ir.save(model, path)
+
+
+def to_tflite(model, path, inputs, precision):
+    tf = _needed("tensorflow", "ai_edge_litert")[0]
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision == "int8":
+        converter.representative_dataset = lambda: ([one[None]] for one in inputs)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    try:
+        with _quiet():
+            path.write_bytes(converter.convert())
+    except Exception as error:
+        unknown = re.search(r'current operation: .*?"([\w.]+)"', str(error))
+        raise ExportError(_cannot(unknown, error)) from error
+
+
+def _cannot(unknown, error):
+    if unknown:
+        return f"the operator {unknown[1]} cannot be exported"
+    return f"the network cannot be exported: {one_sentence(error)}"
+
+
+def _needed(*packages):
+    try:
+        return [importlib.import_module(name) for name in packages]
+    except ImportError as error:
+        raise ExportError(
+            f"{error.name} is not installed; exporting needs it: "
+            "pip install 'tradeoffs[device]'"
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Without what converters write beside their result."""
+    logging.disable(logging.WARNING)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            silent_stderr(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@contextlib.contextmanager
+def evaluating(model):
+    """A PyTorch network in evaluation mode; each layer gets its own mode back."""
+    modes = [(layer, layer.training) for layer in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for layer, training in modes:
+            layer.training = training
