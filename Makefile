@@ -31,7 +31,7 @@ $(READY): pyproject.toml constraints.txt
 
 setup: $(READY)  ## make .venv
 
-data: $(READY)  ## fetch MNIST
+data: $(READY)  ## fetch MNIST and Fashion-MNIST
 	$(BIN)/python -m tradeoffs fetch
 
 notebooks: data  ## execute the series; notebooks and HTML pages go to build/
@@ -74,6 +74,7 @@ bench: data  ## steps beside the stock way, stacked, in both layouts; the probes
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/probes.py
 	$(BIN)/python benchmarks/stacked.py
+	$(BIN)/python benchmarks/quantizing.py
 	$(BIN)/python benchmarks/layouts.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \

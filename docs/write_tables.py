@@ -11,8 +11,8 @@ from pathlib import Path
 import tradeoffs
 from tradeoffs import article, plots, records, verdicts
 from tradeoffs.models import MODELS
+from tradeoffs.recorded import CHOSEN_SMALL_NET, SERIES
 from tradeoffs.schedules import ARTICLE
-from tradeoffs.series import CHOSEN_SMALL_NET, SERIES
 from tradeoffs.tables import accuracy_table
 
 ROOT = Path(__file__).parent.parent

@@ -21,6 +21,11 @@ def mnist():
 
 
 @pytest.fixture(scope="session")
+def fashion():
+    return tradeoffs.fashion_mnist()
+
+
+@pytest.fixture(scope="session")
 def small(mnist):
     """The first images of MNIST: enough to see a loss fall."""
     return mnist.head(2000, 500)

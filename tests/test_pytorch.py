@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import tradeoffs
-from tradeoffs import ARTICLE, TrainingError, series
+from tradeoffs import ARTICLE, TrainingError, recorded, series
 from tradeoffs.frameworks import available_processors
 from tradeoffs.models import count_parameters
 from tradeoffs.training.pytorch import Trainer, channels_last_pays
@@ -48,7 +48,7 @@ def test_parameters_lie_where_the_arithmetic_says(name, arguments, layers, total
     assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 
 
-@pytest.mark.parametrize("series", series.SERIES, ids=lambda s: s.model)
+@pytest.mark.parametrize("series", recorded.SERIES, ids=lambda s: s.model)
 def test_parameters_are_counted_without_a_framework_too(series):
     model = tradeoffs.build(series.model, "pytorch", **series.model_arguments)
     counted = count_parameters(series.model, **series.model_arguments)

@@ -15,7 +15,8 @@ from tradeoffs.experiments import HISTORY_COLUMNS
 from tradeoffs.measurements import device_folder, measurements_path, profile_path
 from tradeoffs.models import MODELS
 from tradeoffs.probes.profile import PRECISIONS
-from tradeoffs.series import KEPT, missing, recorded_experiments
+from tradeoffs.recorded import KEPT, recorded_experiments
+from tradeoffs.series import missing
 from tradeoffs.training.pytorch import images_to_tensor
 from tradeoffs.weights import save_weights
 

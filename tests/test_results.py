@@ -5,7 +5,7 @@ import pytest
 
 import tradeoffs
 from tradeoffs import article
-from tradeoffs.series import CHOSEN_SMALL_NET
+from tradeoffs.recorded import CHOSEN_SMALL_NET
 
 
 def mean(*model, **given):

@@ -9,9 +9,9 @@ import pytest
 import tradeoffs
 from tradeoffs import ARTICLE, SMALL_NET_SPACE, RecordError, Schedule, article
 from tradeoffs.models import count_parameters
+from tradeoffs.recorded import CHOSEN_SMALL_NET, WITHOUT_OVERLAP
 from tradeoffs.records import results_folder
 from tradeoffs.search_table import FILE, REFINED_FILE, read_table, write_table
-from tradeoffs.series import CHOSEN_SMALL_NET, WITHOUT_OVERLAP
 from tradeoffs.spaces import Plan, arguments_of
 
 SIDE = 12

@@ -9,7 +9,7 @@ import pytest
 
 import tradeoffs
 from tradeoffs import ARTICLE, Experiment, records, series
-from tradeoffs.series import recorded_experiments
+from tradeoffs.recorded import recorded_experiments
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ names below load on first use, so importing the package imports no framework.
 import importlib
 
 _HOMES = {
-    "data": ("mnist", "Dataset"),
+    "data": ("mnist", "fashion_mnist", "Dataset"),
     "fetching": ("DataError",),
     "models": ("MODELS", "build", "as_recorded", "parameters_by_layer"),
     "schedules": (

@@ -10,6 +10,7 @@ from tradeoffs import (
     fetching,
     measurements,
     probes,
+    recorded,
     records,
     search_command,
     series,
@@ -54,7 +55,7 @@ def _parser():
     default = "(default: %(default)s)"
 
     text = fetching.fetch.__doc__.partition("Args:")[0]
-    command(_fetch, "fetch", "fetch MNIST, and check it", text)
+    command(_fetch, "fetch", "fetch the data sets, and check them", text)
 
     option = command(
         _reproduce,
@@ -65,6 +66,7 @@ def _parser():
     )
     text = f"only this model; may be repeated: {models}"
     option("--only", action="append", choices=MODELS, metavar="MODEL", help=text)
+    option("--dataset", choices=fetching.SOURCES, help="only on this one")
     option("--seeds", **count, help="only the first N seeds of each model")
     text = "train again what is recorded; a record is replaced when its run ends"
     option("--fresh", **flag, help=text)
@@ -142,6 +144,9 @@ def _parser():
     option("--objective", default="accuracy", metavar="NAME[,NAME]", help=text)
     text = "only the first N epochs of the article's schedule"
     option("--epochs", **count, help=text)
+    text = f"whose training images, 10,000 of them held back {default}"
+    sources = {"choices": fetching.SOURCES, "default": "mnist"}
+    option("--dataset", **sources, help=text)
     text = "only the first N training images, for a quick look"
     option("--images", **count, help=text)
     option("--seed", type=int, default=0, help=default)
@@ -190,7 +195,8 @@ def _at_least_one(text):
 
 
 def _fetch(options):
-    print(f"MNIST is whole in {fetching.fetch()}")
+    for name, source in fetching.SOURCES.items():
+        print(f"{source.title} is whole in {fetching.fetch(name)}")
 
 
 def _reproduce(options):
@@ -198,8 +204,9 @@ def _reproduce(options):
 
     wanted = [
         experiment
-        for experiment in series.recorded_experiments()
+        for experiment in recorded.recorded_experiments()
         if (not options.only or experiment.model in options.only)
+        and options.dataset in (None, experiment.dataset)
         and (options.seeds is None or experiment.seed < options.seeds)
     ]
     todo = wanted if options.fresh else series.missing(wanted)
@@ -208,7 +215,8 @@ def _reproduce(options):
         print(f"  {experiment.path}: {_expected_time(experiment)}")
     if options.list or not todo:
         return
-    fetching.fetch()
+    for name in {experiment.dataset for experiment in todo}:
+        fetching.fetch(name)
     lock = records.results_folder() / ".reproduce.lock"
     records.check_writable(lock)
     try:
@@ -220,7 +228,7 @@ def _reproduce(options):
 
 def _expected_time(experiment):
     """How long a training takes, going by a record of the same series."""
-    for other in series.same_series(experiment):
+    for other in recorded.same_series(experiment):
         if known := records.load(other):
             seconds = known.history.train_seconds.sum()
             return f"about {max(seconds / 60, 1):.0f} min, as seed {other.seed} took"

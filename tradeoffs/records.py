@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tradeoffs.data import mnist
+from tradeoffs.data import dataset_named
 from tradeoffs.experiments import HISTORY_COLUMNS, Experiment, Run
+from tradeoffs.fetching import SOURCES
 from tradeoffs.models import MODELS, count_parameters
 from tradeoffs.schedules import Schedule
 
@@ -178,9 +179,9 @@ def _contradiction(run):
         counted = count_parameters(experiment.model, **experiment.model_arguments)
         if run.num_parameters != counted:
             return f"{experiment.variant} has {counted:,} parameters"
-    if experiment.dataset != "mnist":
+    if experiment.dataset not in SOURCES:
         return None
-    labels = mnist().test_labels
+    labels = dataset_named(experiment.dataset).test_labels
     if len(run.test_predictions) != len(labels) or run.test_predictions.max() > 9:
         return f"it has not one label from 0 to 9 for each of {len(labels):,} images"
     accuracy = np.mean(run.test_predictions == labels)

@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 
 from tradeoffs import fetching, records
+from tradeoffs.data import dataset_named
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.search_table import FILE, write_table
-from tradeoffs.searches import search
+from tradeoffs.searches import HELD_BACK, search
 from tradeoffs.spaces import SMALL_NET_SPACE, Plan
 from tradeoffs.studies import storage_url, without_password
 
@@ -28,6 +29,7 @@ def run(options) -> int:
         "schedule": ARTICLE.first(options.epochs) if options.epochs else ARTICLE,
         "objective": tuple(options.objective.split(",")),
         "model": options.model,
+        "dataset": _images(options.dataset),
         "sampler": options.sampler,
         "num_trials": options.trials,
         "num_images": options.images,
@@ -40,12 +42,12 @@ def run(options) -> int:
         return 0
     path = Path(options.output or _default_output(plan))
     records.check_writable(path)
-    fetching.fetch()
+    fetching.fetch(options.dataset)
     with _cluster(options.cluster) as executor:
         frame = search(
             executor=executor,
             jobs=options.jobs,
-            storage=options.storage,
+            storage=storage_url(options.storage),
             max_networks=options.max_networks,
             **arguments,
         )
@@ -57,6 +59,13 @@ def run(options) -> int:
         f"{best.num_parameters:,} parameters"
     )
     return 0
+
+
+def _images(name):
+    """A data set to search on, some training images held back; None for MNIST."""
+    if name == "mnist":
+        return None
+    return dataset_named(name).validation_split(HELD_BACK)
 
 
 @contextlib.contextmanager

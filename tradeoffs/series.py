@@ -1,4 +1,4 @@
-"""The recorded runs: which there are, and how they are made again.
+"""Runs from the records, and how they are made again.
 
 Every recorded run trains in a process of its own, on one thread: for networks
 this small two processes on a thread each finish sooner than one on two, the
@@ -9,115 +9,21 @@ frameworks never meet. The seeds of a Small Net train side by side in one.
 from __future__ import annotations
 
 from concurrent.futures import as_completed
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from tradeoffs import records, weights
-from tradeoffs.data import mnist
+from tradeoffs.checks import one_of
+from tradeoffs.data import dataset_named
 from tradeoffs.experiments import Experiment, Run
+from tradeoffs.fetching import SOURCES
 from tradeoffs.frameworks import set_threads
 from tradeoffs.models import build, framework_for
 from tradeoffs.processes import FreshProcesses, in_fresh_process
 from tradeoffs.progress import bar
-from tradeoffs.schedules import (
-    ARTICLE,
-    BATCH_SIZES,
-    KERAS_CNN_RECIPE,
-    KERAS_CNN_RECIPE_TODAY,
-    KERAS_MLP_RECIPE,
-    Schedule,
-    at_batch_size,
-)
+from tradeoffs.recorded import same_series
+from tradeoffs.schedules import ARTICLE, Schedule
 
 THREADS = 1
-
-
-@dataclass(frozen=True)
-class Series:
-    """One network under one schedule, over the seeds from 0 on."""
-
-    model: str
-    framework: str
-    schedule: Schedule
-    num_seeds: int
-    model_arguments: dict = field(default_factory=dict, hash=False)
-
-    def experiments(self) -> list[Experiment]:
-        """One a seed."""
-        return [
-            Experiment(
-                self.model, self.framework, self.schedule, seed, self.model_arguments
-            )
-            for seed in range(self.num_seeds)
-        ]
-
-
-# Filters of the first two convolutions of the GAP CNN, one seed each.
-GAP_FILTERS = tuple(
-    (first, second)
-    for first in (2, 5, 10, 20)
-    for second in (5, 10, 20)
-    if (first, second) != (10, 20)  # the GAP CNN itself
-)
-
-# Arguments of the Small Nets: both readings of the article, and the one that has
-# its count of parameters without batch norm and with ReLU.
-SMALL_NETS = (
-    {},
-    {"kernel_size": 5},
-    {"batch_norm": False},
-    {"slope": 0.0},
-    {"slope": 0.0, "batch_norm": False},
-)
-# The best of the recorded searches with at most the article's 518 parameters:
-# of the networks whose pool's windows do not overlap, and of all.
-WITHOUT_OVERLAP = {"filters": [3, 7], "kernel_size": 5, "second_kernel_size": 4}
-WITHOUT_OVERLAP |= {"pool": 4, "slope": 0.1, "batch_norm": False}
-CHOSEN_SMALL_NET = WITHOUT_OVERLAP | {"pool": 6, "pool_stride": 4, "slope": 0.3}
-
-SWEPT = [size for size in reversed(BATCH_SIZES) if size != ARTICLE.batch_size]
-
-# Every series of runs in the repository, the quick ones first.
-SERIES = (
-    *(
-        Series("small_net", "pytorch", ARTICLE, 5, arguments)
-        for arguments in (*SMALL_NETS, WITHOUT_OVERLAP, CHOSEN_SMALL_NET)
-    ),
-    Series("gap_cnn", "pytorch", ARTICLE, 5),
-    Series("gap_cnn", "pytorch", ARTICLE, 5, {"dropout": True}),
-    Series("pytorch_cnn", "pytorch", ARTICLE, 5),
-    Series("keras_mlp", "keras", ARTICLE, 5),
-    Series("keras_mlp", "pytorch", ARTICLE, 3),
-    Series("keras_mlp", "keras", KERAS_MLP_RECIPE, 1),
-    Series("keras_cnn", "keras", ARTICLE, 3),
-    Series("keras_cnn", "pytorch", ARTICLE, 3),
-    Series("keras_cnn", "keras", KERAS_CNN_RECIPE, 1),
-    Series("keras_cnn", "keras", KERAS_CNN_RECIPE_TODAY, 1),
-    *(
-        Series("gap_cnn", "pytorch", ARTICLE, 1, {"filters": list(filters)})
-        for filters in GAP_FILTERS
-    ),
-    # A batch of one takes a quarter of an hour and more a seed.
-    *(Series("pytorch_cnn", "pytorch", at_batch_size(n), 1 + (n > 16)) for n in SWEPT),
-    *(
-        Series("pytorch_cnn", "pytorch", at_batch_size(n, scaled=True), 2)
-        for n in SWEPT
-        if n > 16
-    ),
-    *(Series("small_net", "pytorch", at_batch_size(n), 5) for n in SWEPT),
-)
-
-
-# A further run of each larger model, whose weights are kept. It is in no series, so
-# it counts in no mean.
-KEPT = tuple(
-    Experiment(model, "pytorch", ARTICLE, weights.KEPT_SEED)
-    for model in ("gap_cnn", "pytorch_cnn", "keras_mlp", "keras_cnn")
-)
-
-
-def recorded_experiments() -> list[Experiment]:
-    """Every experiment that the repository holds a record of."""
-    return [*(e for series in SERIES for e in series.experiments()), *KEPT]
 
 
 def run(
@@ -126,6 +32,7 @@ def run(
     *,
     schedule: Schedule = ARTICLE,
     seed: int = 0,
+    dataset: str = "mnist",
     progress: bool = True,
     **model_arguments,
 ) -> Run:
@@ -136,18 +43,17 @@ def run(
         framework: "keras" or "pytorch"; by default the published one.
         schedule: as `ARTICLE`.
         seed: of initial weights, order and dropout.
+        dataset: "mnist" or "fashion_mnist".
         progress: show a bar if it has to train.
         model_arguments: of the model's function.
 
     Raises:
-        ValueError: no such model or framework.
+        ValueError: no such model, framework or data set.
         TypeError: an argument that the model does not take.
         RecordError: there is a record, but it cannot be trusted.
         OSError: a record cannot be written; nothing was trained.
     """
-    experiment = Experiment(
-        model, framework_for(model, framework), schedule, seed, model_arguments
-    )
+    experiment = _named(model, framework, schedule, seed, model_arguments, dataset)
     if recorded := records.load(experiment):
         return recorded
     records.check_writable(records.results_folder() / experiment.path)
@@ -161,23 +67,22 @@ def runs(
     framework: str | None = None,
     *,
     schedule: Schedule = ARTICLE,
+    dataset: str = "mnist",
     **model_arguments,
 ) -> list[Run]:
-    """All recorded runs of a network under a schedule, seed by seed.
+    """All recorded runs of a network under a schedule on a data set, seed by seed.
 
     Raises:
-        ValueError: no such model or framework.
+        ValueError: no such model, framework or data set.
         RecordError: no series of runs is recorded of this; a seed of it is
             missing, which the message names; or a record cannot be trusted.
     """
-    wanted = Experiment(
-        model, framework_for(model, framework), schedule, 0, model_arguments
-    )
+    wanted = _named(model, framework, schedule, 0, model_arguments, dataset)
     series = same_series(wanted)
     if not series:
         raise records.RecordError(
             f"no series of runs is recorded of {wanted.variant} in {wanted.framework} "
-            f"under {schedule.name}; tradeoffs.run trains and records one run"
+            f"under {schedule.name} on {dataset}; tradeoffs.run trains and records one"
         )
     found = [records.load(experiment) for experiment in series]
     if None in found:
@@ -190,14 +95,10 @@ def runs(
     return found
 
 
-def same_series(experiment: Experiment) -> list[Experiment]:
-    """The recorded experiments that differ from this one in the seed alone."""
-    return [
-        other
-        for series in SERIES
-        for other in series.experiments()
-        if replace(other, seed=experiment.seed) == experiment
-    ]
+def _named(model, framework, schedule, seed, arguments, dataset):
+    one_of("dataset", dataset, SOURCES)
+    network = model, framework_for(model, framework), schedule
+    return Experiment(*network, seed, arguments, dataset)
 
 
 def train(experiments: list[Experiment], **fit_options) -> list[tuple]:
@@ -213,6 +114,7 @@ def train(experiments: list[Experiment], **fit_options) -> list[tuple]:
     from tradeoffs.training import fit
 
     first = experiments[0]
+    dataset = dataset_named(first.dataset)
     set_threads(first.framework, THREADS)
     networks = [
         build(e.model, e.framework, seed=e.seed, **e.model_arguments)
@@ -220,13 +122,13 @@ def train(experiments: list[Experiment], **fit_options) -> list[tuple]:
     ]
     if len(experiments) == 1:
         options = fit_options | {"experiment": first}
-        done = [fit(networks[0], mnist(), first.schedule, first.seed, **options)]
+        done = [fit(networks[0], dataset, first.schedule, first.seed, **options)]
     else:
         from tradeoffs.training.stacked import fit_stacked
 
         seeds = [e.seed for e in experiments]
         options = fit_options | {"experiments": experiments}
-        done = fit_stacked(networks, mnist(), first.schedule, seeds, **options)
+        done = fit_stacked(networks, dataset, first.schedule, seeds, **options)
     for found in done:
         if isinstance(found, Exception):
             raise found

@@ -1,0 +1,135 @@
+"""The recorded runs: which there are.
+
+Every recorded run is one of a series, of a network under one schedule on one data
+set, seed by seed. `tradeoffs.series` makes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from tradeoffs import weights
+from tradeoffs.experiments import Experiment
+from tradeoffs.schedules import (
+    ARTICLE,
+    BATCH_SIZES,
+    KERAS_CNN_RECIPE,
+    KERAS_CNN_RECIPE_TODAY,
+    KERAS_MLP_RECIPE,
+    Schedule,
+    at_batch_size,
+)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One network under one schedule, over the seeds from 0 on."""
+
+    model: str
+    framework: str
+    schedule: Schedule
+    num_seeds: int
+    model_arguments: dict = field(default_factory=dict, hash=False)
+    dataset: str = "mnist"
+
+    def experiments(self) -> list[Experiment]:
+        """One a seed."""
+        network = self.model, self.framework, self.schedule
+        return [
+            Experiment(*network, seed, self.model_arguments, self.dataset)
+            for seed in range(self.num_seeds)
+        ]
+
+
+# Filters of the first two convolutions of the GAP CNN, one seed each.
+GAP_FILTERS = tuple(
+    (first, second)
+    for first in (2, 5, 10, 20)
+    for second in (5, 10, 20)
+    if (first, second) != (10, 20)  # the GAP CNN itself
+)
+
+# Arguments of the Small Nets: both readings of the article, and the one that has
+# its count of parameters without batch norm and with ReLU.
+SMALL_NETS = (
+    {},
+    {"kernel_size": 5},
+    {"batch_norm": False},
+    {"slope": 0.0},
+    {"slope": 0.0, "batch_norm": False},
+)
+# The best of the recorded searches with at most the article's 518 parameters:
+# of the networks whose pool's windows do not overlap, and of all.
+WITHOUT_OVERLAP = {"filters": [3, 7], "kernel_size": 5, "second_kernel_size": 4}
+WITHOUT_OVERLAP |= {"pool": 4, "slope": 0.1, "batch_norm": False}
+CHOSEN_SMALL_NET = WITHOUT_OVERLAP | {"pool": 6, "pool_stride": 4, "slope": 0.3}
+
+SWEPT = [size for size in reversed(BATCH_SIZES) if size != ARTICLE.batch_size]
+
+# Every series of runs in the repository, the quick ones first.
+SERIES = (
+    *(
+        Series("small_net", "pytorch", ARTICLE, 5, arguments)
+        for arguments in (*SMALL_NETS, WITHOUT_OVERLAP, CHOSEN_SMALL_NET)
+    ),
+    Series("gap_cnn", "pytorch", ARTICLE, 5),
+    Series("gap_cnn", "pytorch", ARTICLE, 5, {"dropout": True}),
+    Series("pytorch_cnn", "pytorch", ARTICLE, 5),
+    Series("keras_mlp", "keras", ARTICLE, 5),
+    Series("keras_mlp", "pytorch", ARTICLE, 3),
+    Series("keras_mlp", "keras", KERAS_MLP_RECIPE, 1),
+    Series("keras_cnn", "keras", ARTICLE, 3),
+    Series("keras_cnn", "pytorch", ARTICLE, 3),
+    Series("keras_cnn", "keras", KERAS_CNN_RECIPE, 1),
+    Series("keras_cnn", "keras", KERAS_CNN_RECIPE_TODAY, 1),
+    *(
+        Series("gap_cnn", "pytorch", ARTICLE, 1, {"filters": list(filters)})
+        for filters in GAP_FILTERS
+    ),
+    # A batch of one takes a quarter of an hour and more a seed.
+    *(Series("pytorch_cnn", "pytorch", at_batch_size(n), 1 + (n > 16)) for n in SWEPT),
+    *(
+        Series("pytorch_cnn", "pytorch", at_batch_size(n, scaled=True), 2)
+        for n in SWEPT
+        if n > 16
+    ),
+    *(Series("small_net", "pytorch", at_batch_size(n), 5) for n in SWEPT),
+)
+
+HARDER_SEEDS = 3
+SERIES += tuple(
+    Series(model, framework, ARTICLE, HARDER_SEEDS, arguments, "fashion_mnist")
+    for model, framework, arguments in (
+        ("small_net", "pytorch", {}),
+        ("small_net", "pytorch", CHOSEN_SMALL_NET),
+        ("gap_cnn", "pytorch", {}),
+        ("gap_cnn", "pytorch", {"dropout": True}),
+        ("pytorch_cnn", "pytorch", {}),
+        ("keras_mlp", "pytorch", {}),
+        ("keras_cnn", "pytorch", {}),
+        ("keras_mlp", "keras", {}),
+        ("keras_cnn", "keras", {}),
+    )
+)
+
+# A further run of each larger model, whose weights are kept. It is in no series, so
+# it counts in no mean.
+KEPT = tuple(
+    Experiment(model, "pytorch", ARTICLE, weights.KEPT_SEED)
+    for model in ("gap_cnn", "pytorch_cnn", "keras_mlp", "keras_cnn")
+)
+
+
+def recorded_experiments() -> list[Experiment]:
+    """Every experiment that the repository holds a record of."""
+    return [*(e for series in SERIES for e in series.experiments()), *KEPT]
+
+
+def same_series(experiment: Experiment) -> list[Experiment]:
+    """The recorded experiments that differ from this one in the seed alone."""
+    return [
+        other
+        for series in SERIES
+        for other in series.experiments()
+        if replace(other, seed=experiment.seed) == experiment
+    ]
