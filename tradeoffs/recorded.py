@@ -96,21 +96,6 @@ SERIES = (
     *(Series("small_net", "pytorch", at_batch_size(n), 5) for n in SWEPT),
 )
 
-HARDER_SEEDS = 3
-SERIES += tuple(
-    Series(model, framework, ARTICLE, HARDER_SEEDS, arguments, "fashion_mnist")
-    for model, framework, arguments in (
-        ("small_net", "pytorch", {}),
-        ("small_net", "pytorch", CHOSEN_SMALL_NET),
-        ("gap_cnn", "pytorch", {}),
-        ("gap_cnn", "pytorch", {"dropout": True}),
-        ("pytorch_cnn", "pytorch", {}),
-        ("keras_mlp", "pytorch", {}),
-        ("keras_cnn", "pytorch", {}),
-        ("keras_mlp", "keras", {}),
-        ("keras_cnn", "keras", {}),
-    )
-)
 
 # A further run of each larger model, whose weights are kept. It is in no series, so
 # it counts in no mean.
