@@ -13,7 +13,6 @@ import pytest
 import tradeoffs
 from tradeoffs import DataError, fetching
 
-
 FILES = fetching.SOURCES["mnist"]
 FASHION = fetching.SOURCES["fashion_mnist"]
 
@@ -74,7 +73,7 @@ def test_fashion_mnist_is_alike_and_has_its_own_pixels(fashion):
 
 def test_unknown_data_set_is_refused_by_name():
     for call in (fetching.fetch, tradeoffs.data.dataset_named):
-        with pytest.raises(ValueError, match="'cifar'.* mnist, fashion_mnist"):
+        with pytest.raises(ValueError, match=r"'cifar'.*mnist, fashion_mnist"):
             call("cifar")
     for call in (tradeoffs.run, tradeoffs.runs):
         with pytest.raises(ValueError, match="dataset is 'cifar'"):

@@ -273,7 +273,7 @@ def test_ctrl_c_leaves_no_record_and_no_half_file(small, tmp_path, monkeypatch):
     from tradeoffs import training
 
     monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
-    monkeypatch.setattr(series, "mnist", lambda: small)
+    monkeypatch.setattr(series, "dataset_named", lambda _: small)
     steps = training.chunks
 
     def interrupted(*arguments):
