@@ -76,8 +76,9 @@ def test_unknown_data_set_is_refused_by_name():
         with pytest.raises(ValueError, match=r"'cifar'.*mnist, fashion_mnist"):
             call("cifar")
     for call in (tradeoffs.run, tradeoffs.runs):
-        with pytest.raises(ValueError, match="dataset is 'cifar'"):
-            call("gap_cnn", dataset="cifar")
+        for name in ("cifar", "mnist-head0-10", "mnist-head600", "mnist-", None):
+            with pytest.raises(ValueError, match=f"dataset is {name!r}"):
+                call("gap_cnn", dataset=name)
 
 
 @pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="not a Debian")

@@ -47,6 +47,15 @@ def test_cost_table_joins_profiles_and_accuracies():
         cost_table([])
 
 
+def test_accuracies_of_two_data_sets_are_not_mixed():
+    run = tradeoffs.run("gap_cnn")
+    harder = dataclasses.replace(run.experiment, dataset="fashion_mnist")
+    other = dataclasses.replace(run, experiment=harder)
+    assert cost_table(PROFILES, [other]).accuracy_mean["gap_cnn"] == run.test_accuracy
+    with pytest.raises(ValueError, match="fashion_mnist and mnist; give those of one"):
+        cost_table(PROFILES, [run, other])
+
+
 def test_readable_costs_say_what_was_not_measured():
     table = readable_costs(cost_table(PROFILES))
     assert table.loc["PyTorch CNN", "parameters"] == "21,840"

@@ -6,11 +6,11 @@ File format: http://yann.lecun.com/exdb/mnist/.
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 
 import numpy as np
 
-from tradeoffs.checks import one_of
 from tradeoffs.fetching import SOURCES, cache_folder, fetch
 
 # Mean and deviation of MNIST's training pixels, scaled to 0...1, as in the examples
@@ -26,8 +26,8 @@ class Dataset:
     """Images to train on and images to test on: read-only views.
 
     Attributes:
-        name: "mnist" or "fashion_mnist", and what was done to it, such as
-            "mnist-validation<n>-seed<s>" for a split.
+        name: "mnist" or "fashion_mnist", and what was done to it: `-head<n>-<m>` of
+            its first images, `-validation<n>-seed<s>` of a split.
         train_images, test_images: uint8 or float32; grey [n, h, w], or
             [n, h, w, channels].
         train_labels, test_labels: whole numbers from 0 [n].
@@ -144,13 +144,34 @@ def fashion_mnist() -> Dataset:
 
 
 def dataset_named(name: str) -> Dataset:
-    """The data set that a record names.
+    """The data set that a record names: one of `SOURCES`, or its first images.
 
     Raises:
         ValueError: there is none of that name; the message lists the names.
         DataError: the files cannot be had; the message says what to do.
+
+    >>> dataset_named("mnist-head600-10000")
+    Dataset('mnist-head600-10000', train=(600, 28, 28), test=(10000, 28, 28))
     """
-    return _read(one_of("dataset", name, SOURCES), cache_folder())
+    whole, *sizes = check_name(name)
+    found = _read(whole, cache_folder())
+    return found.head(*map(int, sizes)) if sizes else found
+
+
+def check_name(name: str) -> list[str]:
+    """The parts of a data set's name: the whole one's, and how many first images.
+
+    Raises:
+        ValueError: `dataset_named` does not know it.
+    """
+    whole, _, head = str(name).partition("-head")
+    sizes = re.fullmatch(r"([1-9]\d*)-([1-9]\d*)", head)
+    if whole not in SOURCES or ("-" in name and not sizes):
+        raise ValueError(
+            f"dataset is {name!r}; it must be one of {', '.join(SOURCES)}, or the "
+            "first images of one, such as mnist-head600-10000"
+        )
+    return [whole, *(sizes.groups() if sizes else ())]
 
 
 @functools.cache

@@ -47,14 +47,17 @@ def latencies(table, title: str):
     """The latency of one image of each model, by what computes it.
 
     Args:
-        table: of models in their frameworks and as files.
+        table: of models in their frameworks and as files, with the spread.
         title: of the figure.
     """
     figure, axis = draw.axes(3.6)
     for place, (name, rows) in enumerate(_by_model(table)):
         for row in rows.itertuples():
+            ends = row.latency_ms_p50_lowest, row.latency_ms_p50_highest
+            axis.plot(ends, (place, place), **draw.THIN | {"linestyle": "-"})
             _dot(axis, name, row, row.latency_ms_p50, place)
-    return _finished(figure, axis, table, "latency of one image (ms), median", title)
+    xlabel = "latency of one image (ms): median, lowest and highest of the turns"
+    return _finished(figure, axis, table, xlabel, title)
 
 
 def error_against_bytes(table, title: str):

@@ -12,10 +12,8 @@ from concurrent.futures import as_completed
 from dataclasses import replace
 
 from tradeoffs import records, weights
-from tradeoffs.checks import one_of
-from tradeoffs.data import dataset_named
+from tradeoffs.data import check_name, dataset_named
 from tradeoffs.experiments import Experiment, Run
-from tradeoffs.fetching import SOURCES
 from tradeoffs.frameworks import set_threads
 from tradeoffs.models import build, framework_for
 from tradeoffs.processes import FreshProcesses, in_fresh_process
@@ -43,7 +41,8 @@ def run(
         framework: "keras" or "pytorch"; by default the published one.
         schedule: as `ARTICLE`.
         seed: of initial weights, order and dropout.
-        dataset: "mnist" or "fashion_mnist".
+        dataset: "mnist", "fashion_mnist", or the first images of one, such as
+            "mnist-head600-10000".
         progress: show a bar if it has to train.
         model_arguments: of the model's function.
 
@@ -96,7 +95,7 @@ def runs(
 
 
 def _named(model, framework, schedule, seed, arguments, dataset):
-    one_of("dataset", dataset, SOURCES)
+    check_name(dataset)
     network = model, framework_for(model, framework), schedule
     return Experiment(*network, seed, arguments, dataset)
 

@@ -163,7 +163,7 @@ def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
 
     Raises:
         TypeError: something is no `Profile`.
-        ValueError: there are no profiles.
+        ValueError: there are no profiles, or runs of several data sets.
     """
     several = isinstance(profiles, Iterable) and not isinstance(profiles, str)
     profiles = list(profiles) if several else [profiles]
@@ -175,7 +175,11 @@ def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
             )
     if not profiles:
         raise ValueError("there are no profiles to compare")
-    known = {}
+    known, datasets = {}, {run.experiment.dataset for run in runs}
+    if len(datasets) > 1:
+        raise ValueError(
+            f"the runs are of {' and '.join(sorted(datasets))}; give those of one"
+        )
     for row in summarize(runs)[::-1].itertuples() if runs else ():
         for size in (row.num_parameters, None):  # not every profile has it measured
             key = row.variant, row.framework, size
