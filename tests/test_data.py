@@ -275,3 +275,44 @@ def test_dataset_is_read_only_and_leaves_the_callers_arrays_writeable():
 def test_wrong_arrays_are_named(changes, error, said):
     with pytest.raises(error, match=said):
         made(**changes)
+
+
+def test_smaller_inputs_are_of_the_same_images(mnist):
+    cropped, pooled = mnist.cropped(4), mnist.pooled(4)
+    assert (cropped.train_images.shape, pooled.test_images.shape) == (
+        (60_000, 20, 20),
+        (10_000, 7, 7),
+    )
+    inside = cropped.train_images.sum(dtype=int) / mnist.train_images.sum(dtype=int)
+    # Digits are centred by their mass, so MNIST's border of 4 is not quite empty.
+    assert inside == pytest.approx(0.967, abs=0.001)
+    first = mnist.train_images[0, :4, 8:12].mean() / 255
+    assert pooled.train_images[0, 0, 2] == pytest.approx(first)
+    assert pooled.train_images.mean() == pytest.approx(0.1307, abs=1e-4)
+
+
+def test_components_come_from_the_training_images_alone(mnist):
+    small = mnist.head(500, 100)
+    other = mnist.head(500, 200)
+    found, again = small.components(20), other.components(20)
+    assert found.name == "mnist-head500-100-pca20"
+    assert found.train_images.shape == (500, 1, 20)
+    assert np.array_equal(found.train_images, again.train_images)
+    assert np.array_equal(found.test_images, again.test_images[:100])
+    spread = found.train_images[:, 0].std(0)
+    assert (np.diff(spread) <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda d: d.cropped(14), "nothing is left"),
+        (lambda d: d.cropped(0), "border is 0"),
+        (lambda d: d.pooled(3), "window is 3.*28 x 28"),
+        (lambda d: d.components(500), "count is 500.*100"),
+        (lambda d: d.pooled(2.0), "whole number"),
+    ],
+)
+def test_inputs_that_cannot_be_made_are_refused(mnist, make, said):
+    with pytest.raises((ValueError, TypeError), match=said):
+        make(mnist.head(100, 10))

@@ -48,6 +48,26 @@ def test_parameters_lie_where_the_arithmetic_says(name, arguments, layers, total
     assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "shape", "counted"),
+    [
+        ("pytorch_cnn", {"side": 20}, (20, 20), 9_840),
+        ("pytorch_cnn", {"side": 7, "padding": 2}, (7, 7), 6_840),
+        ("keras_mlp", {"num_inputs": 50}, (1, 50), 293_898),
+    ],
+)
+def test_networks_for_smaller_inputs(name, arguments, shape, counted):
+    model = tradeoffs.build(name, "pytorch", **arguments)
+    assert model(torch.zeros(2, 1, *shape)).shape == (2, 10)
+    assert sum(p.numel() for p in model.parameters()) == counted
+    assert count_parameters(name, **arguments) == counted
+
+
+def test_images_too_small_for_the_cnn_are_refused():
+    with pytest.raises(ValueError, match="too small for two 5 x 5 convolutions"):
+        tradeoffs.build("pytorch_cnn", side=14)
+
+
 @pytest.mark.parametrize("series", recorded.SERIES, ids=lambda s: s.model)
 def test_parameters_are_counted_without_a_framework_too(series):
     model = tradeoffs.build(series.model, "pytorch", **series.model_arguments)

@@ -6,11 +6,13 @@ File format: http://yann.lecun.com/exdb/mnist/.
 from __future__ import annotations
 
 import functools
+import math
 import re
 from dataclasses import dataclass
 
 import numpy as np
 
+from tradeoffs.checks import whole_number
 from tradeoffs.fetching import SOURCES, cache_folder, fetch
 
 # Mean and deviation of MNIST's training pixels, scaled to 0...1, as in the examples
@@ -27,7 +29,8 @@ class Dataset:
 
     Attributes:
         name: "mnist" or "fashion_mnist", and what was done to it: `-head<n>-<m>` of
-            its first images, `-validation<n>-seed<s>` of a split.
+            its first images, `-validation<n>-seed<s>` of a split, `-crop<n>`,
+            `-pool<n>` and `-pca<n>` of smaller inputs.
         train_images, test_images: uint8 or float32; grey [n, h, w], or
             [n, h, w, channels].
         train_labels, test_labels: whole numbers from 0 [n].
@@ -114,6 +117,65 @@ class Dataset:
         name = f"{self.name}-validation{size}-seed{seed}"
         return Dataset(name, *arrays, self.pixels)
 
+    def cropped(self, border: int) -> Dataset:
+        """Grey images without so many pixels at each side.
+
+        Raises:
+            TypeError, ValueError: not a whole number above 0, or nothing is left.
+        """
+        if 2 * whole_number("border", border) >= min(self.train_images.shape[1:3]):
+            raise ValueError(f"border is {border}; nothing is left of the images")
+        kept = slice(border, -border)
+        parts = (part[:, kept, kept] for part in (self.train_images, self.test_images))
+        return self._with_images(f"crop{border}", *parts)
+
+    def pooled(self, window: int) -> Dataset:
+        """Grey images of the means of windows of so many pixels a side, in float32.
+
+        Raises:
+            TypeError, ValueError: not a whole number above 0 that divides the sides.
+        """
+        height, width = self.train_images.shape[1:3]
+        if height % whole_number("window", window) or width % window:
+            raise ValueError(
+                f"window is {window}; it must divide the sides of {height} x {width} "
+                "pixels"
+            )
+        scale = np.float32(255 if self.train_images.dtype == np.uint8 else 1)
+
+        def means(images):
+            shape = len(images), height // window, window, width // window, window
+            return images.reshape(shape).mean((2, 4), dtype=np.float32) / scale
+
+        parts = map(means, (self.train_images, self.test_images))
+        return self._with_images(f"pool{window}", *parts)
+
+    def components(self, count: int) -> Dataset:
+        """The first principal components, found on the training images alone.
+
+        Each "image" is one row of them, float32 [n, 1, count].
+
+        Raises:
+            TypeError, ValueError: not a whole number above 0, or more than there are.
+        """
+        from sklearn.decomposition import PCA
+
+        most = min(len(self.train_images), math.prod(self.train_images.shape[1:]))
+        if whole_number("count", count) > most:
+            raise ValueError(f"count is {count}; there are at most {most} components")
+        flat = [
+            part.reshape(len(part), -1) / np.float32(255)
+            for part in (self.train_images, self.test_images)
+        ]
+        found = PCA(count, svd_solver="covariance_eigh").fit(flat[0])
+        parts = (found.transform(p)[:, None].astype(np.float32) for p in flat)
+        return self._with_images(f"pca{count}", *parts)
+
+    def _with_images(self, made, train, test):
+        labels = self.train_labels, self.test_labels
+        name = f"{self.name}-{made}"
+        return Dataset(name, train, labels[0], test, labels[1])
+
     def head(self, num_train: int, num_test: int) -> Dataset:
         """The first images of each part, for a quick look."""
         train = self.train_images[:num_train], self.train_labels[:num_train]
@@ -144,7 +206,7 @@ def fashion_mnist() -> Dataset:
 
 
 def dataset_named(name: str) -> Dataset:
-    """The data set that a record names: one of `SOURCES`, or its first images.
+    """The data set that a record names: one of `SOURCES`, or what is made of it.
 
     Raises:
         ValueError: there is none of that name; the message lists the names.
@@ -152,26 +214,44 @@ def dataset_named(name: str) -> Dataset:
 
     >>> dataset_named("mnist-head600-10000")
     Dataset('mnist-head600-10000', train=(600, 28, 28), test=(10000, 28, 28))
+    >>> dataset_named("mnist-pool2")
+    Dataset('mnist-pool2', train=(60000, 14, 14), test=(10000, 14, 14))
     """
-    whole, *sizes = check_name(name)
+    whole, *made = check_name(name)
     found = _read(whole, cache_folder())
-    return found.head(*map(int, sizes)) if sizes else found
+    for method, *sizes in made:
+        found = getattr(found, method)(*sizes)
+    return found
 
 
-def check_name(name: str) -> list[str]:
-    """The parts of a data set's name: the whole one's, and how many first images.
+def check_name(name: str) -> list:
+    """The parts of a data set's name: the whole one's, and how it is made of that.
 
     Raises:
         ValueError: `dataset_named` does not know it.
     """
-    whole, _, head = str(name).partition("-head")
-    sizes = re.fullmatch(r"([1-9]\d*)-([1-9]\d*)", head)
-    if whole not in SOURCES or ("-" in name and not sizes):
+    whole, _, made = str(name).partition("-")
+    kinds = (re.fullmatch(kind, made) for kind in _MADE)
+    found = [
+        (method, *map(int, match.groups()))
+        for method, match in zip(_MADE.values(), kinds, strict=True)
+        if match
+    ]
+    if whole not in SOURCES or ("-" in name and not found):
         raise ValueError(
-            f"dataset is {name!r}; it must be one of {', '.join(SOURCES)}, or the "
-            "first images of one, such as mnist-head600-10000"
+            f"dataset is {name!r}; it must be one of {', '.join(SOURCES)}, or made of "
+            "one, such as mnist-head600-10000, mnist-crop4, mnist-pool2 or mnist-pca50"
         )
-    return [whole, *(sizes.groups() if sizes else ())]
+    return [whole, *found]
+
+
+# The end of a name, and the method that makes such a data set.
+_MADE = {
+    r"head([1-9]\d*)-([1-9]\d*)": "head",
+    r"crop([1-9]\d*)": "cropped",
+    r"pool([1-9]\d*)": "pooled",
+    r"pca([1-9]\d*)": "components",
+}
 
 
 @functools.cache

@@ -94,7 +94,28 @@ def count_parameters(name: str, **arguments) -> int:
         norm = 2 * first if arguments.get("batch_norm", True) else 0
         convolutions = taps * first + first + second_taps * first * second + second
         return convolutions + norm + second * 10 + 10
+    if name == "pytorch_cnn":
+        side, padding = arguments.get("side", 28), arguments.get("padding", 0)
+        return 5_800 + 50 * pytorch_cnn_features(side, padding) + 40
+    if name == "keras_mlp":
+        return 512 * arguments.get("num_inputs", 784) + 268_298
     return NUM_PARAMETERS[model_info(name).name]
+
+
+def pytorch_cnn_features(side: int, padding: int) -> int:
+    """How many values reach the linear layers of the PyTorch CNN.
+
+    Raises:
+        ValueError: images of this side are too small.
+
+    >>> pytorch_cnn_features(28, 0), pytorch_cnn_features(7, 2)
+    (320, 20)
+    """
+    for _ in range(2):  # a convolution of 5 x 5, and a pool of 2
+        side = (side + 2 * padding - 4) // 2
+    if side < 1:
+        raise ValueError("images are too small for two 5 x 5 convolutions and pools")
+    return 20 * side**2
 
 
 def framework_for(name: str, framework: str | None = None) -> str:

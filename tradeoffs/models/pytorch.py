@@ -12,6 +12,7 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
+from tradeoffs.models import pytorch_cnn_features
 from tradeoffs.models.small_net import sequence, small_net
 
 
@@ -46,21 +47,26 @@ def with_weights(network, arrays):
     return network.eval()
 
 
-def pytorch_cnn():
+def pytorch_cnn(*, side: int = 28, padding: int = 0):
     """The CNN of PyTorch's MNIST example: 21,840 parameters.
 
     As published, the rectifier follows the pool.
+
+    Args:
+        side: of the images, in pixels.
+        padding: zeros around what each convolution is given; with 2 it keeps the
+            size, so that images of 7 pixels fit too.
     """
     return sequence(
-        conv1=nn.Conv2d(1, 10, 5),
+        conv1=nn.Conv2d(1, 10, 5, padding=padding),
         pool1=nn.MaxPool2d(2),
         relu1=nn.ReLU(),
-        conv2=nn.Conv2d(10, 20, 5),
+        conv2=nn.Conv2d(10, 20, 5, padding=padding),
         dropout2d=nn.Dropout2d(),
         pool2=nn.MaxPool2d(2),
         relu2=nn.ReLU(),
         flatten=nn.Flatten(),
-        linear1=nn.Linear(320, 50),
+        linear1=nn.Linear(pytorch_cnn_features(side, padding), 50),
         relu3=nn.ReLU(),
         dropout=nn.Dropout(),
         linear2=nn.Linear(50, 10),
@@ -106,12 +112,16 @@ def gap_cnn(
     )
 
 
-def keras_mlp():
-    """The Keras MLP in PyTorch, with Keras' initial weights."""
+def keras_mlp(*, num_inputs: int = 784):
+    """The Keras MLP in PyTorch, with Keras' initial weights.
+
+    Args:
+        num_inputs: values of one input.
+    """
     return _with_keras_initial_weights(
         sequence(
             flatten=nn.Flatten(),
-            dense1=nn.Linear(784, 512),
+            dense1=nn.Linear(num_inputs, 512),
             relu1=nn.ReLU(),
             dropout1=nn.Dropout(0.2),
             dense2=nn.Linear(512, 512),
