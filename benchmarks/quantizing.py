@@ -8,7 +8,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from common import in_turns, options, show
 from onnxruntime import quantization
 
@@ -16,6 +15,7 @@ import tradeoffs
 from tradeoffs.converters import quantize
 from tradeoffs.device import exported_runs
 from tradeoffs.exporting import answers
+from tradeoffs.training.pytorch import images_to_tensor
 from tradeoffs.weights import trained
 
 METHODS = quantization.CalibrationMethod
@@ -33,17 +33,12 @@ def latency_ms(path):
     return tradeoffs.measure(path).latency_ms_p50
 
 
-def images(dataset, chosen):
-    mean, deviation = dataset.pixels
-    scaled = (dataset.train_images[chosen, None] / 255 - mean) / deviation
-    return scaled.astype(np.float32)
-
-
 def main():
     chosen, rows = options(__doc__, turns=3, images=512), []
     mnist = tradeoffs.mnist()
-    shown = images(mnist, slice(chosen.images))
-    others = images(mnist, slice(-10_000, None))
+    first, last = mnist.train_images[: chosen.images], mnist.train_images[-10_000:]
+    scaling = tradeoffs.ARTICLE.input_scaling
+    shown, others = (images_to_tensor(i, scaling).numpy() for i in (first, last))
     with tempfile.TemporaryDirectory() as folder:
         for number, run in enumerate(exported_runs()):
             exact = Path(folder) / f"{number}.onnx"

@@ -81,6 +81,12 @@ def test_unknown_data_set_is_refused_by_name():
                 call("gap_cnn", dataset=name)
 
 
+def test_a_name_never_says_more_images_than_there_are(mnist):
+    assert mnist.head(70_000, 10).name == "mnist-head60000-10"
+    with pytest.raises(ValueError, match="all that there is is mnist-head60000-10"):
+        tradeoffs.data.dataset_named("mnist-head70000-10")
+
+
 @pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="not a Debian")
 @pytest.mark.parametrize("whole", [True, False])
 def test_debian_package_is_unpacked_and_checked(tmp_path, monkeypatch, whole):
@@ -89,11 +95,10 @@ def test_debian_package_is_unpacked_and_checked(tmp_path, monkeypatch, whole):
     (tmp_path / "packed/DEBIAN").mkdir()
     about = "Package: dataset\nVersion: 1\nArchitecture: all\nMaintainer: nobody\n"
     (tmp_path / "packed/DEBIAN/control").write_text(about + "Description: images\n")
+    folder = fetching.fetch("fashion_mnist" if whole else "mnist")
     for name in FASHION.md5:
-        content = (
-            fetching.fetch("fashion_mnist" if whole else "mnist") / name
-        ).read_bytes()
-        (root / f"{name}.gz").write_bytes(gzip.compress(content, 1))
+        packed = gzip.compress((folder / name).read_bytes(), 1)
+        (root / f"{name}.gz").write_bytes(packed)
     build = ["dpkg-deb", "-Znone", "--build", tmp_path / "packed", tmp_path / "it.deb"]
     subprocess.run(build, check=True, capture_output=True)
     (tmp_path / "apt-get").write_text(f"#!/bin/sh\ncp {tmp_path}/it.deb .\n")

@@ -16,6 +16,7 @@ from tradeoffs import (
     series,
     verdicts,
 )
+from tradeoffs.data import check_name
 from tradeoffs.frameworks import FRAMEWORKS
 from tradeoffs.models import MODELS
 from tradeoffs.schedules import ARTICLE
@@ -215,7 +216,7 @@ def _reproduce(options):
         print(f"  {experiment.path}: {_expected_time(experiment)}")
     if options.list or not todo:
         return
-    for name in {experiment.dataset for experiment in todo}:
+    for name in {check_name(experiment.dataset)[0] for experiment in todo}:
         fetching.fetch(name)
     lock = records.results_folder() / ".reproduce.lock"
     records.check_writable(lock)

@@ -23,6 +23,7 @@ class ExportError(RuntimeError):
 
 
 def to_onnx(model, path, inputs, precision):
+    """Write a PyTorch network; an int8 one is calibrated on the inputs."""
     torch = _needed("torch", "onnx", "onnxscript", "onnxruntime")[0]
     example = (torch.tensor(inputs[:2]),)  # a batch of one would fix that size
     free = ({0: torch.export.Dim("n", min=1)},)
@@ -70,6 +71,7 @@ def _strip(path):
 
 
 def to_tflite(model, path, inputs, precision):
+    """Write a Keras model; an int8 one is calibrated on the inputs."""
     tf = _needed("tensorflow", "ai_edge_litert")[0]
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if precision != "float32":

@@ -180,7 +180,7 @@ class Dataset:
         """The first images of each part, for a quick look."""
         train = self.train_images[:num_train], self.train_labels[:num_train]
         test = self.test_images[:num_test], self.test_labels[:num_test]
-        name = f"{self.name}-head{num_train}-{num_test}"
+        name = f"{self.name}-head{len(train[0])}-{len(test[0])}"
         return Dataset(name, *train, *test, self.pixels)
 
 
@@ -217,10 +217,18 @@ def dataset_named(name: str) -> Dataset:
     >>> dataset_named("mnist-pool2")
     Dataset('mnist-pool2', train=(60000, 14, 14), test=(10000, 14, 14))
     """
+    check_name(name)
+    return _named(name, cache_folder())
+
+
+@functools.cache
+def _named(name, root):
     whole, *made = check_name(name)
-    found = _read(whole, cache_folder())
+    found = _read(whole, root)
     for method, *sizes in made:
         found = getattr(found, method)(*sizes)
+    if found.name != name:
+        raise ValueError(f"dataset is {name!r}; all that there is is {found.name}")
     return found
 
 

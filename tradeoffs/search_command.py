@@ -47,7 +47,7 @@ def run(options) -> int:
         frame = search(
             executor=executor,
             jobs=options.jobs,
-            storage=storage_url(options.storage),
+            storage=storage_url(options.storage),  # kept, whatever the data set
             max_networks=options.max_networks,
             **arguments,
         )

@@ -41,8 +41,8 @@ def run(
         framework: "keras" or "pytorch"; by default the published one.
         schedule: as `ARTICLE`.
         seed: of initial weights, order and dropout.
-        dataset: "mnist", "fashion_mnist", or the first images of one, such as
-            "mnist-head600-10000".
+        dataset: "mnist", "fashion_mnist", or what is made of one, such as
+            "mnist-head600-10000"; see `tradeoffs.data.dataset_named`.
         progress: show a bar if it has to train.
         model_arguments: of the model's function.
 
