@@ -81,6 +81,12 @@ def test_unknown_data_set_is_refused_by_name():
                 call("gap_cnn", dataset=name)
 
 
+@pytest.mark.parametrize("name", ["fashion_mnist", "mnist-head60-70", "mnist-pool4"])
+def test_labels_are_had_without_images(name):
+    named = tradeoffs.data.dataset_named(name)
+    assert np.array_equal(tradeoffs.data.test_labels(name), named.test_labels)
+
+
 def test_a_name_never_says_more_images_than_there_are(mnist):
     assert mnist.head(70_000, 10).name == "mnist-head60000-10"
     with pytest.raises(ValueError, match="all that there is is mnist-head60000-10"):

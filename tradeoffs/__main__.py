@@ -67,7 +67,7 @@ def _parser():
     )
     text = f"only this model; may be repeated: {models}"
     option("--only", action="append", choices=MODELS, metavar="MODEL", help=text)
-    option("--dataset", choices=fetching.SOURCES, help="only on this one")
+    option("--dataset", choices=fetching.SOURCES, help="only on it and its parts")
     option("--seeds", **count, help="only the first N seeds of each model")
     text = "train again what is recorded; a record is replaced when its run ends"
     option("--fresh", **flag, help=text)
@@ -207,7 +207,7 @@ def _reproduce(options):
         experiment
         for experiment in recorded.recorded_experiments()
         if (not options.only or experiment.model in options.only)
-        and options.dataset in (None, experiment.dataset)
+        and options.dataset in (None, check_name(experiment.dataset)[0])
         and (options.seeds is None or experiment.seed < options.seeds)
     ]
     todo = wanted if options.fresh else series.missing(wanted)

@@ -71,22 +71,29 @@ def mean(values, *, one_more: bool = False) -> Finding:
     return Finding(np.mean(values), RUNS, _t(n - 1) * spread)
 
 
-def difference(first, second, *, one_more: bool = False) -> Finding:
-    """The difference of the means, with Welch's 95 % margin; see `mean`."""
+def difference(first, second, *, one_more=False, of_several: int = 1) -> Finding:
+    """The difference of the means, with Welch's 95 % margin; see `mean`.
+
+    Args:
+        first, second: values over seeds, [n] and [m].
+        one_more: the margin is how far one more pair may lie from the difference.
+        of_several: how many differences this is the largest of; the margin holds
+            for all of them at once (Bonferroni).
+    """
     sizes = np.array([len(first), len(second)])
     variances = np.array([np.var(first, ddof=1), np.var(second, ddof=1)])
     variances = variances * (1 + 1 / sizes) if one_more else variances / sizes
     total = variances.sum()
     # Satterthwaite's degrees of freedom.
     degrees = total**2 / sum(variances**2 / (sizes - 1))
-    margin = _t(degrees) * math.sqrt(total)
+    margin = _t(degrees, of_several) * math.sqrt(total)
     return Finding(np.mean(first) - np.mean(second), RUNS, margin)
 
 
-def _t(degrees):
+def _t(degrees, of_several=1):
     from scipy.special import stdtrit
 
-    return float(stdtrit(degrees, (1 + CONFIDENCE) / 2))
+    return float(stdtrit(degrees, 1 - (1 - CONFIDENCE) / (2 * of_several)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +103,7 @@ class Claim:
     Attributes:
         id: its name, and that of its function in `findings`.
         section: of the article.
+        quote: a few words of the article, to find the sentence by.
         statement: in our own words.
         article: its number; of a claim in words, the bound that they amount to.
         unit: of both numbers.
@@ -112,6 +120,7 @@ class Claim:
 
     id: str
     section: str
+    quote: str
     statement: str
     article: float
     unit: str

@@ -221,6 +221,15 @@ def dataset_named(name: str) -> Dataset:
     return _named(name, cache_folder())
 
 
+def test_labels(name: str) -> np.ndarray:
+    """Those of `dataset_named`, without making its images."""
+    whole, *made = check_name(name)
+    labels = _read(whole, cache_folder()).test_labels
+    for method, *sizes in made:
+        labels = labels[: sizes[1]] if method == "head" else labels
+    return labels
+
+
 @functools.cache
 def _named(name, root):
     whole, *made = check_name(name)

@@ -30,8 +30,11 @@ def _share_of_pairs_faster(evidence):
     return Finding(100 * sum(faster) / len(pairs), TIMES)
 
 
-def _errors_of_the_offer(evidence):
-    """How many more errors, in per cent, a model makes that is the article's offer."""
+def _errors_of_the_offer(evidence, points=False):
+    """How many more errors a model makes that is the article's offer.
+
+    In per cent of the larger model's errors, or in points.
+    """
     errors = {name: 100 - evidence.accuracies(name).mean() for name in MODELS}
     large = evidence.on_device(LARGE)
     offered = [
@@ -41,7 +44,8 @@ def _errors_of_the_offer(evidence):
         if file.file_bytes <= HALF * large.file_bytes
         and file.latency_ms_p50 <= large.latency_ms_p50 / FIVE_TIMES
     ]
-    return Finding(100 * (min([*offered, GUESSING]) / errors[LARGE] - 1), TIMES)
+    more = min([*offered, GUESSING]) - errors[LARGE]
+    return Finding(more if points else 100 * more / errors[LARGE], TIMES)
 
 
 DEVICE_FINDINGS = {
@@ -50,4 +54,7 @@ DEVICE_FINDINGS = {
     "pytorch-cnn-in-an-app": lambda e: _in_the_app(e, SMALL),
     "inference-ratio-on-a-runtime": _latency_ratio,
     "half-the-size-five-times-as-fast": _errors_of_the_offer,
+    "half-the-size-five-times-as-fast-in-points": lambda e: _errors_of_the_offer(
+        e, points=True
+    ),
 }

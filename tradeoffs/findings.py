@@ -17,10 +17,10 @@ from tradeoffs.claim import (
     difference,
     mean,
 )
+from tradeoffs.data_findings import CHOSEN, DATA_FINDINGS
 from tradeoffs.device_findings import DEVICE_FINDINGS
 from tradeoffs.measurements import LARGE_PICTURE, PICTURE, VOLUME
 from tradeoffs.probes.profile import MIB
-from tradeoffs.recorded import CHOSEN_SMALL_NET
 from tradeoffs.returns import ensemble, rule_of_thumb
 from tradeoffs.schedules import (
     ARTICLE,
@@ -33,8 +33,6 @@ from tradeoffs.schedules import (
 COMPARED = ("keras_cnn", "pytorch_cnn", "keras_mlp")  # as the article ranks them
 # As the text describes it; with its own 3 x 3 kernel it has the 518 parameters.
 AS_DESCRIBED = {"kernel_size": 5}
-# With a tuple, as `Evidence` keeps runs by their arguments.
-CHOSEN = CHOSEN_SMALL_NET | {"filters": tuple(CHOSEN_SMALL_NET["filters"])}
 EPOCH, INFERENCE = "epoch_seconds", "inference_seconds"
 LIMIT = NUM_PARAMETERS["small_net"]
 FIRST_LINEAR = 320 * 50 + 50  # weights and biases, of the PyTorch CNN
@@ -85,7 +83,8 @@ def _score_lower(evidence):
 
 
 def _largest_gain(evidence):
-    gains = [difference(small, large) for small, large in _accuracy_pairs(evidence)]
+    pairs = list(_accuracy_pairs(evidence))
+    gains = [difference(*pair, of_several=len(pairs)) for pair in pairs]
     return max(gains, key=lambda gain: gain.value - gain.margin)
 
 
@@ -182,6 +181,7 @@ def _leaky_gain(evidence):
 
 
 FINDINGS = {
+    **DATA_FINDINGS,
     **DEVICE_FINDINGS,
     "ensembles-score-higher": _ensemble_gain,
     "smaller-is-usually-worse": _score_lower,

@@ -18,18 +18,6 @@ PARAMETERS = "parameters (logarithmic)"
 _EPOCHS = "epoch", "epoch (line: mean, band: range over seeds)"
 
 
-def digits(dataset, columns: int = 10, rows: int = 2):
-    """The first training images of each class, one class a column."""
-    figure, panels = draw.axes(0.95 * rows + 0.4, columns, rows)
-    for digit, column in enumerate(panels.T):
-        examples = np.flatnonzero(dataset.train_labels == digit)[:rows]
-        for axis, index in zip(column, examples, strict=True):
-            draw.picture(axis, dataset.train_images[index])
-        column[0].set_title(str(digit))
-    figure.suptitle("MNIST: training images of 28 × 28 pixels, by label")
-    return figure
-
-
 def schedule(schedule, title: str):
     """The learning rate of each epoch."""
     figure, axis = draw.axes(2.4)

@@ -96,6 +96,40 @@ SERIES = (
     *(Series("small_net", "pytorch", at_batch_size(n), 5) for n in SWEPT),
 )
 
+# The same networks on harder data, three seeds each, and two of the Keras CNN, which
+# takes half an hour a seed.
+HARDER = tuple(
+    Series(
+        model,
+        framework,
+        ARTICLE,
+        2 if model == "keras_cnn" else 3,
+        arguments,
+        "fashion_mnist",
+    )
+    for model, framework, arguments in (
+        ("small_net", "pytorch", {}),
+        ("small_net", "pytorch", CHOSEN_SMALL_NET),
+        ("gap_cnn", "pytorch", {}),
+        ("gap_cnn", "pytorch", {"dropout": True}),
+        ("pytorch_cnn", "pytorch", {}),
+        ("keras_mlp", "keras", {}),
+        ("keras_mlp", "pytorch", {}),
+        ("keras_cnn", "pytorch", {}),
+    )
+)
+# Fewer images of both data sets, for three sizes of network.
+FEWER_IMAGES = tuple(
+    Series(model, "pytorch", ARTICLE, 3, arguments, f"{dataset}-head{count}-10000")
+    for dataset in ("mnist", "fashion_mnist")
+    for count in (600, 6_000)
+    for model, arguments in (
+        ("small_net", CHOSEN_SMALL_NET),
+        ("pytorch_cnn", {}),
+        ("keras_cnn", {}),
+    )
+)
+SERIES += HARDER + FEWER_IMAGES
 
 # A further run of each larger model, whose weights are kept. It is in no series, so
 # it counts in no mean.

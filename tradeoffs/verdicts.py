@@ -15,7 +15,7 @@ from importlib.resources import files
 
 import pandas as pd
 
-from tradeoffs.claim import VERDICTS, Claim
+from tradeoffs.claim import COUNT, VERDICTS, Claim
 from tradeoffs.evidence import Evidence
 from tradeoffs.findings import FINDINGS
 from tradeoffs.measurements import EvidenceError
@@ -49,11 +49,12 @@ def claims():
     """The article's claims and their verdicts, computed from the records.
 
     Returns:
-        A DataFrame, a row a claim, named by its id: section, statement, article
-        (its number), ours, margin (how far ours may be off by chance, 0 if it does
-        not vary by seed), unit, agrees_if (the test, to read), reason (for the
-        test's tolerance), basis (what ours is: "a count", "recorded runs", "times
-        on this machine" or "an estimate") and verdict, one of `VERDICTS`.
+        A DataFrame, a row a claim, named by its id: section, quote (a few words of
+        the article, to find the sentence by), statement, article (its number),
+        ours, margin (how far ours may be off by chance, 0 if it does not vary by
+        seed), unit, agrees_if (the test, to read), reason (for the test's
+        tolerance), basis (what ours is: "a count", "recorded runs", "times on this
+        machine" or "an estimate") and verdict, one of `VERDICTS`.
 
     Raises:
         EvidenceError: a record, profile or measurement is missing; the message
@@ -71,6 +72,7 @@ def claims():
             ) from error
         rows[claim.id] = {
             "section": claim.section,
+            "quote": claim.quote,
             "statement": claim.statement,
             "article": claim.article,
             "ours": finding.value,
@@ -88,15 +90,27 @@ _OF_SEVERAL = ("hold", "hold on this machine", "do not hold", "cannot be checked
 
 
 def tally(table) -> str:
-    """How many claims have which verdict, in one line.
+    """How many claims have which verdict, in two sentences: counts are apart.
 
     Args:
         table: of `claims`.
     """
-    counts = table.verdict.value_counts()
-    several = zip(VERDICTS, _OF_SEVERAL, strict=True)
-    parts = [f"{counts.get(name, 0)} {text}" for name, text in several]
-    return f"Of {len(table)} claims, {', '.join(parts)}."
+    counts = table[table.basis == COUNT]
+    others = table.drop(index=counts.index)
+    return (
+        f"Of {len(table)} claims, {len(counts)} are counts or arithmetic: "
+        f"{_how_many(counts)}. Of the other {len(others)}, {_how_many(others)}."
+    )
+
+
+def _how_many(table):
+    found = table.verdict.value_counts()
+    several = dict(zip(VERDICTS, _OF_SEVERAL, strict=True))
+    return ", ".join(
+        f"{found[name]} {name if found[name] == 1 else several[name]}"
+        for name in VERDICTS
+        if name in found
+    )
 
 
 def written(table):
@@ -106,8 +120,8 @@ def written(table):
         table: of `claims`, or some of its rows.
 
     Returns:
-        A DataFrame with the columns claim, article, here and verdict. A claim
-        in words has a sign before the bound that it amounts to. A number that
+        A DataFrame with the columns claim, quote, article, here and verdict. A
+        claim in words has a sign before the bound that it amounts to. A number that
         varies by seed has the ends of an interval behind it, at 95 %: of a
         difference where the sign is >, else of one more run.
     """
@@ -115,6 +129,7 @@ def written(table):
     rows = {
         row.Index: {
             "claim": row.statement,
+            "quote": f"‘{row.quote}’",
             "article": known[row.Index].write_bound(),
             "here": known[row.Index].write(row.ours, row.margin),
             "verdict": row.verdict,
@@ -131,7 +146,8 @@ def as_text(table) -> str:
         lines.append(section)
         for row in written(part).itertuples():
             lines.append(f"  {row.verdict:>22}  {row.claim}")
-            lines.append(f"  {'':>22}  article {row.article}; here {row.here}")
+            article = f"article {row.quote}: {row.article}"
+            lines.append(f"  {'':>22}  {article}; here {row.here}")
         lines.append("")
     return "\n".join([*lines, tally(table)])
 

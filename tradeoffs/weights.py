@@ -1,7 +1,8 @@
 """The weights of some recorded runs, beside their records.
 
-Those of small PyTorch networks are kept as they are; and those of a further run of
-each larger model, in float16 with as few bits as leave its predictions as recorded.
+Those of small PyTorch networks on MNIST are kept as they are; and those of a further
+run of each larger model, in float16 with as few bits as leave its predictions as
+recorded.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ KEPT_SEED = 5  # of the further run of a larger model
 def _keeps_weights(run):
     experiment = run.experiment
     if run.num_parameters <= MOST_KEPT:
-        return experiment.framework == "pytorch"
+        return experiment.framework == "pytorch" and experiment.dataset == "mnist"
     return experiment == Experiment(experiment.model, "pytorch", ARTICLE, KEPT_SEED)
 
 
@@ -90,8 +91,8 @@ def trained(run: Run, folder: Path | None = None, *, framework: str = "pytorch")
     """The network of a recorded run with the weights that it ended with.
 
     Args:
-        run: of a PyTorch network with at most `MOST_KEPT` parameters; or of seed
-            `KEPT_SEED` of a model of `MODELS` as published, under the article's
+        run: on MNIST, of a PyTorch network with at most `MOST_KEPT` parameters, or of
+            seed `KEPT_SEED` of a model of `MODELS` as published, under the article's
             schedule, whose weights are rounded without a change in what it predicts.
         folder: of the results.
         framework: "keras" for a model that is written in both: the weights of its
@@ -108,8 +109,8 @@ def trained(run: Run, folder: Path | None = None, *, framework: str = "pytorch")
     if not _keeps_weights(run):
         raise ValueError(
             f"the weights of {run!r} are not kept; they are for PyTorch networks of "
-            f"at most {MOST_KEPT:,} parameters, and for seed {KEPT_SEED} of each "
-            "model under the article's schedule"
+            f"at most {MOST_KEPT:,} parameters on MNIST, and for seed {KEPT_SEED} of "
+            "each model under the article's schedule"
         )
     experiment, path = run.experiment, _weights_path(run, folder)
     network = build(experiment.model, framework, **experiment.model_arguments)

@@ -1,0 +1,60 @@
+"""Few images: does the order of the networks depend on how long they train?
+
+python benchmarks/longer.py [--images 600] [--times 1 10] [--seeds 3]
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from common import options, show
+
+import tradeoffs
+from tradeoffs import ARTICLE
+from tradeoffs.progress import bar
+from tradeoffs.recorded import CHOSEN_SMALL_NET
+from tradeoffs.training.pytorch import images_to_tensor
+
+NETWORKS = {"small_net": CHOSEN_SMALL_NET, "pytorch_cnn": {}, "keras_cnn": {}}
+SETS = tradeoffs.mnist, tradeoffs.fashion_mnist
+
+
+def stretched(times):
+    """The article's schedule with all of its lengths so many times as long."""
+    milestones = tuple(times * epoch for epoch in ARTICLE.milestones)
+    return ARTICLE.replace(epochs=times * ARTICLE.epochs, milestones=milestones)
+
+
+def error(network, dataset, schedule, seed):
+    """Per cent of the test images, read once, after the last epoch."""
+    looked_at = dataset.head(len(dataset.train_images), 100)
+    tradeoffs.fit(network, looked_at, schedule, seed, progress=False)
+    images = images_to_tensor(dataset.test_images, "standardized", dataset.pixels)
+    with torch.inference_mode():
+        found = torch.cat(
+            [network.eval()(some).argmax(1) for some in images.split(100)]
+        )
+    return 100 * np.mean(found.numpy() != dataset.test_labels)
+
+
+def main():
+    chosen = options(__doc__, images=600, times=(1, 10), seeds=3)
+    torch.set_num_threads(1)
+    rows = []
+    ways = [(n, t) for n in NETWORKS for t in chosen.times]
+    for name, times in bar(iterable=ways):
+        row = {"network": tradeoffs.label(name), "epochs": times * ARTICLE.epochs}
+        for get in SETS:
+            dataset = get().head(chosen.images, 10_000)
+            errors = []
+            for seed in range(chosen.seeds):
+                network = tradeoffs.build(name, "pytorch", seed=seed, **NETWORKS[name])
+                errors.append(error(network, dataset, stretched(times), seed))
+            mean, deviation = np.mean(errors), np.std(errors, ddof=1)
+            row[get.__name__] = f"{mean:.2f} ± {deviation:.2f}"
+        rows.append(row)
+    show(f"test error (%) after {chosen.images} images, {chosen.seeds} seeds", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""The figures of data sets, and of networks that learn from several of them.
+
+Errors are on logarithmic axes, as on the page `plots`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tradeoffs import drawing as draw
+from tradeoffs.data import Dataset
+from tradeoffs.labels import label
+from tradeoffs.plots import ERROR, PARAMETERS
+from tradeoffs.tables import summarize
+
+# What the classes of Fashion-MNIST are, from label 0 on.
+CLOTHES = (
+    *("T-shirt", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "boot"),
+)
+
+
+def examples(dataset: Dataset, title: str, names=range(10), rows: int = 2):
+    """The first training images of each class, one class a column.
+
+    Args:
+        dataset: of grey images.
+        title: of the figure.
+        names: of the classes, from label 0 on.
+        rows: images of a class.
+    """
+    figure, panels = draw.axes(0.95 * rows + 0.4, len(names), rows)
+    for number, (name, column) in enumerate(zip(names, panels.T, strict=True)):
+        found = np.flatnonzero(dataset.train_labels == number)[:rows]
+        for axis, index in zip(column, found, strict=True):
+            draw.picture(axis, dataset.train_images[index])
+        column[0].set_title(str(name), fontsize=10)
+    figure.suptitle(title)
+    return figure
+
+
+def smaller(datasets: list[Dataset], border: int, title: str):
+    """The mean image with what a crop leaves of it, and one image in several sizes.
+
+    Args:
+        datasets: the whole one first.
+        border: of the crop, in pixels.
+        title: of the figure.
+    """
+    figure, (first, *panels) = draw.axes(2.2, 1 + len(datasets))
+    mean = datasets[0].train_images.mean(0)
+    draw.picture(first, mean, "mean of all", 10)
+    side = len(mean) - 2 * border
+    first.add_patch(
+        draw.plt.Rectangle([border - 0.5] * 2, side, side, fill=False, color="#d55e00")
+    )
+    for axis, dataset in zip(panels, datasets, strict=True):
+        image = dataset.train_images[0]
+        draw.picture(axis, image, "{} × {}".format(*image.shape), 10)
+    figure.suptitle(title)
+    return figure
+
+
+def error_by_dataset(runs: list, names: dict[str, str], title: str):
+    """Test error against parameters, a line a data set through the same networks.
+
+    Args:
+        runs: over seeds, of every network on every data set.
+        names: a data set's name to what it is called; the first is drawn filled.
+        title: of the figure.
+    """
+    figure, axis = draw.axes(4.4)
+    table = summarize(runs).sort_values("num_parameters")
+    for place, dataset in enumerate(names):
+        rows = table[table.dataset == dataset]
+        axis.plot(rows.num_parameters, 1 - rows.accuracy_mean, zorder=1, **draw.THIN)
+        for row in rows.itertuples():
+            look = {"markerfacecolor": "white"} if place else {}
+            spot = row.num_parameters, 1 - row.accuracy_mean, row.accuracy_std
+            text = label(row.variant).replace(", ", "\n") if place else ""
+            side = "below" if row.model == "keras_cnn" else "above"
+            draw.point(axis, row.model, *spot, text, side=side, **look)
+    first, second = names.values()
+    draw.filled_and_hollow(axis, f"{first}: mean ± deviation", second)
+    axis.set(xscale="log", yscale="log")  # so that margins are of what is seen
+    axis.margins(x=0.1, y=0.2)
+    draw.finish(axis, PARAMETERS, ERROR, title, log="xy")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    return figure
+
+
+def error_by_amount(panels: dict, xlabel: str, title: str):
+    """Test error against how much there is of something, mean and range over seeds.
+
+    Args:
+        panels: a title to the lines of a panel; each a label to a pair: the model,
+            for the style, and a mapping of amounts to runs.
+        xlabel: of what there is more or less.
+        title: of the figure.
+    """
+    figure, axes = draw.axes(3.6, len(panels), sharey=True, squeeze=False)
+    for axis, (name, lines) in zip(axes[0], panels.items(), strict=True):
+        for text, (model, runs_by_amount) in lines.items():
+            errors = [
+                [1 - run.test_accuracy for run in runs_by_amount[amount]]
+                for amount in sorted(runs_by_amount)
+            ]
+            style = draw.style(model, label=text)
+            draw.band(axis, sorted(runs_by_amount), errors, **style)
+        draw.finish(axis, xlabel, ERROR, name, log="xy")
+        axis.label_outer()
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    place = {"loc": "outside lower center", "ncols": 3, "frameon": False}
+    figure.legend(handles, labels, fontsize=9, **place)
+    figure.suptitle(title)
+    return figure
