@@ -77,6 +77,7 @@ bench: data  ## steps beside the stock way, stacked, in both layouts; the probes
 	$(BIN)/python benchmarks/quantizing.py
 	$(BIN)/python benchmarks/layouts.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/longer.py
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		fvcore ptflops calflops transformers accelerate
 	$(BIN)/python benchmarks/macs.py
