@@ -19,12 +19,6 @@ NETWORKS = {"small_net": CHOSEN_SMALL_NET, "pytorch_cnn": {}, "keras_cnn": {}}
 SETS = tradeoffs.mnist, tradeoffs.fashion_mnist
 
 
-def stretched(times):
-    """The article's schedule with all of its lengths so many times as long."""
-    milestones = tuple(times * epoch for epoch in ARTICLE.milestones)
-    return ARTICLE.replace(epochs=times * ARTICLE.epochs, milestones=milestones)
-
-
 def error(network, dataset, schedule, seed):
     """Per cent of the test images, read once, after the last epoch."""
     looked_at = dataset.head(len(dataset.train_images), 100)
@@ -43,13 +37,14 @@ def main():
     rows = []
     ways = [(n, t) for n in NETWORKS for t in chosen.times]
     for name, times in bar(iterable=ways):
-        row = {"network": tradeoffs.label(name), "epochs": times * ARTICLE.epochs}
+        schedule = ARTICLE.compressed(times * ARTICLE.epochs)
+        row = {"network": tradeoffs.label(name), "epochs": schedule.epochs}
         for get in SETS:
             dataset = get().head(chosen.images, 10_000)
             errors = []
             for seed in range(chosen.seeds):
                 network = tradeoffs.build(name, "pytorch", seed=seed, **NETWORKS[name])
-                errors.append(error(network, dataset, stretched(times), seed))
+                errors.append(error(network, dataset, schedule, seed))
             mean, deviation = np.mean(errors), np.std(errors, ddof=1)
             row[get.__name__] = f"{mean:.2f} ± {deviation:.2f}"
         rows.append(row)

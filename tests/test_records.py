@@ -43,13 +43,15 @@ def made():
 def test_record_is_whole_and_says_the_same_when_written_again(experiment, tmp_path):
     run = records.load(experiment)
     assert run is not None, f"{experiment.path} is missing"
+    text = (records.results_folder() / experiment.path).read_text()
+    file = json.loads(text)
+    assert text == json.dumps(file, indent=1, sort_keys=True) + "\n"
     again = json.loads(records.save(run, tmp_path).read_text())
-    file = json.loads((records.results_folder() / experiment.path).read_text())
-    assert again["history"] == file["history"]
-    assert again.keys() == file.keys()
+    packed = {"test_predictions", "format", "sha256"}  # zlibs may pack otherwise
+    assert again.keys() == file.keys() > packed
+    assert all(again[name] == file[name] for name in file.keys() - packed)
     copy = records.load(experiment, tmp_path)
     assert np.array_equal(copy.test_predictions, run.test_predictions)
-    assert copy.environment == run.environment
     assert run.environment["threads"] == 1
     noted = {"versions", "processor", "system", "threads", "date", "trainings_at_once"}
     assert set(run.environment) - {"trained_side_by_side"} == noted

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from importlib.resources import files
 
+import pandas as pd
 import pytest
 
 import tradeoffs
@@ -59,6 +60,16 @@ def test_claims_are_a_table_with_a_row_a_claim():
     assert verdicts.tally(table).startswith(f"Of {len(table)} claims, ")
     assert table.quote.str.split().str.len().between(2, 7).all()
     assert (verdicts.written(table).here.str.len() > 0).all()
+
+
+def test_tally_keeps_counts_apart():
+    bases = ["a count", "a count", "recorded runs", "recorded runs"]
+    found = ["holds", "does not hold", "holds", "holds"]
+    said = (
+        "2 are counts or arithmetic: 1 holds, 1 does not hold. Of the other 2, 2 hold"
+    )
+    table = pd.DataFrame({"basis": bases, "verdict": found})
+    assert verdicts.tally(table) == f"Of 4 claims, {said}."
 
 
 def test_claims_cover_numbers_and_words_of_every_section():

@@ -123,7 +123,7 @@ class Schedule:
         return self.replace(epochs=epochs, milestones=kept)
 
     def compressed(self, epochs: int) -> Schedule:
-        """The whole schedule in fewer epochs: the learning rate drops as often.
+        """The whole schedule in fewer epochs, or more: the rate drops as often.
 
         >>> ARTICLE.compressed(5).milestones
         (2, 4)

@@ -86,7 +86,13 @@ def claims():
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("id")
 
 
-_OF_SEVERAL = ("hold", "hold on this machine", "do not hold", "cannot be checked here")
+_OF_SEVERAL = dict(
+    zip(
+        VERDICTS,
+        ("hold", "hold on this machine", "do not hold", "cannot be checked here"),
+        strict=True,
+    )
+)
 
 
 def tally(table) -> str:
@@ -105,9 +111,8 @@ def tally(table) -> str:
 
 def _how_many(table):
     found = table.verdict.value_counts()
-    several = dict(zip(VERDICTS, _OF_SEVERAL, strict=True))
     return ", ".join(
-        f"{found[name]} {name if found[name] == 1 else several[name]}"
+        f"{found[name]} {name if found[name] == 1 else _OF_SEVERAL[name]}"
         for name in VERDICTS
         if name in found
     )
