@@ -15,7 +15,7 @@ from tradeoffs.checks import number, one_of, whole_number
 KERNEL_SIZES = (1, 2, 3, 4, 5, 6, 7)
 POOLS = (None, 2, 3, 4, 5, 6)
 POOL_KINDS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
-POOL_PLACES = (1, 2)
+POOL_PLACES = {1: (1,), 2: (2,), "both": (1, 2)}
 
 
 def sequence(**layers) -> nn.Sequential:
@@ -31,7 +31,7 @@ def small_net(
     pool: int | None = 2,
     pool_stride: int | None = None,
     pool_kind: str = "max",
-    pool_after: int = 1,
+    pool_after: int | str = 1,
     slope: float = 0.01,
     batch_norm: bool = True,
 ):
@@ -48,7 +48,7 @@ def small_net(
         pool_stride: of the pool, 1 to its window; None for the window itself,
             so that no two windows overlap.
         pool_kind: "max" or "average".
-        pool_after: the convolution that it follows, 1 or 2.
+        pool_after: the convolution that it follows, 1 or 2, or "both".
         slope: of LeakyReLU, from 0 to 1; 0 gives ReLU.
         batch_norm: normalise after the first convolution.
 
@@ -61,12 +61,12 @@ def small_net(
     one_of("pool", pool, POOLS)
     one_of("pool_stride", pool_stride, (None, *range(1, (pool or 0) + 1)))
     one_of("pool_kind", pool_kind, tuple(POOL_KINDS))
-    one_of("pool_after", pool_after, POOL_PLACES)
+    one_of("pool_after", pool_after, tuple(POOL_PLACES))
     number("slope", slope, least=0, most=1)
     one_of("batch_norm", batch_norm, (True, False))
-    pools = {place: None for place in POOL_PLACES}
-    if pool:
-        pools[pool_after] = POOL_KINDS[pool_kind](pool, pool_stride)
+    pools = {1: None, 2: None}
+    for place in POOL_PLACES[pool_after] if pool else ():
+        pools[place] = POOL_KINDS[pool_kind](pool, pool_stride)
     return sequence(
         conv1=nn.Conv2d(1, first, kernel_size),
         norm=nn.BatchNorm2d(first) if batch_norm else None,
