@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 import tradeoffs
 from tradeoffs import decision_panel, decision_plots
+from tradeoffs.claim import Claim, Finding
 from tradeoffs.limits import LIMITS
 from tradeoffs.models import MODELS
 
@@ -68,13 +69,27 @@ def test_figures_of_verdicts_count_every_claim():
         {
             "section": ["a", "a", "b"],
             "verdict": ["holds", "does not hold", "holds"],
-            "article": [1.0, 2.0, 4.0],
-            "ours": [1.1, 4.0, 4.0],
-        },
-        index=["x", "y", "z"],
+        }
     )
     (axis,) = decision_plots.verdicts(made, "t").axes
     assert sum(bar.get_width() for bar in axis.patches) == 3
-    (axis,) = decision_plots.agreement(made, "t").axes
-    drawn = sorted(x for line in axis.lines[1:] for x in line.get_xdata())
-    assert drawn == pytest.approx([1.0, 1.1, 2.0])
+
+
+def test_figure_of_intervals_is_in_units_of_the_tests():
+    common = {"section": "s", "quote": "a b", "statement": "t", "unit": "%"}
+    common |= {"reason": "for this test"}
+    number = Claim(
+        id="x", test="within", article=98.0, tolerance=0.5, decimals=1, **common
+    )
+    ratio = Claim(id="y", test="within a factor", article=4, tolerance=2, **common)
+    effect = Claim(id="z", test="above", article=0, matters=0.2, **common)
+    measured = {
+        "x": (number, Finding(98.25, "recorded runs", 98.0, 98.5)),
+        "y": (ratio, Finding(4, "times on this machine", 2, 16)),
+        "z": (effect, Finding(0.2, "recorded runs", 0, 0.4)),
+    }
+    drawn = []
+    for axis in decision_plots.intervals(measured, "t", "a", "b").axes:
+        lines = [line.get_xdata() for line in axis.lines]
+        drawn += [list(ends) for ends in lines if len(ends) == 2 and ends[0] != ends[1]]
+    assert drawn == [[0, 1], [-1, 2], [0, pytest.approx(2)]]

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 import json
 import math
 import re
@@ -17,21 +18,25 @@ import tradeoffs
 from tradeoffs import article, measurements, records, verdicts
 from tradeoffs.claim import (
     BASES,
+    UNDECIDED,
     VERDICTS,
     Claim,
     Finding,
     difference,
+    largest,
     mean,
+    smallest,
 )
 from tradeoffs.evidence import Evidence
-from tradeoffs.findings import FINDINGS
+from tradeoffs.findings import FINDINGS, LAST_CONVOLUTION, LAST_LINEAR
 from tradeoffs.measurements import (
+    DEAD_AFTER,
     MEMORY_POINTS,
-    RECTIFIERS,
     EvidenceError,
     count_dead_units,
 )
 from tradeoffs.models import MODELS
+from tradeoffs.recorded import SMALL_NETS
 
 
 @pytest.fixture
@@ -55,11 +60,16 @@ def test_claims_are_a_table_with_a_row_a_claim():
     assert table.index.is_unique
     assert not table.isna().any(axis=None)
     assert set(table.basis) <= set(BASES)
-    counted = re.findall(r"(\d+) (?:hold|do |does|cannot)", verdicts.tally(table))
+    said = r"(\d+) (?:hold|do |does|is und|are und|cannot)"
+    counted = re.findall(said, verdicts.tally(table))
     assert sum(map(int, counted)) == len(table)
     assert verdicts.tally(table).startswith(f"Of {len(table)} claims, ")
     assert table.quote.str.split().str.len().between(2, 7).all()
     assert (verdicts.written(table).here.str.len() > 0).all()
+    assert ((table.low <= table.ours) & (table.ours <= table.high)).all()
+    undecided = table.verdict == UNDECIDED
+    assert (table.would_decide[undecided].str.len() > 0).all()
+    assert (table.would_decide[~undecided] == "").all()
 
 
 def test_tally_keeps_counts_apart():
@@ -132,16 +142,68 @@ def claim(**changes):
 )
 def test_a_test_passes_and_fails_where_it_should(test, tolerance, passes, fails):
     made = claim(test=test, tolerance=tolerance)
-    assert all(made.agrees(Finding(value)) for value in passes)
-    assert not any(made.agrees(Finding(value)) for value in fails)
+    assert {made.verdict(Finding(value)) for value in passes} == {"holds"}
+    assert {made.verdict(Finding(value)) for value in fails} == {"does not hold"}
 
 
-def test_margins_count_where_seeds_differ():
-    near = Finding(51, "recorded runs", margin=2)
-    assert claim(test="another run").agrees(near)
-    assert not claim(test="another run").agrees(dataclasses.replace(near, value=52.1))
-    assert not claim(test="above").agrees(near)
-    assert claim(test="above").agrees(dataclasses.replace(near, margin=0.5))
+def interval(low, high, basis="recorded runs"):
+    return Finding((low + high) / 2, basis, low, high, seeds=5)
+
+
+@pytest.mark.parametrize(
+    ("test", "tolerance", "holds", "fails", "undecided"),
+    [
+        ("within", 2, (48, 52), (52.5, 60), (51, 53)),
+        ("within", 2, (49, 51), (40, 47), (40, 60)),
+        ("within a factor", 2, (25, 100), (1, 24), (20, 30)),
+        ("above", 0, (50.1, 60), (40, 50), (49, 51)),
+        ("below", 0, (40, 49.9), (50, 60), (49, 51)),
+        ("at least", 1, (49, 70), (40, 48), (48, 50)),
+        ("at most", 1, (40, 51), (52, 53), (50, 52)),
+    ],
+)
+def test_one_rule_for_every_interval(test, tolerance, holds, fails, undecided):
+    made = claim(test=test, tolerance=tolerance)
+    found = [made.verdict(interval(*ends)) for ends in (holds, fails, undecided)]
+    assert found == ["holds", "does not hold", "undecided"]
+
+
+def test_an_effect_too_small_to_matter_does_not_hold():
+    made = claim(test="above", article=0, matters=1)
+    by_ends = {
+        (0.1, 0.3): "holds",
+        (-0.5, 0.9): "does not hold",
+        (-0.5, 1.1): "undecided",
+        (-2, -1): "does not hold",
+    }
+    for ends, verdict in by_ends.items():
+        assert made.verdict(interval(*ends)) == verdict
+
+
+def test_undecided_says_how_many_runs_would_decide():
+    made = claim(test="at least", article=0)
+    near = mean([-1.0, 1.0, 0.5, 0.7])
+    assert made.verdict(near) == UNDECIDED
+    number = int(re.fullmatch(r"about (\d+) runs", made.would_decide(near))[1])
+    assert made.verdict(near.with_seeds(number - 1)) == UNDECIDED
+    assert made.verdict(near.with_seeds(number)) == "holds"
+    # One more run lies where it does, however many there are.
+    one = mean([-1.0, 1.0, 0.5, 0.7], one_more=True)
+    assert made.would_decide(one) == "no number of runs"
+    assert one.with_seeds(4).margin == pytest.approx(one.margin)
+    # Of very many, 1.96 deviations.
+    assert one.with_seeds(10**6).margin == pytest.approx(1.96 * 0.8907, rel=1e-2)
+    assert made.would_decide(interval(1, 2)) == ""
+    turns = Finding(0, "times on this machine", -1, 1)
+    assert made.would_decide(turns) == "turns that lie less apart"
+
+
+def test_largest_and_smallest_keep_what_holds_for_all():
+    several = [interval(1, 3), interval(0, 6), interval(2, 3)]
+    found = largest(several)
+    assert (found.value, found.low, found.high) == (3, 2, 6)
+    found = smallest(several)
+    assert (found.value, found.low, found.high) == (2, 0, 3)
 
 
 def test_verdict_says_what_a_figure_rests_on():
@@ -166,6 +228,10 @@ def test_a_claim_or_figure_that_is_not_whole_is_refused():
         Finding(math.nan)
     with pytest.raises(ValueError, match="basis is 'hearsay'"):
         Finding(1, "hearsay")
+    with pytest.raises(ValueError, match="is not between its ends"):
+        Finding(1, low=2, high=3)
+    with pytest.raises(ValueError, match="effect that matters of 0 or more"):
+        claim(matters=-1)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +248,7 @@ def test_bounds_and_margins_are_written(test, bound):
     asked = claim(test=test, article=50, tolerance=0.5, decimals=1, unit="%")
     assert asked.write_bound() == bound
     assert asked.write(51.04) == "51.0 %"
-    assert asked.write(51.04, 1.26) == "51.0 (49.8 to 52.3) %"
+    assert asked.write(interval(49.78, 52.3)) == "51.0 (49.8 to 52.3) %"
 
 
 def test_margins_are_the_known_formulas():
@@ -244,12 +310,25 @@ def test_damaged_evidence_is_an_error_that_names_the_file(copy):
 def test_times_decide_on_this_machine(copy):
     profile = measurements.recorded_profile("keras_cnn")
     small = measurements.recorded_profile("pytorch_cnn")
-    for ratio, verdict in ((6, "holds on this machine"), (20, "does not hold")):
-        epoch_seconds = ratio * small.epoch_seconds
-        dataclasses.replace(profile, epoch_seconds=epoch_seconds).save(
-            measurements.profile_path("keras_cnn")
-        )
-        assert tradeoffs.claims().verdict["epoch-ratio"] == verdict
+    found = {}
+    for ratio in (6, 8, 20):
+        seconds = ratio * small.epoch_seconds
+        for turns in (seconds, seconds), (seconds / 1.4, seconds * 1.4):
+            changes = {"epoch_seconds": seconds, "spread": {"epoch_seconds": turns}}
+            path = measurements.profile_path("keras_cnn")
+            dataclasses.replace(profile, **changes).save(path)
+            same = dataclasses.replace(small, spread={})
+            same.save(measurements.profile_path("pytorch_cnn"))
+            verdict = tradeoffs.claims().verdict["epoch-ratio"]
+            found[ratio, turns[0] < turns[1]] = verdict
+    assert found == {
+        (6, False): "holds on this machine",
+        (6, True): "holds on this machine",
+        (8, False): "holds on this machine",
+        (8, True): "undecided",  # not in all turns
+        (20, False): "does not hold",
+        (20, True): "does not hold",
+    }
 
 
 def test_gpu_memory_is_checked_once_a_gpu_measured_it(copy):
@@ -291,12 +370,28 @@ def test_recorded_memory_is_what_is_predicted():
         assert row.reserved_mib == pytest.approx(recorded, abs=0.001)
 
 
-def test_recorded_dead_units_are_those_of_the_recorded_weights():
+def test_recorded_dead_units_are_those_of_the_recorded_weights(monkeypatch):
+    monkeypatch.setattr(measurements, "DEAD_AFTER", DEAD_AFTER[-1:])
     found = Evidence()
     for row in count_dead_units():
         assert found.dead_units(**row["model_arguments"]) == row["dead"]
-        assert found.units() == row["units"]
-    assert {} in RECTIFIERS
+    for net, epochs in itertools.product(SMALL_NETS, DEAD_AFTER):
+        assert len(found.dead_units(epochs, **net)) == 20
+
+
+def test_a_convolution_does_what_the_last_layer_does():
+    import torch
+
+    network = tradeoffs.build("small_net", seed=0).eval()
+    layer, inputs = network.linear, torch.rand(3, 8)
+    instead = torch.nn.Conv2d(8, 10, 1)
+    instead.load_state_dict(
+        {"weight": layer.weight[:, :, None, None], "bias": layer.bias}
+    )
+    assert sum(p.numel() for p in instead.parameters()) == LAST_CONVOLUTION
+    assert sum(p.numel() for p in layer.parameters()) == LAST_LINEAR
+    found = instead(inputs[:, :, None, None]).flatten(1)
+    torch.testing.assert_close(found, layer(inputs))
 
 
 def test_claims_take_no_framework():

@@ -1,4 +1,9 @@
-"""A statement of the article, our number for it, and the test that this must pass."""
+"""A statement of the article, our number for it, and the test that this must pass.
+
+One rule gives every verdict. The test allows some values. If our number's whole
+interval lies among them the claim holds, if none of it does the claim does not hold,
+and otherwise it is undecided.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +15,9 @@ import numpy as np
 HOLDS = "holds"
 HOLDS_HERE = "holds on this machine"
 FAILS = "does not hold"
+UNDECIDED = "undecided"
 UNKNOWN = "cannot be checked here"
-VERDICTS = (HOLDS, HOLDS_HERE, FAILS, UNKNOWN)
+VERDICTS = (HOLDS, HOLDS_HERE, FAILS, UNDECIDED, UNKNOWN)
 
 COUNT = "a count"
 RUNS = "recorded runs"
@@ -20,13 +26,13 @@ ESTIMATE = "an estimate"
 BASES = (COUNT, RUNS, TIMES, ESTIMATE)
 
 CONFIDENCE = 0.95
+MOST_SEEDS = 1_000  # that are looked at for how many would decide
 
 # Each test in words.
 TESTS = {
     "within": "within {allowed} of {theirs}",
     "within a factor": "within a factor of {tolerance:g} of {theirs}",
     "rounds": "{theirs} when rounded alike",
-    "another run": "within {margin} of {theirs}",
     "above": "above {theirs}",
     "below": "below {theirs}",
     "at least": "at least {theirs}",
@@ -43,57 +49,107 @@ class Finding:
         value: in the claim's unit.
         basis: what it is, of `BASES`. Counts, of bytes and tensor shapes too, are
             the same anywhere; an estimate stands for what cannot be measured here.
-        margin: of a number that varies by seed, in the claim's unit: what the
-            tests "another run" and "above" allow for.
+        low, high: of a number that varies by seed the ends of its 95 % interval; of
+            a time, or a ratio of times, of what all turns gave. By default the
+            value.
+        seeds: that the interval comes from, where it is one of seeds.
+        fixed: the part of half the interval that no further seed takes away.
     """
 
     value: float
     basis: str = COUNT
-    margin: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    seeds: int = 0
+    fixed: float = 0.0
 
     def __post_init__(self):
         if self.basis not in BASES:
             raise ValueError(f"basis is {self.basis!r}; it must be of {BASES}")
-        if not math.isfinite(self.value) or not math.isfinite(self.margin):
-            raise ValueError(f"what we find must be finite, not {self.value}")
-        object.__setattr__(self, "value", float(self.value))
+        for name in ("value", "low", "high"):
+            number = getattr(self, name)
+            number = float(self.value if number is None else number)
+            if not math.isfinite(number):
+                raise ValueError(f"what we find must be finite; {name} is {number}")
+            object.__setattr__(self, name, number)
+        if not self.low <= self.value <= self.high:
+            raise ValueError(
+                f"{self.value} is not between its ends, {self.low} and {self.high}"
+            )
+
+    @property
+    def margin(self) -> float:
+        """Half the interval."""
+        return (self.high - self.low) / 2
+
+    def with_seeds(self, seeds: int) -> Finding:
+        """About what so many seeds would give, were value and spread to stay."""
+        before, now = (student(max(n - 1, 1)) for n in (self.seeds, seeds))
+        surer = now / before if self.seeds > 1 else 1.0
+        shrinking = max(self.margin**2 - self.fixed**2, 0) * self.seeds / seeds
+        margin = surer * math.sqrt(self.fixed**2 + shrinking)
+        return around(self.value, margin, seeds, surer * self.fixed)
 
 
-def mean(values, *, one_more: bool = False) -> Finding:
-    """The mean over seeds, with Student's 95 % margin.
+def around(value: float, margin: float, seeds: int, fixed: float = 0.0) -> Finding:
+    """Of recorded runs, with half an interval; see `Finding`."""
+    return Finding(value, RUNS, value - margin, value + margin, seeds, fixed)
+
+
+def mean(values, *, one_more: bool = False, of_several: int = 1) -> Finding:
+    """The mean over seeds, with Student's 95 % interval.
 
     Args:
         values: [n]; may be differences of pairs.
-        one_more: the margin is how far one more run may lie from the mean.
+        one_more: the interval is of one more run.
+        of_several: how many means this is the largest or smallest of; the interval
+            holds for all of them at once (Bonferroni).
     """
-    n, spread = len(values), np.std(values, ddof=1)
-    spread = spread * math.sqrt(1 + 1 / n) if one_more else spread / math.sqrt(n)
-    return Finding(np.mean(values), RUNS, _t(n - 1) * spread)
+    n = len(values)
+    spread = student(n - 1, of_several) * np.std(values, ddof=1)
+    fixed = float(spread) if one_more else 0.0
+    return around(np.mean(values), math.hypot(fixed, spread / math.sqrt(n)), n, fixed)
 
 
 def difference(first, second, *, one_more=False, of_several: int = 1) -> Finding:
-    """The difference of the means, with Welch's 95 % margin; see `mean`.
+    """The difference of the means, with Welch's 95 % interval; see `mean`.
 
     Args:
         first, second: values over seeds, [n] and [m].
-        one_more: the margin is how far one more pair may lie from the difference.
-        of_several: how many differences this is the largest of; the margin holds
-            for all of them at once (Bonferroni).
+        one_more: the interval is of one more pair.
+        of_several: as of `mean`.
     """
     sizes = np.array([len(first), len(second)])
     variances = np.array([np.var(first, ddof=1), np.var(second, ddof=1)])
-    variances = variances * (1 + 1 / sizes) if one_more else variances / sizes
-    total = variances.sum()
+    total = sum(variances / sizes)
     # Satterthwaite's degrees of freedom.
-    degrees = total**2 / sum(variances**2 / (sizes - 1))
-    margin = _t(degrees, of_several) * math.sqrt(total)
-    return Finding(np.mean(first) - np.mean(second), RUNS, margin)
+    degrees = total**2 / sum((variances / sizes) ** 2 / (sizes - 1))
+    t = student(degrees, of_several)
+    fixed = t * math.sqrt(variances.sum()) if one_more else 0.0
+    margin = math.hypot(fixed, t * math.sqrt(total))
+    value = np.mean(first) - np.mean(second)
+    return around(value, margin, int(sizes.min()), fixed)
 
 
-def _t(degrees, of_several=1):
+def student(degrees: float, of_several: int = 1) -> float:
+    """Student's t for 95 % of so many intervals at once (Bonferroni)."""
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, 1 - (1 - CONFIDENCE) / (2 * of_several)))
+
+
+def largest(findings: list[Finding]) -> Finding:
+    """The largest of several, each with an interval that holds for all at once."""
+    best = max(findings, key=lambda finding: finding.value)
+    low, high = (max(getattr(f, end) for f in findings) for end in ("low", "high"))
+    return Finding(best.value, best.basis, low, high, best.seeds, best.fixed)
+
+
+def smallest(findings: list[Finding]) -> Finding:
+    """The smallest of several, each with an interval that holds for all at once."""
+    best = min(findings, key=lambda finding: finding.value)
+    low, high = (min(getattr(f, end) for f in findings) for end in ("low", "high"))
+    return Finding(best.value, best.basis, low, high, best.seeds, best.fixed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,11 +166,11 @@ class Claim:
         decimals: both are written with.
         test: one of `TESTS`. "within": no further from the article's number than
             `tolerance`. "within a factor": of `tolerance`. "rounds": ours is the
-            article's to `tolerance` significant digits. "another run": ours is
-            so near that the article's may be one more run of the same network.
-            "above": ours is larger, by more than its seeds explain. "below",
-            "at least" and "at most" compare, the latter two with `tolerance`.
+            article's to `tolerance` significant digits. "above" and "below": ours
+            is larger, or smaller. "at least", "at most": with `tolerance`.
         tolerance: of the test, where it takes one.
+        matters: of an effect, the smallest that would matter, above the article's
+            number: one that is surely smaller does not hold.
         reason: why the test is fair.
     """
 
@@ -127,6 +183,7 @@ class Claim:
     test: str
     reason: str
     tolerance: float = 0
+    matters: float = 0
     decimals: int = 0
 
     def __post_init__(self):
@@ -135,43 +192,69 @@ class Claim:
                 f"the test of {self.id} is {self.test!r}; it must be one of "
                 f"{', '.join(TESTS)}"
             )
-        if self.tolerance < 0 or not self.reason.strip():
-            raise ValueError(f"{self.id} needs a tolerance of 0 or more, and a reason")
+        if min(self.tolerance, self.matters) < 0 or not self.reason.strip():
+            raise ValueError(
+                f"{self.id} needs a tolerance and an effect that matters of 0 or "
+                "more, and a reason"
+            )
 
-    def agrees(self, finding: Finding) -> bool:
-        """Whether our number passes the test."""
-        ours, theirs, tolerance = finding.value, self.article, self.tolerance
+    def allowed(self) -> tuple[float, float]:
+        """The ends of what the test allows, both included."""
+        theirs, tolerance = self.article, self.tolerance
         match self.test:
             case "within":
-                return abs(ours - theirs) <= tolerance + 1e-12
+                return theirs - tolerance - 1e-12, theirs + tolerance + 1e-12
             case "within a factor":
-                return theirs / tolerance <= ours <= theirs * tolerance
+                return theirs / tolerance, theirs * tolerance
             case "rounds":
-                return float(f"{ours:.{int(tolerance) - 1}e}") == theirs
-            case "another run":
-                return abs(ours - theirs) <= finding.margin
+                place = math.floor(math.log10(theirs)) - int(tolerance) + 1
+                return theirs - 10**place / 2, theirs + 10**place / 2
             case "above":
-                return ours - finding.margin > theirs
+                return math.nextafter(theirs, math.inf), math.inf
             case "below":
-                return ours < theirs
+                return -math.inf, math.nextafter(theirs, -math.inf)
             case "at least":
-                return ours >= theirs - tolerance
+                return theirs - tolerance, math.inf
             case "at most":
-                return ours <= theirs + tolerance
+                return -math.inf, theirs + tolerance
 
     def verdict(self, finding: Finding) -> str:
         """One of `VERDICTS`."""
         if finding.basis == ESTIMATE:
             return UNKNOWN
-        if not self.agrees(finding):
+        low, high = self.allowed()
+        if low <= finding.low and finding.high <= high:
+            return HOLDS_HERE if finding.basis == TIMES else HOLDS
+        if finding.high < low + self.matters or finding.low > high:
             return FAILS
-        return HOLDS_HERE if finding.basis == TIMES else HOLDS
+        return UNDECIDED
 
-    def write(self, value: float, margin: float = 0) -> str:
+    def in_units(self, number: float) -> float:
+        """How far above the article's, in units of what is allowed or would matter."""
+        theirs, tolerance = self.article, self.tolerance
+        if self.test == "within a factor":
+            return math.log(number / theirs) / math.log(tolerance)
+        return (number - theirs) / (tolerance or self.matters)
+
+    def would_decide(self, finding: Finding) -> str:
+        """How many seeds would decide it, were our number to stay what it is."""
+        if self.verdict(finding) != UNDECIDED:
+            return ""
+        if not finding.seeds:
+            return "turns that lie less apart"
+        for seeds in range(finding.seeds + 1, MOST_SEEDS + 1):
+            if self.verdict(finding.with_seeds(seeds)) != UNDECIDED:
+                return f"about {seeds} runs"
+        return "no number of runs"
+
+    def write(self, finding: Finding | float) -> str:
         """A number with its decimals and unit, and its interval where there is one."""
         form = f"{{:,.{self.decimals}f}}".format
-        ends = [f"({form(value - margin)} to {form(value + margin)})"] if margin else []
-        return " ".join([form(value), *ends, self.unit]).rstrip()
+        if not isinstance(finding, Finding):
+            finding = Finding(finding)
+        ends = form(finding.low), form(finding.high)
+        interval = [f"({' to '.join(ends)})"] if finding.margin else []
+        return " ".join([form(finding.value), *interval, self.unit]).rstrip()
 
     def write_bound(self) -> str:
         """The article's number; of a claim in words, the bound with its sign."""
@@ -179,19 +262,18 @@ class Claim:
         bound = self.write(self.article + slack.get(self.test, 0))
         return SIGNS.get(self.test, "") + bound
 
-    def agrees_if(self, finding: Finding) -> str:
+    def agrees_if(self) -> str:
         """The test in words, with the numbers in it."""
         unit = {"": "", "%": " points"}.get(self.unit, f" {self.unit}")
         theirs, tolerance = self.write(self.article), self.tolerance
         allowed = f"{tolerance:g}{unit}"
-        margin = f"{finding.margin:.{self.decimals + 1}f}{unit}"
         if self.test == "within" and not tolerance:
             return theirs
         text = TESTS[self.test].format(
-            theirs=theirs, allowed=allowed, margin=margin, tolerance=tolerance
+            theirs=theirs, allowed=allowed, tolerance=tolerance
         )
-        if self.test == "above" and finding.margin:
-            text += f" by more than {margin}"
         if self.test in ("at least", "at most") and tolerance:
             text += f", with {allowed} to spare"
+        if self.matters:
+            text += f"; not if surely less than {self.matters:g}{unit}"
         return text

@@ -10,7 +10,7 @@ from tradeoffs.tables import percent
 from tradeoffs.verdicts import VERDICTS
 
 # Dark to light, so that they tell apart in greyscale.
-COLORS = ("#00513b", "#009e73", "#e69f00", "#cccccc")
+COLORS = ("#00513b", "#009e73", "#d55e00", "#ecb93b", "#cccccc")
 # Where a model's text stands, so that none touches another.
 _SIDES = {"keras_mlp": "below", "pytorch_cnn": "below", "keras_cnn": "left"}
 VERDICT_COLORS = dict(zip(VERDICTS, COLORS, strict=True))
@@ -126,21 +126,48 @@ def verdicts(table, title: str):
     return figure
 
 
-def agreement(table, title: str):
-    """Our value as a multiple of the article's, for the claims with one.
+def intervals(claims: dict, title: str, first: str, second: str):
+    """Our numbers with their intervals, each in units of what its test allows.
 
     Args:
-        table: of `tradeoffs.claims`, with article and ours above 0.
+        claims: a name to a pair of a `Claim` that has an article's number with a
+            tolerance, or an effect that matters, and a `Finding` with an interval.
         title: of the figure.
+        first, second: of the panels, of the numbers and of the effects.
     """
-    figure, axis = draw.axes(0.19 * len(table) + 1.2)
-    ratios = (table.ours / table.article).sort_values()
-    axis.axvline(1, **draw.THIN)
-    for verdict, color in VERDICT_COLORS.items():
-        shown = np.flatnonzero(table.verdict[ratios.index] == verdict)
-        look = {"color": color, "markeredgecolor": "#444444", "label": verdict}
-        axis.plot(ratios.iloc[shown], shown, "o", **look)
-    axis.set_yticks(range(len(ratios)), ratios.index, fontsize=7)
-    names = "our value, as a multiple of the article's (logarithmic)", "claim", title
-    draw.finish(axis, *names, log="x", legend="upper left")
+    parts = [
+        {name: pair for name, pair in claims.items() if wanted(pair[0])}
+        for wanted in (lambda c: c.tolerance, lambda c: c.matters and not c.tolerance)
+    ]
+    sizes = [max(len(part), 1) for part in parts]
+    figure, axes = draw.axes(
+        0.2 * sum(sizes) + 2.2, 1, 2, squeeze=False, height_ratios=sizes
+    )
+    texts = (
+        (first, "ours less the article's, in units of what is allowed"),
+        (second, "the effect, in units of the smallest that would matter"),
+    )
+    for axis, part, (name, xlabel) in zip(axes[:, 0], parts, texts, strict=True):
+        for place, (claim, found) in enumerate(part.values()):
+            value, low, high = (
+                claim.in_units(number)
+                for number in (found.value, found.low, found.high)
+            )
+            color = VERDICT_COLORS[claim.verdict(found)]
+            axis.plot([low, high], [place, place], color=color, linewidth=2)
+            axis.plot(value, place, "o", color=color, markeredgecolor="#444444")
+        for end in (-1, 1) if part is parts[0] else (0, 1):
+            axis.axvline(end, **draw.THIN)
+        axis.set_yticks(range(len(part)), part, fontsize=8)
+        axis.set_ylim(len(part) - 0.5, -0.5)
+        draw.finish(axis, xlabel, "", name)
+    marks = [
+        draw.plt.Line2D([], [], marker="o", color=color, label=verdict)
+        for verdict, color in VERDICT_COLORS.items()
+        if any(claim.verdict(found) == verdict for claim, found in claims.values())
+    ]
+    figure.legend(
+        handles=marks, loc="outside lower center", ncols=len(marks), frameon=False
+    )
+    figure.suptitle(title)
     return figure

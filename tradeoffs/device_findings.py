@@ -5,47 +5,46 @@ All is of files in float32, in ONNX Runtime, an image at a time.
 
 from __future__ import annotations
 
-from tradeoffs.claim import TIMES, Finding
+from tradeoffs.claim import COUNT, TIMES, Finding, difference, smallest
 from tradeoffs.models import MODELS
 from tradeoffs.probes.profile import MIB
+from tradeoffs.time_findings import share_faster, time_ratio
 
-LARGE, SMALL = "keras_cnn", "pytorch_cnn"
+LARGE, SMALL, LATENCY = "keras_cnn", "pytorch_cnn", "latency_ms_p50"
 HALF, FIVE_TIMES = 0.5, 5  # the size and the speed of the article's offer
 GUESSING = 90.0  # per cent of errors, of a network of no size
 
 
 def _in_the_app(evidence, model):
     """MiB of the file of a model."""
-    return Finding(evidence.on_device(model).file_bytes / MIB)
+    return Finding(evidence.on_device(model).file_bytes / MIB, COUNT)
 
 
 def _latency_ratio(evidence):
-    latencies = [evidence.on_device(model).latency_ms_p50 for model in (LARGE, SMALL)]
-    return Finding(latencies[0] / latencies[1], TIMES)
+    return time_ratio(*map(evidence.on_device, (LARGE, SMALL)), LATENCY)
 
 
 def _share_of_pairs_faster(evidence):
-    pairs = evidence.pairs(evidence.on_device)
-    faster = [small.latency_ms_p50 < large.latency_ms_p50 for small, large in pairs]
-    return Finding(100 * sum(faster) / len(pairs), TIMES)
+    return share_faster(evidence.pairs(map(evidence.on_device, MODELS)), LATENCY)
 
 
 def _errors_of_the_offer(evidence, points=False):
     """How many more errors a model makes that is the article's offer.
 
-    In per cent of the larger model's errors, or in points.
+    In per cent of the larger model's errors, or in points. The offer is the best of
+    the models that are small enough and were fast enough in all turns.
     """
-    errors = {name: 100 - evidence.accuracies(name).mean() for name in MODELS}
-    large = evidence.on_device(LARGE)
-    offered = [
-        errors[name]
-        for name in MODELS
-        for file in [evidence.on_device(name)]
-        if file.file_bytes <= HALF * large.file_bytes
-        and file.latency_ms_p50 <= large.latency_ms_p50 / FIVE_TIMES
-    ]
-    more = min([*offered, GUESSING]) - errors[LARGE]
-    return Finding(more if points else 100 * more / errors[LARGE], TIMES)
+    large, errors = evidence.on_device(LARGE), 100 - evidence.accuracies(LARGE)
+    found = [Finding(GUESSING - errors.mean(), TIMES)]
+    for name in MODELS:
+        file = evidence.on_device(name)
+        faster = time_ratio(large, file, LATENCY)
+        if file.file_bytes <= HALF * large.file_bytes and faster.low >= FIVE_TIMES:
+            more = 100 - evidence.accuracies(name)
+            found.append(difference(more, errors, of_several=len(MODELS)))
+    unit = 1 if points else errors.mean() / 100
+    least = smallest(found)
+    return Finding(least.value / unit, TIMES, least.low / unit, least.high / unit)
 
 
 DEVICE_FINDINGS = {

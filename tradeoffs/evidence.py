@@ -20,6 +20,7 @@ from tradeoffs.measurements import (
 )
 from tradeoffs.models import MODELS
 from tradeoffs.probes.profile import Profile
+from tradeoffs.schedules import ARTICLE
 from tradeoffs.search_table import read_table
 
 
@@ -46,13 +47,13 @@ class Evidence:
         """Test losses in nats, [n]."""
         return np.array([run.test_loss for run in self.runs(model, **given)])
 
-    def pairs(self, profile_of=None) -> list[tuple[Profile, Profile]]:
+    def pairs(self, profiles=None) -> list[tuple[Profile, Profile]]:
         """Every pair of models, the one with fewer parameters first.
 
         Args:
-            profile_of: `profile` by default, or `on_device`.
+            profiles: of the five; by default as published.
         """
-        profiles = map(profile_of or self.profile, MODELS)
+        profiles = profiles or map(self.profile, MODELS)
         ordered = sorted(profiles, key=lambda profile: profile.num_parameters)
         return list(itertools.combinations(ordered, 2))
 
@@ -80,13 +81,15 @@ class Evidence:
         wanted = {"input_shape": list(shape), "batch_size": batch_size}
         return self._measured("gpu_memory", model=model, **wanted)["reserved_mib"]
 
-    def dead_units(self, **model_arguments) -> list[int]:
-        """Dead units of each seed of a Small Net; `dead_units` says what is one."""
-        return self._measured("dead_units", model_arguments=model_arguments)["dead"]
+    def dead_units(self, epochs: int = ARTICLE.epochs, **model_arguments) -> list[int]:
+        """Dead units of each seed of a Small Net; `dead_units` says what is one.
 
-    def units(self) -> int:
-        """Units of the Small Net that can die."""
-        return self._measured("dead_units", model_arguments={})["units"]
+        Args:
+            epochs: after which they were counted, of `DEAD_AFTER`.
+            model_arguments: of one of `SMALL_NETS`.
+        """
+        wanted = {"model_arguments": model_arguments, "epochs": epochs}
+        return self._measured("dead_units", **wanted)["dead"]
 
     def on_device(self, model: str) -> Profile:
         """The recorded profile of a model's file in float32, in ONNX Runtime."""

@@ -21,6 +21,7 @@ from tradeoffs.models import MODELS, model_info
 from tradeoffs.probes.profile import Profile
 from tradeoffs.processes import in_fresh_process
 from tradeoffs.progress import bar
+from tradeoffs.recorded import SMALL_NETS
 from tradeoffs.records import RecordError
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.search_table import read_table, replay
@@ -44,8 +45,8 @@ MEMORY_POINTS = {
     "pytorch_cnn": (*PICTURES, (VOLUME, 1)),
 }
 MEMORY_COLUMNS = ["model", "input_shape", "batch_size", "allocated_mib", "reserved_mib"]
-# Small Nets whose dead units are counted: arguments of the recorded series.
-RECTIFIERS = ({}, {"slope": 0.0})
+# After which epochs the dead units of the recorded Small Nets are counted.
+DEAD_AFTER = 1, ARTICLE.epochs
 # How the recorded search is searched again, and how often, for so many networks.
 REPLAYED = ("grid", "tpe", "nsga2")
 REPLAYS, REPLAYED_NETWORKS = 200, 120
@@ -220,20 +221,29 @@ def record_dead_units() -> None:
 
 
 def count_dead_units() -> list[dict]:
-    """The dead units of the Small Nets of `RECTIFIERS`, on all test images."""
+    """The dead units of the recorded `SMALL_NETS`, on all test images.
+
+    Their seeds train again, side by side, for as long as their weights are not kept.
+    """
     from tradeoffs.data import mnist
     from tradeoffs.probes import dead_units
     from tradeoffs.training.pytorch import images_to_tensor
 
     images = images_to_tensor(mnist().test_images, ARTICLE.input_scaling)
     rows = []
-    for arguments in RECTIFIERS:
+    for arguments in SMALL_NETS:
         runs = series.runs("small_net", **arguments)
-        dead = [dead_units(trained(run), images) for run in runs]
-        counts = [int(units.sum()) for units in dead]
-        rows.append(
-            {"model_arguments": arguments, "dead": counts, "units": len(dead[0])}
-        )
+        for epochs in DEAD_AFTER:
+            if epochs == ARTICLE.epochs:
+                networks = [trained(run) for run in runs]
+            else:
+                experiments = [run.experiment for run in runs]
+                made = series.train(experiments, first_epochs=epochs)
+                networks = [network for network, _ in made]
+            dead = [dead_units(network, images) for network in networks]
+            counts = [int(units.sum()) for units in dead]
+            row = {"model_arguments": arguments, "epochs": epochs, "dead": counts}
+            rows.append(row | {"units": len(dead[0])})
     return rows
 
 

@@ -49,15 +49,18 @@ GAP_FILTERS = tuple(
     if (first, second) != (10, 20)  # the GAP CNN itself
 )
 
-# Arguments of the Small Nets: both readings of the article, and the one that has
-# its count of parameters without batch norm and with ReLU.
-SMALL_NETS = (
-    {},
-    {"kernel_size": 5},
-    {"batch_norm": False},
-    {"slope": 0.0},
-    {"slope": 0.0, "batch_norm": False},
+# Arguments of the Small Nets with the article's count of parameters: with and without
+# batch norm, and with ReLU.
+SMALL_NETS = tuple(
+    norm | slope
+    for norm in ({}, {"batch_norm": False})
+    for slope in ({}, {"slope": 0.0})
 )
+# The article's text has another kernel, and does not say where the network pools: once,
+# after the first convolution, as above, or twice, as the PyTorch CNN does.
+KERNELS = {}, {"kernel_size": 5}
+POOLINGS = {}, {"pool_after": "both"}
+READINGS = tuple(kernel | pooling for kernel in KERNELS for pooling in POOLINGS)
 # The best of the recorded searches with at most the article's 518 parameters:
 # of the networks whose pool's windows do not overlap, and of all.
 WITHOUT_OVERLAP = {"filters": [3, 7], "kernel_size": 5, "second_kernel_size": 4}
@@ -68,9 +71,10 @@ SWEPT = [size for size in reversed(BATCH_SIZES) if size != ARTICLE.batch_size]
 
 # Every series of runs in the repository, the quick ones first.
 SERIES = (
+    *(Series("small_net", "pytorch", ARTICLE, 20, net) for net in SMALL_NETS),
     *(
-        Series("small_net", "pytorch", ARTICLE, 5, arguments)
-        for arguments in (*SMALL_NETS, WITHOUT_OVERLAP, CHOSEN_SMALL_NET)
+        Series("small_net", "pytorch", ARTICLE, 5, net)
+        for net in (*READINGS[1:], WITHOUT_OVERLAP, CHOSEN_SMALL_NET)
     ),
     Series("gap_cnn", "pytorch", ARTICLE, 5),
     Series("gap_cnn", "pytorch", ARTICLE, 5, {"dropout": True}),
@@ -118,6 +122,27 @@ HARDER = tuple(
         ("keras_cnn", "pytorch", {}),
     )
 )
+# Fewer inputs: pixels a side, of MNIST without its empty border or averaged, and
+# principal components. The PyTorch CNN's second pool needs padding at 7 pixels, so
+# it has it at every size, and at 20 pixels both are there to compare.
+SIDES = {28: "mnist", 20: "mnist-crop4", 14: "mnist-pool2", 7: "mnist-pool4"}
+COMPONENTS = 20, 50, 100, 200
+FEWER_INPUTS = (
+    *(
+        Series("keras_mlp", "pytorch", ARTICLE, 2, {"num_inputs": side**2}, name)
+        for side, name in SIDES.items()
+        if side < 28
+    ),
+    *(
+        Series("keras_mlp", "pytorch", ARTICLE, 2, {"num_inputs": n}, f"mnist-pca{n}")
+        for n in COMPONENTS
+    ),
+    *(
+        Series("pytorch_cnn", "pytorch", ARTICLE, 2, {"side": side, "padding": 2}, name)
+        for side, name in SIDES.items()
+    ),
+    Series("pytorch_cnn", "pytorch", ARTICLE, 2, {"side": 20}, SIDES[20]),
+)
 # Fewer images of both data sets, for three sizes of network.
 FEWER_IMAGES = tuple(
     Series(model, "pytorch", ARTICLE, 3, arguments, f"{dataset}-head{count}-10000")
@@ -129,7 +154,7 @@ FEWER_IMAGES = tuple(
         ("keras_cnn", {}),
     )
 )
-SERIES += HARDER + FEWER_IMAGES
+SERIES += HARDER + FEWER_INPUTS + FEWER_IMAGES
 
 # A further run of each larger model, whose weights are kept. It is in no series, so
 # it counts in no mean.

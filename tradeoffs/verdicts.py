@@ -15,7 +15,7 @@ from importlib.resources import files
 
 import pandas as pd
 
-from tradeoffs.claim import COUNT, VERDICTS, Claim
+from tradeoffs.claim import COUNT, UNDECIDED, VERDICTS, Claim, Finding
 from tradeoffs.evidence import Evidence
 from tradeoffs.findings import FINDINGS
 from tradeoffs.measurements import EvidenceError
@@ -30,7 +30,8 @@ def listed() -> tuple[Claim, ...]:
         ValueError: a claim is not whole, is there twice, or has no function.
     """
     text = (files("tradeoffs") / "claims.csv").read_text(encoding="utf-8")
-    numbers = {"article": float, "tolerance": float, "decimals": int}
+    numbers = dict.fromkeys(("article", "tolerance", "matters"), float)
+    numbers["decimals"] = int
     found = tuple(
         Claim(**row | {name: kind(row[name] or 0) for name, kind in numbers.items()})
         for row in csv.DictReader(text.splitlines())
@@ -51,10 +52,11 @@ def claims():
     Returns:
         A DataFrame, a row a claim, named by its id: section, quote (a few words of
         the article, to find the sentence by), statement, article (its number),
-        ours, margin (how far ours may be off by chance, 0 if it does not vary by
-        seed), unit, agrees_if (the test, to read), reason (for the test's
-        tolerance), basis (what ours is: "a count", "recorded runs", "times on this
-        machine" or "an estimate") and verdict, one of `VERDICTS`.
+        ours, low and high (the ends of its 95 % interval, or of all turns of a time),
+        margin (half of that), unit, agrees_if (the test, to read), reason (for the
+        test and what it allows), basis (what ours is: "a count", "recorded runs",
+        "times on this machine" or "an estimate"), verdict, one of `VERDICTS`, and
+        would_decide (of what is undecided).
 
     Raises:
         EvidenceError: a record, profile or measurement is missing; the message
@@ -76,20 +78,27 @@ def claims():
             "statement": claim.statement,
             "article": claim.article,
             "ours": finding.value,
+            "low": finding.low,
+            "high": finding.high,
             "margin": finding.margin,
             "unit": claim.unit,
-            "agrees_if": claim.agrees_if(finding),
+            "agrees_if": claim.agrees_if(),
             "reason": claim.reason,
             "basis": finding.basis,
             "verdict": claim.verdict(finding),
+            "would_decide": claim.would_decide(finding),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("id")
 
 
+_OF_ONE = {UNDECIDED: "is undecided"}
 _OF_SEVERAL = dict(
     zip(
         VERDICTS,
-        ("hold", "hold on this machine", "do not hold", "cannot be checked here"),
+        (
+            *("hold", "hold on this machine", "do not hold", "are undecided"),
+            "cannot be checked here",
+        ),
         strict=True,
     )
 )
@@ -111,10 +120,10 @@ def tally(table) -> str:
 
 def _how_many(table):
     found = table.verdict.value_counts()
+    several = {name: found[name] != 1 for name in VERDICTS if name in found}
     return ", ".join(
-        f"{found[name]} {name if found[name] == 1 else _OF_SEVERAL[name]}"
-        for name in VERDICTS
-        if name in found
+        f"{found[name]} {_OF_SEVERAL[name] if many else _OF_ONE.get(name, name)}"
+        for name, many in several.items()
     )
 
 
@@ -127,8 +136,7 @@ def written(table):
     Returns:
         A DataFrame with the columns claim, quote, article, here and verdict. A
         claim in words has a sign before the bound that it amounts to. A number that
-        varies by seed has the ends of an interval behind it, at 95 %: of a
-        difference where the sign is >, else of one more run.
+        varies has the ends of its interval behind it.
     """
     known = {claim.id: claim for claim in listed()}
     rows = {
@@ -136,7 +144,9 @@ def written(table):
             "claim": row.statement,
             "quote": f"‘{row.quote}’",
             "article": known[row.Index].write_bound(),
-            "here": known[row.Index].write(row.ours, row.margin),
+            "here": known[row.Index].write(
+                Finding(row.ours, low=row.low, high=row.high)
+            ),
             "verdict": row.verdict,
         }
         for row in table.itertuples()

@@ -1,0 +1,137 @@
+"""Our numbers for the claims about the Small Net and its search; see `findings`.
+
+The article's text leaves open where the network pools, so what it reaches is asked
+of every reading: of the best of them, with intervals that hold for all at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from tradeoffs.article import NUM_PARAMETERS
+from tradeoffs.claim import (
+    CONFIDENCE,
+    RUNS,
+    Finding,
+    around,
+    largest,
+    mean,
+    smallest,
+    student,
+)
+from tradeoffs.recorded import CHOSEN_SMALL_NET, POOLINGS, SMALL_NETS
+
+# With a tuple, as `Evidence` keeps runs by their arguments.
+CHOSEN = CHOSEN_SMALL_NET | {"filters": tuple(CHOSEN_SMALL_NET["filters"])}
+# As the text describes it; with its own 3 x 3 kernel it has the 518 parameters.
+AS_DESCRIBED = {"kernel_size": 5}
+LIMIT = NUM_PARAMETERS["small_net"]
+WITH_NORM = [net for net in SMALL_NETS if "batch_norm" not in net]
+WITH_RELU = [net for net in SMALL_NETS if "slope" in net]
+
+
+def _of_readings(evidence, kernel, quantity):
+    """The mean of a quantity for each reading of where it pools."""
+    nets = [kernel | pooling for pooling in POOLINGS]
+    values = [getattr(evidence, quantity)("small_net", **net) for net in nets]
+    return [mean(some, of_several=len(nets)) for some in values]
+
+
+def _best_accuracy(evidence, **kernel):
+    return largest(_of_readings(evidence, kernel, "accuracies"))
+
+
+def _best_loss(evidence, **kernel):
+    return smallest(_of_readings(evidence, kernel, "losses"))
+
+
+def _norm_after_an_epoch(evidence):
+    """What batch norm adds, seed by seed, with either rectifier."""
+    return mean(
+        np.concatenate(
+            [
+                evidence.accuracies("small_net", epoch=0, **net)
+                - evidence.accuracies("small_net", epoch=0, **net, batch_norm=False)
+                for net in WITH_NORM
+            ]
+        )
+    )
+
+
+def _with_dead_units(evidence):
+    """Per cent of the networks with ReLU that have one after the last epoch."""
+    from scipy.stats import binomtest
+
+    counts = [evidence.dead_units(**net) for net in WITH_RELU]
+    dead = [count > 0 for count in itertools.chain(*counts)]
+    found = binomtest(sum(dead), len(dead)).proportion_ci(CONFIDENCE)
+    ends = 100 * found.low, 100 * found.high
+    return Finding(100 * np.mean(dead), RUNS, *ends, seeds=len(counts[0]))
+
+
+def _leaky_gain(evidence):
+    """Points that a slope above 0 gains on ReLU in networks alike but for it."""
+    table = evidence.search[~evidence.search.diverged]
+    arguments = list(table.columns[: table.columns.get_loc("seed")])
+    alike = [name for name in arguments if name != "slope"]
+    score = 100 * table.validation_accuracy
+    leaky, plain = (
+        score[chosen].groupby([table[name] for name in alike], dropna=False).mean()
+        for chosen in (table.slope > 0, table.slope == 0)
+    )
+    return mean((leaky - plain).dropna())
+
+
+def _rank_correlation(evidence):
+    table = evidence.search[~evidence.search.diverged]
+    return rank_correlation(table.num_parameters, table.validation_accuracy)
+
+
+def rank_correlation(first, second) -> Finding:
+    """Spearman's, with the interval of Fisher's transformation.
+
+    Args:
+        first, second: values in pairs, [n].
+    """
+    from scipy.stats import norm, spearmanr
+
+    found = float(spearmanr(first, second).statistic)
+    # Fieller, Hartley and Pearson's standard error for ranks.
+    margin = norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(1.06 / (len(first) - 3))
+    low, high = np.tanh(np.arctanh(found) + np.array([-margin, margin]))
+    return Finding(found, RUNS, low, high, seeds=len(first))
+
+
+def _best_searched(evidence):
+    return mean(evidence.accuracies("small_net", **CHOSEN))
+
+
+def _lost_with_fewer(evidence, most):
+    """What the best searched of at most so many lose on the best of `LIMIT`.
+
+    Each was trained once, with the spread that the chosen network's seeds have.
+    """
+    lost = evidence.best_searched(LIMIT) - evidence.best_searched(most)
+    chosen = evidence.accuracies("small_net", **CHOSEN)
+    spread = student(len(chosen) - 1) * np.std(chosen, ddof=1)
+    return around(lost, np.sqrt(2) * spread, seeds=1)
+
+
+SMALL_NET_FINDINGS = {
+    "batch-norm-speeds-up": _norm_after_an_epoch,
+    "small-nets-have-dead-neurons": _with_dead_units,
+    "leaky-relu-helps": _leaky_gain,
+    "leaky-relu-helps-little": _leaky_gain,
+    "small-net-accuracy": _best_accuracy,
+    "small-net-accuracy-as-described": lambda e: _best_accuracy(e, **AS_DESCRIBED),
+    "small-net-loss": _best_loss,
+    "small-net-loss-as-described": lambda e: _best_loss(e, **AS_DESCRIBED),
+    "small-net-keeps-95": lambda e: mean(e.accuracies("small_net")),
+    "search-keeps-95": _best_searched,
+    "search-reaches-the-article": _best_searched,
+    "further-reduction-costs": lambda e: _lost_with_fewer(e, LIMIT // 2),
+    "five-per-cent-less": lambda e: _lost_with_fewer(e, LIMIT * 95 // 100),
+    "score-against-parameters": _rank_correlation,
+}
