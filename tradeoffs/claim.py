@@ -8,7 +8,7 @@ and otherwise it is undecided.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -140,16 +140,33 @@ def student(degrees: float, of_several: int = 1) -> float:
 
 def largest(findings: list[Finding]) -> Finding:
     """The largest of several, each with an interval that holds for all at once."""
-    best = max(findings, key=lambda finding: finding.value)
-    low, high = (max(getattr(f, end) for f in findings) for end in ("low", "high"))
-    return Finding(best.value, best.basis, low, high, best.seeds, best.fixed)
+    return _extreme(findings, max)
 
 
 def smallest(findings: list[Finding]) -> Finding:
     """The smallest of several, each with an interval that holds for all at once."""
-    best = min(findings, key=lambda finding: finding.value)
-    low, high = (min(getattr(f, end) for f in findings) for end in ("low", "high"))
-    return Finding(best.value, best.basis, low, high, best.seeds, best.fixed)
+    return _extreme(findings, min)
+
+
+def _extreme(findings, choose):
+    found = choose(findings, key=lambda finding: finding.value)
+    ends = {end: choose(getattr(f, end) for f in findings) for end in ("low", "high")}
+    return replace(found, **ends)
+
+
+def rank_correlation(first, second) -> Finding:
+    """Spearman's, with the interval of Fisher's transformation.
+
+    Args:
+        first, second: values in pairs, [n].
+    """
+    from scipy.stats import norm, spearmanr
+
+    found = float(spearmanr(first, second).statistic)
+    # Fieller, Hartley and Pearson's standard error for ranks.
+    margin = norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(1.06 / (len(first) - 3))
+    low, high = np.tanh(np.arctanh(found) + np.array([-margin, margin]))
+    return Finding(found, RUNS, low, high, seeds=len(first))
 
 
 @dataclass(frozen=True, kw_only=True)

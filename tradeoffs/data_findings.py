@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from tradeoffs.claim import around, difference, largest, smallest, student
+from tradeoffs.claim import (
+    around,
+    difference,
+    largest,
+    rank_correlation,
+    smallest,
+    student,
+)
 from tradeoffs.recorded import GAP_FILTERS
 from tradeoffs.schedules import ARTICLE, BATCH_SIZES, at_batch_size
-from tradeoffs.small_net_findings import CHOSEN, rank_correlation
+from tradeoffs.small_net_findings import CHOSEN
 
 SETS = "mnist", "fashion_mnist"
 FEWER_FEATURES = 50  # principal components

@@ -240,10 +240,9 @@ def count_dead_units() -> list[dict]:
                 experiments = [run.experiment for run in runs]
                 made = series.train(experiments, first_epochs=epochs)
                 networks = [network for network, _ in made]
-            dead = [dead_units(network, images) for network in networks]
-            counts = [int(units.sum()) for units in dead]
-            row = {"model_arguments": arguments, "epochs": epochs, "dead": counts}
-            rows.append(row | {"units": len(dead[0])})
+            dead = [int(dead_units(network, images).sum()) for network in networks]
+            row = {"model_arguments": arguments, "epochs": epochs, "dead": dead}
+            rows.append(row)
     return rows
 
 

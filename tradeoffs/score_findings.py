@@ -18,7 +18,6 @@ from tradeoffs.claim import (
     largest,
     mean,
     smallest,
-    student,
 )
 from tradeoffs.returns import ensemble
 from tradeoffs.schedules import KERAS_CNN_RECIPE, KERAS_MLP_RECIPE
@@ -38,9 +37,8 @@ def _one_more_loss(evidence, model, **given):
 def _by_recipe(evidence, model, schedule):
     """One run by the authors' recipe, with the spread that the seeds of ours have."""
     (accuracy,) = evidence.accuracies(model, schedule=schedule)
-    others = evidence.accuracies(model)
-    spread = student(len(others) - 1) * np.std(others, ddof=1)
-    return around(accuracy, np.sqrt(2) * spread, seeds=1, fixed=spread)
+    of_a_run = one_more(evidence, model).fixed
+    return around(accuracy, np.sqrt(2) * of_a_run, seeds=1, fixed=of_a_run)
 
 
 def _gains(evidence):

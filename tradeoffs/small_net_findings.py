@@ -18,8 +18,8 @@ from tradeoffs.claim import (
     around,
     largest,
     mean,
+    rank_correlation,
     smallest,
-    student,
 )
 from tradeoffs.recorded import CHOSEN_SMALL_NET, POOLINGS, SMALL_NETS
 
@@ -89,21 +89,6 @@ def _rank_correlation(evidence):
     return rank_correlation(table.num_parameters, table.validation_accuracy)
 
 
-def rank_correlation(first, second) -> Finding:
-    """Spearman's, with the interval of Fisher's transformation.
-
-    Args:
-        first, second: values in pairs, [n].
-    """
-    from scipy.stats import norm, spearmanr
-
-    found = float(spearmanr(first, second).statistic)
-    # Fieller, Hartley and Pearson's standard error for ranks.
-    margin = norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(1.06 / (len(first) - 3))
-    low, high = np.tanh(np.arctanh(found) + np.array([-margin, margin]))
-    return Finding(found, RUNS, low, high, seeds=len(first))
-
-
 def _best_searched(evidence):
     return mean(evidence.accuracies("small_net", **CHOSEN))
 
@@ -114,9 +99,8 @@ def _lost_with_fewer(evidence, most):
     Each was trained once, with the spread that the chosen network's seeds have.
     """
     lost = evidence.best_searched(LIMIT) - evidence.best_searched(most)
-    chosen = evidence.accuracies("small_net", **CHOSEN)
-    spread = student(len(chosen) - 1) * np.std(chosen, ddof=1)
-    return around(lost, np.sqrt(2) * spread, seeds=1)
+    of_a_run = mean(evidence.accuracies("small_net", **CHOSEN), one_more=True).fixed
+    return around(lost, np.sqrt(2) * of_a_run, seeds=1)
 
 
 SMALL_NET_FINDINGS = {
