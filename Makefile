@@ -15,7 +15,7 @@ export PYTHONHASHSEED ?= 0
 export GOMP_SPINCOUNT ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data notebooks test lint unit audit check-notebooks lab \
+.PHONY: help setup data notebooks site test lint unit audit check-notebooks lab \
 	reproduce profiles bench refresh constraints clean
 
 help:  ## list the targets
@@ -34,12 +34,21 @@ setup: $(READY)  ## make .venv
 data: $(READY)  ## fetch MNIST and Fashion-MNIST
 	$(BIN)/python -m tradeoffs fetch
 
-notebooks: data  ## execute the series; notebooks and HTML pages go to build/
+notebooks: data  ## execute the series; notebooks go to build/, pages to build/site/
 	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --log-level WARN --execute \
 		--to notebook --output-dir build $(NOTEBOOKS)
-	$(BIN)/jupyter nbconvert --log-level WARN --to html --output-dir build \
-		$(patsubst notebooks/%,build/%,$(NOTEBOOKS))
-	@echo "open build/*.html to read, or 'make lab' to change and run"
+	$(MAKE) site NOTEBOOKS="$(patsubst notebooks/%,build/%,$(NOTEBOOKS))"
+
+site: $(READY)  ## build the pages to read from executed notebooks, in build/site/
+	rm -rf build/source build/site
+	mkdir -p build/source/notebooks build/source/results build/source/tradeoffs
+	cp -r docs docs/index.md README.md build/source
+	cp $(NOTEBOOKS) build/source/notebooks
+	cp results/*.png build/source/results
+	cp tradeoffs/measure_here.py build/source/tradeoffs
+	$(BIN)/sphinx-build -q -W --keep-going --jobs auto -c docs -d build/doctrees \
+		build/source build/site
+	@echo "open $(CURDIR)/build/site/index.html to read, or 'make lab' to change and run"
 
 test: lint unit audit check-notebooks  ## lint, unit tests, audit of the records, notebooks
 

@@ -1,0 +1,138 @@
+"""The built site in a real browser; `make check-site` builds it and runs this."""
+
+import functools
+import http.server
+import os
+import re
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+import tradeoffs
+
+SITE = Path(__file__).parents[1] / "build" / "site"
+PICTURES = SITE.parent / "screenshots"
+BROWSERS = "chromium", "chromium-browser", "google-chrome"
+PAGES = sorted(
+    str(path.relative_to(SITE))
+    for path in SITE.rglob("*.html")
+    if not {"_static", "_sources"} & set(path.parts)
+)
+READ = [page for page in PAGES if "api/" not in page and page != "genindex.html"]
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+CHROMIUM = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    handler = functools.partial(Quiet, directory=SITE)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None and not os.environ.get("CI"):
+        pytest.skip(f"no browser: install one of {', '.join(BROWSERS)}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """A page that fails the test on an error, or on a request to elsewhere."""
+    wrong = []
+    page = browser.new_page(viewport=DESK)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: said.type == "error" and wrong.append(said.text))
+    page.on(
+        "request",
+        lambda asked: (
+            asked.url.startswith((address, "data:", "blob:")) or wrong.append(asked.url)
+        ),
+    )
+    yield page
+    page.close()
+    assert wrong == []
+
+
+def test_there_are_pages():
+    assert len(READ) >= 15, "run 'make site'"
+    size = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file())
+    assert size < 30 * 2**20
+
+
+def test_every_public_name_is_in_the_reference_once():
+    text = (SITE / "docs" / "api.html").read_text(encoding="utf-8")
+    summaries = re.findall(r'title="tradeoffs\.(\w+)"><code', text)
+    values = re.findall(r'<dt class="[^"]*" id="tradeoffs\.(\w+)">', text)
+    assert sorted(summaries + values) == sorted(tradeoffs.__all__)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_loads_and_scrolls_no_page_sideways(page, address, name):
+    page.goto(f"{address}/{name}", wait_until="load")
+    assert page.title()
+    missing = "[...document.images].filter(i => !i.naturalWidth || !i.alt).length"
+    page.set_viewport_size(PHONE)
+    # Pictures far down the page load when they are reached.
+    page.evaluate("[...document.images].forEach(i => i.loading = 'eager')")
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate(missing) == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+@pytest.mark.parametrize("name", READ)
+def test_page_is_pictured_in_light_and_dark(page, address, name):
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for mode in ("light", "dark"):
+        page.emulate_media(color_scheme=mode)
+        page.goto(f"{address}/{name}", wait_until="load")
+        picture = PICTURES / f"{Path(name).stem}-{mode}.png"
+        page.screenshot(path=picture, full_page=True)
+        assert picture.stat().st_size > 10_000
+
+
+def test_search_finds_a_term_on_the_right_pages(page, address):
+    page.goto(f"{address}/search.html?q=global+average+pooling")
+    page.wait_for_selector("ul.search li a")
+    page.wait_for_load_state("networkidle")
+    found = page.eval_on_selector_all("ul.search li a", "all => all.map(a => a.href)")
+    assert any("04_gap_slimming" in link for link in found)
+    assert not any("01_keras_baselines" in link for link in found)
+
+
+def test_moving_the_accuracy_slider_greys_what_no_longer_fits(page, address):
+    page.goto(f"{address}/notebooks/08_decide.html")
+    slider = page.locator(".chart input[name=min_accuracy]")
+    chart = page.locator(".chart svg")
+
+    def fits(accuracy):
+        slider.evaluate(
+            "(it, value) => { it.value = value; it.dispatchEvent(new Event('input')); }",
+            str(accuracy),
+        )
+        page.wait_for_timeout(300)
+        grey = chart.locator("path[aria-roledescription=point][fill='#bbbbbb']")
+        return chart.locator("text", has_text=re.compile("^fits$")).count(), grey.count()
+
+    before, after = fits(98), fits(99.9)
+    assert before == (2, 3)
+    assert after == (0, 5)
