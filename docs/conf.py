@@ -52,17 +52,19 @@ def prepare(app, name, source):
     if app.env.doc2path(name).suffix != ".ipynb":
         return
     notebook = json.loads(source[0])
+    heading = ""
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             text = "".join(cell["source"])
+            heading = ([heading] + re.findall(r"(?m)^#+ (.+)", text))[-1]
             cell["source"] = re.sub(r"(?<=\.ipynb#)[^)]+|(?<=\]\(#)[^)]+", anchor, text)
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if VEGA in data:
                 chart = html.escape(json.dumps(data.pop(VEGA)))
                 data["text/html"] = f'<div class="chart" data-chart="{chart}"></div>'
-            said = output.get("metadata", {}).get("image/png", {}).get("alt")
-            if said:
+            if "image/png" in data:
+                said = output["metadata"].get("image/png", {}).get("alt", heading)
                 cell["metadata"]["mystnb"] = {"image": {"alt": said}}
     source[0] = json.dumps(notebook)
 
@@ -83,15 +85,17 @@ for (const place of document.querySelectorAll("[data-chart]")) {
   window.vegaEmbed(place, JSON.parse(place.dataset.chart), options);
 }
 """
+    # Not a module: browsers load none for a page that is opened from a disk.
+    script = f'(() => {{ "use strict";\n{bundle}\n{draw}}})();\n'
     folder = Path(app.outdir) / "_static"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vega.js").write_text(bundle + draw, encoding="utf-8")
+    (folder / "vega.js").write_text(script, encoding="utf-8")
 
 
 def add_vega(app, name, template, context, doctree):
     """Load the charts' library on a page that has a chart, after its text."""
     if doctree is not None and "data-chart" in context.get("body", ""):
-        app.add_js_file("vega.js", type="module")
+        app.add_js_file("vega.js", loading_method="defer")
 
 
 def setup(app):

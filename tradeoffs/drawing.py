@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import figure as figures
 from matplotlib import ticker
-from matplotlib.figure import Figure
 
 from tradeoffs.labels import label
 
@@ -38,7 +38,7 @@ SIDES = {  # of a point, where its text stands
 }
 
 
-class TitledFigure(Figure):
+class Figure(figures.Figure):
     """A figure whose title a notebook keeps too, as the picture's alternative text."""
 
     def said(self) -> str:
@@ -57,7 +57,7 @@ class TitledFigure(Figure):
 def axes(height: float = 3.4, columns: int = 1, rows: int = 1, **options):
     """A figure of the common width, and its axes; options as of `plt.subplots`."""
     size = {"figsize": (WIDTH, height), "dpi": 100, "layout": "constrained"}
-    size |= {"FigureClass": TitledFigure}
+    size |= {"FigureClass": Figure}
     figure, panels = plt.subplots(rows, columns, **size, **options)
     # Closed for pyplot, so that a notebook shows the figure that a cell returns,
     # once, and no other.

@@ -84,7 +84,6 @@ def _scale(name):
 def _breaks(name):
     """In Vega's language, whether a model breaks a limit, as an unknown value does."""
     sign = "<" if LIMITS[name].least else ">"
-    # As near as a slider's steps are written.
     return f"(!isValid(datum.{name}) || datum.{name} {sign} {name})"
 
 
@@ -92,10 +91,10 @@ def _slider(name, start, values):
     """From nothing, or 90 %, to more than any model needs."""
     import altair as alt
 
-    unit, least = "", LIMITS[name].least
-    low, high = 0, 1.1 * max(start, values.max())
-    if least:
-        unit, start, low, high = " (%)", 100 * start, min(90, 100 * start), 100
+    low, high, unit = 0, 1.1 * max(start, values.max()) or 1, ""
+    if LIMITS[name].least:
+        start = start / _scale(name)
+        low, high, unit = min(90, start), 100, " (%)"
     step = float(f"{(high - low) / STEPS:.0e}")
     high = round(step * math.ceil(high / step), 6)
     bound = alt.binding_range(min=low, max=high, step=step, name=f"{name}{unit} ")
