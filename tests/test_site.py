@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import json
 import os
 import re
 import shutil
@@ -9,10 +10,12 @@ import threading
 from pathlib import Path
 
 import pytest
+import yaml
 
 import tradeoffs
 
-SITE = Path(__file__).parents[1] / "build" / "site"
+ROOT = Path(__file__).parent.parent
+SITE = ROOT / "build" / "site"
 PICTURES = SITE.parent / "screenshots"
 BROWSERS = "chromium", "chromium-browser", "google-chrome"
 PAGES = sorted(
@@ -22,6 +25,7 @@ PAGES = sorted(
 )
 READ = [page for page in PAGES if "api/" not in page and page != "genindex.html"]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+LOOKS = {"light": (DESK, "light"), "dark": (DESK, "dark"), "phone": (PHONE, "light")}
 CHROMIUM = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update"),
@@ -99,15 +103,18 @@ def test_page_loads_and_scrolls_no_page_sideways(page, address, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+@pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("name", READ)
-def test_page_is_pictured_in_light_and_dark(page, address, name):
+def test_page_is_pictured(page, address, name, look):
     PICTURES.mkdir(parents=True, exist_ok=True)
-    for mode in ("light", "dark"):
-        page.emulate_media(color_scheme=mode)
-        page.goto(f"{address}/{name}", wait_until="load")
-        picture = PICTURES / f"{Path(name).stem}-{mode}.png"
-        page.screenshot(path=picture, full_page=True)
-        assert picture.stat().st_size > 10_000
+    size, mode = LOOKS[look]
+    page.set_viewport_size(size)
+    page.emulate_media(color_scheme=mode)
+    page.goto(f"{address}/{name}", wait_until="networkidle")
+    assert page.evaluate("document.documentElement.dataset.theme") == mode
+    picture = PICTURES / f"{Path(name).stem}-{look}.png"
+    page.screenshot(path=picture, full_page=True)
+    assert picture.stat().st_size > 10_000
 
 
 def test_search_finds_a_term_on_the_right_pages(page, address):
@@ -136,3 +143,33 @@ def test_moving_the_accuracy_slider_greys_what_no_longer_fits(page, address):
     before, after = fits(98), fits(99.9)
     assert before == (2, 3)
     assert after == (0, 5)
+
+
+@pytest.mark.parametrize("name", sorted(SITE.glob("notebooks/*.html")), ids=lambda p: p.stem)
+def test_notebook_has_its_neighbours_contents_copies_and_download(page, address, name):
+    page.goto(f"{address}/notebooks/{name.name}")
+    assert page.locator(".prev-next-area a").count() == 2
+    assert page.locator(".bd-sidebar-secondary .nav-link").count() > 5
+    assert page.locator("button.copybtn").count() > 5
+    link = page.locator("a.btn-download-source-button").get_attribute("href")
+    assert link.endswith(f"{name.stem}.ipynb")
+    downloaded = json.loads((name.parent / link).read_text(encoding="utf-8"))
+    assert downloaded["nbformat"] == 4
+
+
+def test_the_panel_works_on_a_page_that_is_opened_from_a_disk(browser):
+    page = browser.new_page()
+    page.goto((SITE / "notebooks" / "08_decide.html").as_uri())
+    page.wait_for_selector(".chart svg")
+    page.close()
+
+
+def test_github_builds_the_pages_with_the_make_targets():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/pages.yml").read_text())
+    steps = workflow["jobs"]["site"]["steps"]
+    commands = [step["run"] for step in steps if "run" in step]
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert commands
+    assert {command.removeprefix("make ") for command in commands} <= set(targets)
+    (uploaded,) = [step["with"]["path"] for step in steps if "upload" in str(step)]
+    assert ROOT / uploaded == SITE
