@@ -11,7 +11,7 @@ from pathlib import Path
 
 project = "tradeoffs"
 html_title = "Do I really need the bigger model?"
-author = "the authors of tradeoffs"
+author = ""
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
@@ -23,6 +23,7 @@ exclude_patterns = ["README.md", "docs/index.md"]
 default_role = "code"  # of the docstrings' single backticks
 html_theme = "sphinx_book_theme"
 html_theme_options = {
+    "navbar_persistent": [],  # the search stands at the side
     "show_navbar_depth": 1,
     "show_toc_level": 2,
     "use_download_button": True,
