@@ -20,6 +20,8 @@ extensions = [
     "sphinx_copybutton",
 ]
 exclude_patterns = ["README.md", "docs/index.md"]
+nitpicky = True
+nitpick_ignore = [("py:class", "numpy.ndarray")]
 default_role = "code"  # of the docstrings' single backticks
 html_theme = "sphinx_book_theme"
 html_theme_options = {
@@ -29,6 +31,7 @@ html_theme_options = {
     "use_download_button": True,
     "use_fullscreen_button": False,
 }
+templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_favicon = "_static/icon.svg"
@@ -40,6 +43,7 @@ nb_merge_streams = True
 myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_typehints = "none"
+napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_custom_sections = ["Source"]
 copybutton_exclude = ".linenos, .gp"
@@ -57,7 +61,7 @@ def prepare(app, name, source):
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             text = "".join(cell["source"])
-            heading = ([heading] + re.findall(r"(?m)^#+ (.+)", text))[-1]
+            heading = [heading, *re.findall(r"(?m)^#+ (.+)", text)][-1]
             cell["source"] = re.sub(r"(?<=\.ipynb#)[^)]+|(?<=\]\(#)[^)]+", anchor, text)
         for output in cell.get("outputs", []):
             data = output.get("data", {})

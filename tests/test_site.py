@@ -131,7 +131,7 @@ def test_moving_the_accuracy_slider_greys_what_no_longer_fits(page, address):
 
     def fits(accuracy):
         slider.evaluate(
-            "(it, value) => { it.value = value; it.dispatchEvent(new Event('input')); }",
+            "(it, to) => { it.value = to; it.dispatchEvent(new Event('input')); }",
             str(accuracy),
         )
         page.wait_for_timeout(300)

@@ -103,14 +103,16 @@ def _slider(name, start, values):
 
 def _points(alt, base):
     fits = "datum.broken === ''"
-    log = alt.Scale(type="log", nice=False, padding=30)
-    x = alt.X("parameters:Q", scale=log, title="parameters (logarithmic)")
-    y = alt.Y("error:Q", scale=log, title="test error (%)")
+    looks = {"scale": alt.Scale(type="log", nice=False, padding=30)}
+    looks["axis"] = alt.Axis(grid=False, titleFontWeight="normal")
+    x = alt.X("parameters:Q", title="parameters (logarithmic)", **looks)
+    y = alt.Y("error:Q", title="test error (%)", **looks)
     color = alt.condition(fits, alt.Color("color:N", scale=None), alt.value(GREY))
     dots = base.mark_point(size=140, filled=True, opacity=1).encode(
         x=x, y=y, color=color, tooltip=["model", "error", "parameters"]
     )
-    names = base.mark_text(dy=-15).encode(x=x, y=y, text="model:N", color=color)
+    names = base.mark_text(dy=-15, fontSize=12)
+    names = names.encode(x=x, y=y, text="model:N", color=color)
     return (dots + names).properties(width=WIDTH, height=220)
 
 
@@ -120,13 +122,13 @@ def _list(alt, base):
         said="datum.broken === '' ? 'fits' : 'breaks ' + datum.broken"
     )
     best_first = alt.EncodingSortField("error")
-    axis = alt.Axis(labelLimit=220, domain=False, ticks=False)
+    axis = alt.Axis(labelFontSize=12, labelLimit=220, domain=False, ticks=False)
     rows = alt.Y("model:N", sort=best_first, title=None, axis=axis)
     color = alt.condition(
         "datum.broken === ''", alt.value("#00513b"), alt.value("#767676")
     )
     return (
-        text.mark_text(align="left")
+        text.mark_text(align="left", fontSize=12)
         .encode(y=rows, x=alt.value(8), text="said:N", color=color)
         .properties(width=WIDTH, height=alt.Step(18))
     )
