@@ -19,7 +19,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["README.md", "docs/index.md"]
+exclude_patterns = ["README.md", "docs/index.md", "docs/_templates"]
 nitpicky = True
 nitpick_ignore = [("py:class", "numpy.ndarray")]
 default_role = "code"  # of the docstrings' single backticks
@@ -31,7 +31,7 @@ html_theme_options = {
     "use_download_button": True,
     "use_fullscreen_button": False,
 }
-templates_path = ["_templates"]
+templates_path = [str(Path(__file__).parent / "_templates")]
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_favicon = "_static/icon.svg"
@@ -43,7 +43,6 @@ nb_merge_streams = True
 myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_typehints = "none"
-napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_custom_sections = ["Source"]
 copybutton_exclude = ".linenos, .gp"
