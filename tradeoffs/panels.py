@@ -19,7 +19,7 @@ from tradeoffs.limits import LIMITS
 MIME_TYPE = "application/vnd.vegalite.v5+json"
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 STEPS = 200  # of a slider
-GREY = "#bbbbbb"
+GREY, DARK_GREY = "#bbbbbb", "#767676"  # of points, of text
 WIDTH = 560  # pixels
 
 
@@ -107,11 +107,13 @@ def _points(alt, base):
     looks["axis"] = alt.Axis(grid=False, titleFontWeight="normal")
     x = alt.X("parameters:Q", title="parameters (logarithmic)", **looks)
     y = alt.Y("error:Q", title="test error (%)", **looks)
-    color = alt.condition(fits, alt.Color("color:N", scale=None), alt.value(GREY))
+    own = alt.Color("color:N", scale=None)
+    color = alt.condition(fits, own, alt.value(GREY))
     dots = base.mark_point(size=140, filled=True, opacity=1).encode(
         x=x, y=y, color=color, tooltip=["model", "error", "parameters"]
     )
     names = base.mark_text(dy=-15, fontSize=12)
+    color = alt.condition(fits, own, alt.value(DARK_GREY))
     names = names.encode(x=x, y=y, text="model:N", color=color)
     return (dots + names).properties(width=WIDTH, height=220)
 
@@ -125,7 +127,7 @@ def _list(alt, base):
     axis = alt.Axis(labelFontSize=12, labelLimit=220, domain=False, ticks=False)
     rows = alt.Y("model:N", sort=best_first, title=None, axis=axis)
     color = alt.condition(
-        "datum.broken === ''", alt.value("#00513b"), alt.value("#767676")
+        "datum.broken === ''", alt.value("#00513b"), alt.value(DARK_GREY)
     )
     return (
         text.mark_text(align="left", fontSize=12)
