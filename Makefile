@@ -15,8 +15,8 @@ export PYTHONHASHSEED ?= 0
 export GOMP_SPINCOUNT ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data notebooks test lint unit audit check-notebooks lab \
-	reproduce profiles bench refresh constraints clean
+.PHONY: help setup data notebooks site test lint unit audit check-notebooks \
+	check-site lab reproduce profiles bench refresh constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -34,14 +34,23 @@ setup: $(READY)  ## make .venv
 data: $(READY)  ## fetch MNIST and Fashion-MNIST
 	$(BIN)/python -m tradeoffs fetch
 
-notebooks: data  ## execute the series; notebooks and HTML pages go to build/
+notebooks: data  ## execute the series; notebooks go to build/, pages to build/site/
 	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --log-level WARN --execute \
 		--to notebook --output-dir build $(NOTEBOOKS)
-	$(BIN)/jupyter nbconvert --log-level WARN --to html --output-dir build \
-		$(patsubst notebooks/%,build/%,$(NOTEBOOKS))
-	@echo "open build/*.html to read, or 'make lab' to change and run"
+	$(MAKE) site NOTEBOOKS="$(patsubst notebooks/%,build/%,$(NOTEBOOKS))"
 
-test: lint unit audit check-notebooks  ## lint, unit tests, audit of the records, notebooks
+site: $(READY)  ## build the pages to read from executed notebooks, in build/site/
+	rm -rf build/source build/site
+	mkdir -p build/source/notebooks build/source/results build/source/tradeoffs
+	cp -r docs docs/index.md README.md build/source
+	cp $(NOTEBOOKS) build/source/notebooks
+	cp results/*.png build/source/results
+	cp tradeoffs/measure_here.py build/source/tradeoffs
+	$(BIN)/sphinx-build -q -W --keep-going --jobs auto -c docs -d build/doctrees \
+		build/source build/site
+	@echo "open $(CURDIR)/build/site/index.html to read, or 'make lab' to change and run"
+
+test: lint unit audit check-notebooks check-site  ## lint, unit tests, audit of the records, notebooks, the site in a browser
 
 lint: $(READY)  ## style of code and notebooks
 	$(BIN)/ruff check .
@@ -51,6 +60,7 @@ lint: $(READY)  ## style of code and notebooks
 unit: data
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal --doctest-modules \
 		--ignore tests/test_keras.py --ignore tests/test_audit.py \
+		--ignore tests/test_site.py \
 		--ignore tradeoffs/models/keras.py --ignore tradeoffs/training/keras.py \
 		--ignore tradeoffs/probes/keras.py tests tradeoffs
 	$(BIN)/pytest -q tests/test_keras.py
@@ -60,6 +70,9 @@ audit: data  ## retrain the first epoch of each recorded series, and compare
 
 check-notebooks: data
 	$(BIN)/pytest -q --nbval --nbval-current-env notebooks
+
+check-site: site  ## the built site in Chromium; pictures of its pages go to build/screenshots/
+	$(BIN)/pytest -q -n 2 tests/test_site.py
 
 lab: data  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=. notebooks

@@ -81,9 +81,11 @@ def test_code_cells_are_short_and_narrow(path):
 def test_every_plotting_cell_shows_its_figure(path):
     """nbval ignores pictures, so it would not miss one."""
     for cell in code_cells(path):
-        if re.search(r"plots\.\w+\(|_panel\(", cell.source):
-            shown = [o for o in cell.outputs if "image/png" in o.get("data", {})]
-            assert shown, cell.source
+        data = {kind for output in cell.outputs for kind in output.get("data", {})}
+        if re.search(r"plots\.\w+\(", cell.source):
+            assert "image/png" in data, cell.source
+        if "decision_panel(" in cell.source:
+            assert "application/vnd.vegalite.v5+json" in data
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

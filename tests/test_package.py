@@ -50,7 +50,7 @@ def test_every_public_name_loads_and_is_documented():
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"].values()
 REQUIREMENTS = {*PROJECT["dependencies"], *(text for extra in EXTRAS for text in extra)}
-REQUIREMENTS.remove("tradeoffs[cluster,device]")
+REQUIREMENTS.remove("tradeoffs[cluster,device,site]")
 
 
 def test_environment_yml_installs_the_project_and_the_same_packages():

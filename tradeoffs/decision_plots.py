@@ -5,43 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from tradeoffs import drawing as draw
-from tradeoffs.labels import label
 from tradeoffs.tables import percent
 from tradeoffs.verdicts import VERDICTS
 
 # Dark to light, so that they tell apart in greyscale.
 COLORS = ("#00513b", "#009e73", "#d55e00", "#ecb93b", "#cccccc")
-# Where a model's text stands, so that none touches another.
-_SIDES = {"keras_mlp": "below", "pytorch_cnn": "below", "keras_cnn": "left"}
 VERDICT_COLORS = dict(zip(VERDICTS, COLORS, strict=True))
-
-
-def choice(table, chosen, title: str):
-    """The models by size and accuracy: filled what fits, hollow what does not.
-
-    Args:
-        table: as from `tradeoffs.cost_table`, with accuracies.
-        chosen: a `Choice` among its rows.
-        title: of the figure.
-    """
-    figure, axis = draw.axes(3.9)
-    for row in table.itertuples():
-        broken = chosen.broken.limit[chosen.broken.model == row.Index]
-        best = " (best)" if row.Index == chosen.best else ""
-        text = "\n".join([label(row.Index) + best, *broken])
-        look = {"side": _SIDES.get(row.Index, "above"), "size": 11}
-        if len(broken):
-            look |= {"markerfacecolor": "none", "alpha": 0.5}
-        place = row.num_parameters, 1 - row.accuracy_mean
-        draw.point(axis, row.Index, *place, 0, text, **look)
-    if chosen.limits.get("min_accuracy", 1) < 1:
-        axis.axhline(1 - chosen.limits["min_accuracy"], **draw.THIN)
-    draw.filled_and_hollow(axis, "fits", "breaks these limits")
-    axis.set_yscale("log")
-    axis.margins(x=0.15, y=0.35)
-    names = "parameters (logarithmic)", "test error (%)", title
-    draw.finish(axis, *names, log="xy", legend="upper right")
-    return figure
 
 
 def epoch_returns(tables: dict, title: str):

@@ -103,7 +103,7 @@ def choose(profiles, *, by: str = "accuracy_mean", **limits: float) -> Choice:
 
     Args:
         profiles: the table of `tradeoffs.cost_table`, with accuracies if there
-            is a limit on them; or a list of `Profile`s.
+            is a limit on them; or a list of profiles.
         by: the column that says which of those that fit is best; equals are
             ordered by their parameters.
         limits: names of `tradeoffs.LIMITS`. min_accuracy (0 to 1);
@@ -198,7 +198,7 @@ def pareto(profiles, over: Iterable[str] = ("accuracy_mean", "num_parameters")):
 
     Args:
         profiles: the table of `tradeoffs.cost_table`, any other table with a
-            row a model, or a list of `Profile`s.
+            row a model, or a list of profiles.
         over: names of columns.
 
     Returns:

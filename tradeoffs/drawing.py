@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import figure as figures
 from matplotlib import ticker
 
 from tradeoffs.labels import label
@@ -37,9 +38,26 @@ SIDES = {  # of a point, where its text stands
 }
 
 
+class Figure(figures.Figure):
+    """A figure whose title a notebook keeps too, as the picture's alternative text."""
+
+    def said(self) -> str:
+        """The figure's title, and those of its panels."""
+        titles = [self.get_suptitle(), *(axis.get_title() for axis in self.axes)]
+        return "; ".join(filter(None, titles))
+
+    def _repr_mimebundle_(self, **_):
+        from IPython.core.pylabtools import print_figure
+
+        png = print_figure(self, "png", base64=True)
+        data = {"image/png": png, "text/plain": repr(self)}
+        return data, {"image/png": {"alt": self.said()}}
+
+
 def axes(height: float = 3.4, columns: int = 1, rows: int = 1, **options):
     """A figure of the common width, and its axes; options as of `plt.subplots`."""
     size = {"figsize": (WIDTH, height), "dpi": 100, "layout": "constrained"}
+    size |= {"FigureClass": Figure}
     figure, panels = plt.subplots(rows, columns, **size, **options)
     # Closed for pyplot, so that a notebook shows the figure that a cell returns,
     # once, and no other.

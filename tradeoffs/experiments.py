@@ -108,7 +108,7 @@ class Run:
 
     @functools.cached_property
     def history(self):
-        """A DataFrame, one row an epoch: see `HISTORY_COLUMNS`."""
+        """A DataFrame with a row for each epoch; its columns are `HISTORY_COLUMNS`."""
         import pandas as pd
 
         return pd.DataFrame(self.history_columns)

@@ -1,66 +1,136 @@
-"""Limits to move with sliders, and the figure of what fits them."""
+"""Limits to move with sliders, beside the models that still keep them.
+
+The panel is a Vega-Lite chart, made with Altair: a browser computes it, without a
+kernel or a server.
+"""
 
 from __future__ import annotations
 
 import math
 
-from tradeoffs.decision_plots import choice
+import pandas as pd
+
 from tradeoffs.decisions import choose
+from tradeoffs.drawing import STYLES
 from tradeoffs.labels import label
 from tradeoffs.limits import LIMITS
 
-STEPS = 40  # of a slider, for each factor of ten
+# JupyterLab and VS Code draw this version themselves.
+MIME_TYPE = "application/vnd.vegalite.v5+json"
+SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
+STEPS = 200  # of a slider
+GREY, DARK_GREY = "#bbbbbb", "#767676"  # of points, of text
+WIDTH = 560  # pixels
 
 
-def decision_panel(table, *, live: bool = False, **limits: float):
-    """The figure of what fits some limits; live, with a slider for each limit.
+class DecisionPanel:
+    """Sliders for limits, and every model, grey where it breaks one of them.
+
+    Attributes:
+        specification: of the chart in Vega-Lite, as a dictionary.
+        choice: the `Choice` at the limits where the sliders start.
+    """
+
+    def __init__(self, specification: dict, choice):
+        self.specification = specification
+        self.choice = choice
+
+    def __repr__(self):
+        return repr(self.choice)
+
+    def _repr_mimebundle_(self, **_):
+        return {MIME_TYPE: self.specification, "text/plain": repr(self)}
+
+
+def decision_panel(table, **limits: float) -> DecisionPanel:
+    """A chart of all models with a slider for each limit; greyed is what breaks one.
 
     Args:
         table: as from `tradeoffs.cost_table`, with accuracies.
-        live: show sliders, which need a notebook that somebody has open.
         limits: names of `tradeoffs.LIMITS` and where they start.
-
-    Returns:
-        The figure; or an `ipywidgets.interactive`, whose `result` is the `Choice`.
 
     Raises:
         TypeError, ValueError: as `tradeoffs.choose`; or no limits.
     """
-    limits = choose(table, **limits).limits
-    if not limits:
+    import altair as alt
+
+    choice = choose(table, **limits)
+    if not choice.limits:
         raise ValueError(f"give limits to move, of {', '.join(LIMITS)}")
-    if not live:
-        return _figure(table, choose(table, **limits))
-    from IPython.display import display
-    from ipywidgets import interactive
-
-    def draw(**moved):
-        chosen = choose(table, **moved)
-        display(_figure(table, chosen))
-        print(chosen)
-        return chosen
-
-    sliders = {name: _slider(table, name, value) for name, value in limits.items()}
-    return interactive(draw, **sliders)
-
-
-def _figure(table, chosen):
-    best = f"; the best of them: {label(chosen.best)}" if chosen.best else ""
-    title = f"{len(chosen.fitting)} of {len(table)} models fit{best}"
-    return choice(table, chosen, title)
+    values = pd.DataFrame(
+        {name: table[LIMITS[name].column] / _scale(name) for name in choice.limits}
+    ).astype(float)
+    rows = values.assign(
+        model=[label(name) for name in table.index],
+        error=100 * (1 - table.accuracy_mean.astype(float)),
+        parameters=table.num_parameters.astype(float),
+        color=[STYLES.get(name, {"color": "#d55e00"})["color"] for name in table.index],
+    )
+    sliders = [
+        _slider(name, limit, values[name]) for name, limit in choice.limits.items()
+    ]
+    broken = " + ".join(f"({_breaks(name)} ? ', {name}' : '')" for name in values)
+    base = alt.Chart(rows).transform_calculate(broken=f"slice({broken}, 2)")
+    panel = alt.vconcat(_points(alt, base), _list(alt, base)).add_params(*sliders)
+    specification = panel.configure_view(stroke=None).to_dict()
+    return DecisionPanel(specification | {"$schema": SCHEMA}, choice)
 
 
-def _slider(table, name, value):
-    """From a little below what any model needs to a little above."""
-    from ipywidgets import FloatLogSlider, FloatSlider
+def _scale(name):
+    """What a table's value is divided by: an accuracy is shown in per cent."""
+    return 0.01 if LIMITS[name].least else LIMITS[name].scale
 
-    limit = LIMITS[name]
-    look = {"style": {"description_width": "14em"}, "layout": {"width": "40em"}}
-    look |= {"value": value, "continuous_update": False}
-    if limit.least:
-        return FloatSlider(min=0.9, max=1, step=0.001, readout_format=".1%", **look)
-    known = (table[limit.column].astype(float) / limit.scale).dropna()
-    ends = [math.log10(end) for end in (*known, value) if end > 0] or [0.0]
-    low, high = math.floor(min(ends) - 0.1), math.ceil(max(ends) + 0.1)
-    look |= {"step": 1 / STEPS, "readout_format": ".3g"}
-    return FloatLogSlider(min=low, max=high, **look)
+
+def _breaks(name):
+    """In Vega's language, whether a model breaks a limit, as an unknown value does."""
+    sign = "<" if LIMITS[name].least else ">"
+    return f"(!isValid(datum.{name}) || datum.{name} {sign} {name})"
+
+
+def _slider(name, start, values):
+    """From nothing, or 90 %, to more than any model needs."""
+    import altair as alt
+
+    low, high, unit = 0, 1.1 * max(start, values.max()) or 1, ""
+    if LIMITS[name].least:
+        start = start / _scale(name)
+        low, high, unit = min(90, start), 100, " (%)"
+    step = float(f"{(high - low) / STEPS:.0e}")
+    high = round(step * math.ceil(high / step), 6)
+    bound = alt.binding_range(min=low, max=high, step=step, name=f"{name}{unit} ")
+    return alt.param(name=name, value=start, bind=bound)
+
+
+def _points(alt, base):
+    fits = "datum.broken === ''"
+    looks = {"scale": alt.Scale(type="log", nice=False, padding=30)}
+    looks["axis"] = alt.Axis(grid=False, titleFontWeight="normal")
+    x = alt.X("parameters:Q", title="parameters (logarithmic)", **looks)
+    y = alt.Y("error:Q", title="test error (%)", **looks)
+    own = alt.Color("color:N", scale=None)
+    color = alt.condition(fits, own, alt.value(GREY))
+    dots = base.mark_point(size=140, filled=True, opacity=1).encode(
+        x=x, y=y, color=color, tooltip=["model", "error", "parameters"]
+    )
+    names = base.mark_text(dy=-15, fontSize=12)
+    color = alt.condition(fits, own, alt.value(DARK_GREY))
+    names = names.encode(x=x, y=y, text="model:N", color=color)
+    return (dots + names).properties(width=WIDTH, height=220)
+
+
+def _list(alt, base):
+    """A line a model: that it fits, or the limits that it breaks."""
+    text = base.transform_calculate(
+        said="datum.broken === '' ? 'fits' : 'breaks ' + datum.broken"
+    )
+    best_first = alt.EncodingSortField("error")
+    axis = alt.Axis(labelFontSize=12, labelLimit=220, domain=False, ticks=False)
+    rows = alt.Y("model:N", sort=best_first, title=None, axis=axis)
+    color = alt.condition(
+        "datum.broken === ''", alt.value("#00513b"), alt.value(DARK_GREY)
+    )
+    return (
+        text.mark_text(align="left", fontSize=12)
+        .encode(y=rows, x=alt.value(8), text="said:N", color=color)
+        .properties(width=WIDTH, height=alt.Step(18))
+    )

@@ -35,7 +35,7 @@ def cost(
     not charged. A search is charged once, beside the monthly cost.
 
     Args:
-        profiles: the table of `tradeoffs.cost_table`, or a list of `Profile`s.
+        profiles: the table of `tradeoffs.cost_table`, or a list of profiles.
         price_per_hour: of a machine like the one that was measured.
         retrainings_per_month: trainings in full; may be a fraction.
         requests_per_day: images that come one by one.
