@@ -347,6 +347,9 @@ def test_models_measured_in_turns_have_medians_and_all_that_they_span():
         low, high = profile.spread["train_step_ms"]
         assert low <= profile.train_step_ms <= high
         assert isinstance(profile.num_parameters, int)
+        turns = profile.turns["train_step_ms"]
+        assert len(turns) == 3
+        assert profile.train_step_ms == sorted(turns)[1]
     with pytest.raises(ValueError, match="turns is 0"):
         tradeoffs.measure_in_turns(models, turns=0)
 

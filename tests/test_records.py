@@ -64,7 +64,11 @@ def test_every_file_in_results_is_a_known_record():
         for path in folder.rglob("*.json")
         if not path.parent.name.startswith("custom-")
     }
-    measured = [profile_path(model) for model in MODELS]
+    measured = [
+        profile_path(model, framework)
+        for model, info in MODELS.items()
+        for framework in info.frameworks
+    ]
     subjects = "gpu_memory", "dead_units", "search_replays"
     measured += map(measurements_path, subjects)
     runtimes = {"pytorch": ("pytorch", "onnxruntime-float32", "onnxruntime-int8")}

@@ -88,7 +88,7 @@ def write_folder(folder: str | Path, progress: bool = True) -> Path:
     return folder
 
 
-def record_device_profiles(turns: int = 3) -> list[Profile]:
+def record_device_profiles(turns: int = 5) -> list[Profile]:
     """Measure every exported model in turns with its framework, and write profiles.
 
     Raises:

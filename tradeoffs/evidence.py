@@ -29,7 +29,7 @@ class Evidence:
 
     Attributes:
         runs: every run of a recorded series; arguments as of `tradeoffs.runs`.
-        profile: the recorded profile of a model.
+        profile: the recorded profile of a model; arguments as of `recorded_profile`.
     """
 
     def __init__(self):

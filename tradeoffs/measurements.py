@@ -1,9 +1,10 @@
 """Recorded measurements, beside the runs: what they are, and how they are made.
 
 `results/profiles/<model>.json` are `Profile`s of the five models as they were
-published, and `results/device/` those of exported ones. `results/gpu_memory.json`
-(predicted), `results/dead_units.json` (of the Small Nets) and
-`results/search_replays.json` hold what takes long to find out. All are made by
+published, `<model>-pytorch.json` beside them those of ports, and `results/device/`
+those of exported ones. `results/gpu_memory.json` (predicted),
+`results/dead_units.json` (of the Small Nets) and `results/search_replays.json` hold
+what takes long to find out. All are made by
 `python -m tradeoffs measure --record`; times are fair only on a machine that does
 nothing else meanwhile.
 """
@@ -56,9 +57,11 @@ class EvidenceError(RecordError):
     """Evidence is missing; the message names it and how to make it."""
 
 
-def profile_path(model: str) -> Path:
-    """Where the recorded profile of a model is."""
-    return records.results_folder() / "profiles" / f"{model}.json"
+def profile_path(model: str, framework: str | None = None) -> Path:
+    """Where the recorded profile of a model is; see `recorded_profile`."""
+    published = framework in (None, model_info(model).frameworks[0])
+    name = model if published else f"{model}-{framework}"
+    return records.results_folder() / "profiles" / f"{name}.json"
 
 
 def measurements_path(subject: str) -> Path:
@@ -66,21 +69,25 @@ def measurements_path(subject: str) -> Path:
     return records.results_folder() / f"{subject}.json"
 
 
-def recorded_profile(model: str) -> Profile:
+def recorded_profile(model: str, framework: str | None = None) -> Profile:
     """The recorded profile of one of `MODELS`.
+
+    Args:
+        model: its name.
+        framework: of a port; by default that of the publication.
 
     Raises:
         ValueError: no such model.
         EvidenceError: it is missing, or no whole profile of this model.
     """
-    path = profile_path(model_info(model).name)
+    path = profile_path(model, framework)
     try:
         profile = Profile.load(path)
     except FileNotFoundError:
         raise EvidenceError(f"{path} is missing; '{RECORD}' makes it") from None
     except ValueError as error:
         raise EvidenceError(f"{error}; '{RECORD}' makes it anew") from None
-    if profile.name != model:
+    if path != profile_path(profile.name, profile.framework):
         raise EvidenceError(f"{path} is the profile of {profile.name}")
     return profile
 
@@ -156,7 +163,7 @@ def recorded_rows(subject: str) -> list[dict]:
 
 
 def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 5, **options):
-    """Measure models in turns, and write their profiles.
+    """Measure models in turns, in every framework they have, and write the profiles.
 
     Args:
         models: names of `MODELS`.
@@ -176,12 +183,18 @@ def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 5, **options
     if options.get("threads") is None:
         options["threads"] = series.THREADS
     try:
-        found = measure_in_turns(models, turns=turns, quiet=True, **options)
+        asked = [
+            {"model": model, "framework": framework}
+            for model in models
+            for framework in model_info(model).frameworks
+        ]
+        found = measure_in_turns(asked, turns=turns, quiet=True, **options)
     except MeasureError as error:
         raise EvidenceError(f"{error}; nothing was recorded") from error
     for profile in found:
-        profile_path(profile.name).parent.mkdir(parents=True, exist_ok=True)
-        profile.save(profile_path(profile.name))
+        path = profile_path(profile.name, profile.framework)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        profile.save(path)
     return found
 
 

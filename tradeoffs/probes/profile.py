@@ -71,6 +71,7 @@ class Profile:
         runtime_bytes: of the installed package of the runtime.
         test_accuracy: of an exported model, 0 to 1.
         spread: for each time the lowest and highest of its windows, by field.
+        turns: for each time its value in each turn, where it was measured in turns.
         notes: why a value is missing, and what a reader should know of another.
     """
 
@@ -114,6 +115,7 @@ class Profile:
     runtime_bytes: int | None = _row("the runtime, installed", "files")
     test_accuracy: float | None = _row("test accuracy", "files")
     spread: dict = field(default_factory=dict)
+    turns: dict = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):
@@ -127,8 +129,9 @@ class Profile:
         shape = (tuple(s) if isinstance(s, list) else s for s in self.input_shape)
         object.__setattr__(self, "input_shape", tuple(shape))
         object.__setattr__(self, "notes", tuple(self.notes))
-        spread = {name: tuple(ends) for name, ends in self.spread.items()}
-        object.__setattr__(self, "spread", spread)
+        for name in ("spread", "turns"):
+            times = {time: tuple(of) for time, of in getattr(self, name).items()}
+            object.__setattr__(self, name, times)
 
     @property
     def variant(self) -> str:
@@ -189,12 +192,13 @@ class Profile:
         import pandas as pd
 
         values = dataclasses.asdict(self)
+        del values["turns"]
         return pd.Series(values, name=values.pop("name"), dtype=object)
 
     def save(self, path: str | Path) -> Path:
         """Write the profile as JSON, whole or not at all."""
         values = self.to_dict()
-        for name in ("model_arguments", "spread", "precision", *OF_FILES):
+        for name in ("model_arguments", "spread", "turns", "precision", *OF_FILES):
             if not values[name]:  # older profiles are without
                 del values[name]
         content = {"format": FORMAT, "profile": values}
@@ -245,6 +249,11 @@ def median_profile(profiles: list[Profile]) -> Profile:
             name: (min(found), max(found))
             for name, found in ends.items()
             if None not in found and len(found) > 1
+        },
+        turns={
+            name: values[name]
+            for name in times
+            if len(profiles) > 1 and None not in values[name]
         },
         notes=tuple(dict.fromkeys(note for p in profiles for note in p.notes)),
     )
