@@ -19,11 +19,6 @@ LARGE, MIDDLE, SMALL = "keras_cnn", "pytorch_cnn", "small_net"
 ONE_FRAMEWORK = "pytorch"  # that all five models are measured in, two as ports
 
 
-def turns(profile: Profile, field: str) -> tuple[float, ...]:
-    """A time in each turn of the measurement."""
-    return profile.turns.get(field, (getattr(profile, field),))
-
-
 def of_turns(values, basis: str = TIMES) -> Finding:
     """The median of what each turn gave, and the lowest and highest.
 
@@ -35,24 +30,42 @@ def of_turns(values, basis: str = TIMES) -> Finding:
 
 
 def time_ratio(above: Profile, below: Profile, field: str) -> Finding:
-    """How many times as long one takes as another, turn by turn."""
-    return of_turns(np.divide(*(turns(profile, field) for profile in (above, below))))
+    """How many times as long one takes as another, turn by turn.
+
+    Without as many turns of both, all their windows count: the shortest of one beside
+    the longest of the other.
+    """
+    first, second = (profile.turns.get(field, ()) for profile in (above, below))
+    if first and len(first) == len(second):
+        return of_turns(np.divide(first, second))
+    times = [getattr(profile, field) for profile in (above, below)]
+    (low, high), (least, most) = (
+        profile.spread.get(field, (time, time))
+        for profile, time in zip((above, below), times, strict=True)
+    )
+    return Finding(times[0] / times[1], TIMES, low / most, high / least)
 
 
 def share_faster(pairs: list[tuple[Profile, Profile]], field: str) -> Finding:
     """Per cent of the pairs in which the first of the two takes less time."""
-    faster = [np.less(*(turns(profile, field) for profile in pair)) for pair in pairs]
-    return of_turns(100 * np.mean(faster, axis=0))
+    ratios = [time_ratio(first, second, field) for first, second in pairs]
+    share = 100 / len(ratios)
+    return Finding(
+        share * sum(ratio.value < 1 for ratio in ratios),
+        TIMES,
+        share * sum(ratio.high < 1 for ratio in ratios),
+        share * sum(ratio.low < 1 for ratio in ratios),
+    )
 
 
 def _seconds(evidence, model, field):
     # Seconds are a processor's own, and the article does not name its processor:
     # ours stand beside its seconds without a verdict.
-    return of_turns(turns(evidence.profile(model), field), ESTIMATE)
+    return of_turns(evidence.profile(model).turns[field], ESTIMATE)
 
 
 def _seconds_saved(evidence):
-    large, small = (turns(evidence.profile(m), EPOCH) for m in (LARGE, MIDDLE))
+    large, small = (evidence.profile(m).turns[EPOCH] for m in (LARGE, MIDDLE))
     return of_turns(np.subtract(large, small), ESTIMATE)
 
 
