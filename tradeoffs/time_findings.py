@@ -58,14 +58,18 @@ def share_faster(pairs: list[tuple[Profile, Profile]], field: str) -> Finding:
     )
 
 
+def _each_turn(profile, field):
+    return profile.turns.get(field, [getattr(profile, field)])
+
+
 def _seconds(evidence, model, field):
     # Seconds are a processor's own, and the article does not name its processor:
     # ours stand beside its seconds without a verdict.
-    return of_turns(evidence.profile(model).turns[field], ESTIMATE)
+    return of_turns(_each_turn(evidence.profile(model), field), ESTIMATE)
 
 
 def _seconds_saved(evidence):
-    large, small = (evidence.profile(m).turns[EPOCH] for m in (LARGE, MIDDLE))
+    large, small = (_each_turn(evidence.profile(m), EPOCH) for m in (LARGE, MIDDLE))
     return of_turns(np.subtract(large, small), ESTIMATE)
 
 
