@@ -34,6 +34,7 @@ html_theme_options = {
 templates_path = [str(Path(__file__).parent / "_templates")]
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("filter.js", {"loading_method": "defer"})]
 html_favicon = "_static/icon.svg"
 html_context = {"default_mode": "auto"}
 html_copy_source = True

@@ -125,6 +125,16 @@ def test_search_finds_a_term_on_the_right_pages(page, address):
     assert not any("01_keras_baselines" in link for link in found)
 
 
+def test_the_table_of_all_claims_keeps_the_rows_that_are_asked_for(page, address):
+    page.goto(f"{address}/notebooks/09_verdicts.html")
+    rows = page.locator("table:below(.filter) >> nth=0 >> tbody tr:visible")
+    assert rows.count() == len(tradeoffs.claims())
+    page.fill(".filter", "Batch Norm")
+    found = rows.all_inner_texts()
+    assert 2 <= len(found) < 10
+    assert all("batch norm" in text.lower() for text in found)
+
+
 def test_moving_the_accuracy_slider_greys_what_no_longer_fits(page, address):
     page.goto(f"{address}/notebooks/08_decide.html")
     slider = page.locator(".chart input[name=min_accuracy]")
