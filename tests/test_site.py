@@ -127,7 +127,7 @@ def test_search_finds_a_term_on_the_right_pages(page, address):
 
 def test_the_table_of_all_claims_keeps_the_rows_that_are_asked_for(page, address):
     page.goto(f"{address}/notebooks/09_verdicts.html")
-    rows = page.locator("table:below(.filter) >> nth=0 >> tbody tr:visible")
+    rows = page.locator(".filter + table > tbody > tr:visible")
     assert rows.count() == len(tradeoffs.claims())
     page.fill(".filter", "Batch Norm")
     found = rows.all_inner_texts()
