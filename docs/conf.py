@@ -9,6 +9,8 @@ import json
 import re
 from pathlib import Path
 
+from tradeoffs.panels import MIME_TYPE
+
 project = "tradeoffs"
 html_title = "Do I really need the bigger model?"
 author = ""
@@ -48,7 +50,6 @@ napoleon_use_rtype = False
 napoleon_custom_sections = ["Source"]
 copybutton_exclude = ".linenos, .gp"
 
-VEGA = "application/vnd.vegalite.v5+json"
 VEGA_VERSION = "5.21"
 
 
@@ -65,8 +66,8 @@ def prepare(app, name, source):
             cell["source"] = re.sub(r"(?<=\.ipynb#)[^)]+|(?<=\]\(#)[^)]+", anchor, text)
         for output in cell.get("outputs", []):
             data = output.get("data", {})
-            if VEGA in data:
-                chart = html.escape(json.dumps(data.pop(VEGA)))
+            if MIME_TYPE in data:
+                chart = html.escape(json.dumps(data.pop(MIME_TYPE)))
                 data["text/html"] = f'<div class="chart" data-chart="{chart}"></div>'
             if "image/png" in data:
                 said = output["metadata"].get("image/png", {}).get("alt", heading)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import vl_convert
 
 import tradeoffs
 from tradeoffs import decision_panel, decision_plots
@@ -39,7 +40,6 @@ def test_panel_is_the_same_each_time(table):
 
 def test_panel_finds_what_choose_finds(table):
     """As a browser does, at the sliders' start."""
-    vl_convert = pytest.importorskip("vl_convert")
     panel = decision_panel(table, min_accuracy=0.98, max_file_mib=1)
     drawn = vl_convert.vegalite_to_svg(panel.specification, vl_version="5.21")
     assert drawn.count(">fits<") == len(panel.choice.fitting) == 2

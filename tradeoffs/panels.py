@@ -11,7 +11,7 @@ import math
 import pandas as pd
 
 from tradeoffs.decisions import choose
-from tradeoffs.drawing import STYLES
+from tradeoffs.drawing import style
 from tradeoffs.labels import label
 from tradeoffs.limits import LIMITS
 
@@ -64,7 +64,7 @@ def decision_panel(table, **limits: float) -> DecisionPanel:
         model=[label(name) for name in table.index],
         error=100 * (1 - table.accuracy_mean.astype(float)),
         parameters=table.num_parameters.astype(float),
-        color=[STYLES.get(name, {"color": "#d55e00"})["color"] for name in table.index],
+        color=[style(name)["color"] for name in table.index],
     )
     sliders = [
         _slider(name, limit, values[name]) for name, limit in choice.limits.items()
