@@ -56,7 +56,8 @@ _HOMES = {
     "significance": ("wilson_interval", "paired_test", "paired_tests"),
     "limits": ("LIMITS",),
     "decisions": ("choose", "environments", "pareto"),
-    "returns": ("cost", "ensemble", "epoch_returns", "expected_best", "rule_of_thumb"),
+    "returns": ("cost", "epoch_returns", "expected_best", "rule_of_thumb"),
+    "ensembles": ("ensemble", "recorded_ensembles"),
     "measurements": (
         "recorded_profiles",
         "recorded_device_profiles",

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from tradeoffs import (
+    device,
+    ensembles,
     fetching,
     measurements,
     probes,
@@ -272,19 +274,16 @@ def _record_measurements(options):
     for profile in measurements.record_profiles(models, **measured):
         print(profile)
     if not options.model:
-        from tradeoffs.device import record_device_profiles
-
-        record_device_profiles()
+        device.record_device_profiles()
         measurements.record_gpu_memory()
         measurements.record_dead_units()
         measurements.record_replays()
+        ensembles.record_ensembles()
 
 
 def _device(options):
-    from tradeoffs.device import write_folder
-
     fetching.fetch()
-    folder = write_folder(options.folder)
+    folder = device.write_folder(options.folder)
     model = min(folder.glob("*.onnx"), key=lambda file: file.stat().st_size)
     print(f"{folder} is whole. On the device, for instance:")
     print(f"  pip install numpy onnxruntime && cd {folder.name}")

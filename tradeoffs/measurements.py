@@ -47,7 +47,7 @@ MEMORY_POINTS = {
 }
 MEMORY_COLUMNS = ["model", "input_shape", "batch_size", "allocated_mib", "reserved_mib"]
 # After which epochs the dead units of the recorded Small Nets are counted.
-DEAD_AFTER = 1, ARTICLE.epochs
+DEAD_AFTER = 1, 5, ARTICLE.epochs
 # How the recorded search is searched again, and how often, for so many networks.
 REPLAYED = ("grid", "tpe", "nsga2")
 REPLAYS, REPLAYED_NETWORKS = 200, 120
@@ -211,7 +211,7 @@ def record_replays() -> None:
         # As long as no network is small enough, any is better.
         quartiles = np.percentile(np.nan_to_num(best), (25, 50, 75), axis=0)
         rows.append({"sampler": sampler, "quartiles": quartiles.round(4).tolist()})
-    _write("search_replays", rows)
+    write_rows("search_replays", rows)
 
 
 def record_gpu_memory() -> None:
@@ -222,7 +222,7 @@ def record_gpu_memory() -> None:
     for model, points in MEMORY_POINTS.items():
         table = predict_memory(model, points).round(3).assign(model=model)
         rows += table[MEMORY_COLUMNS].to_dict(orient="records")
-    _write("gpu_memory", rows)
+    write_rows("gpu_memory", rows)
 
 
 def record_dead_units() -> None:
@@ -230,7 +230,7 @@ def record_dead_units() -> None:
 
     In a process of its own, as it takes PyTorch, and the caller may hold Keras.
     """
-    _write("dead_units", in_fresh_process(count_dead_units))
+    write_rows("dead_units", in_fresh_process(count_dead_units))
 
 
 def count_dead_units() -> list[dict]:
@@ -259,7 +259,8 @@ def count_dead_units() -> list[dict]:
     return rows
 
 
-def _write(subject, rows):
+def write_rows(subject: str, rows: list[dict]) -> None:
+    """Write the rows of a subject, whole or not at all; see `recorded_rows`."""
     content = {"format": FORMAT, "rows": rows}
     text = json.dumps(content, indent=1, sort_keys=True) + "\n"
     records.write(measurements_path(subject), text)

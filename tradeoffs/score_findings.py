@@ -19,7 +19,7 @@ from tradeoffs.claim import (
     mean,
     smallest,
 )
-from tradeoffs.returns import ensemble
+from tradeoffs.ensembles import ensemble
 from tradeoffs.schedules import KERAS_CNN_RECIPE, KERAS_MLP_RECIPE
 
 COMPARED = ("keras_cnn", "pytorch_cnn", "keras_mlp")  # as the article ranks them

@@ -1,0 +1,178 @@
+"""Ensembles: several networks that answer together.
+
+Records hold labels, so any recorded runs can vote. The mean of probabilities needs
+the networks, whose weights are mostly not kept: `results/ensembles.json` has what it
+scores, of networks that were trained again.
+"""
+
+from __future__ import annotations
+
+import importlib
+from concurrent.futures import as_completed
+from dataclasses import dataclass
+
+import numpy as np
+
+from tradeoffs import measurements, records, series, weights
+from tradeoffs.data import dataset_named
+from tradeoffs.experiments import Experiment, Run
+from tradeoffs.processes import FreshProcesses
+from tradeoffs.progress import bar
+from tradeoffs.recorded import KEPT
+from tradeoffs.schedules import ARTICLE
+
+# The networks whose probabilities are averaged: those of seed 5 are kept.
+MEMBERS = {
+    "keras_cnn": (
+        Experiment("keras_cnn", "keras", ARTICLE, 3),
+        Experiment("keras_cnn", "keras", ARTICLE, 4),
+        Experiment("keras_cnn", "pytorch", ARTICLE, weights.KEPT_SEED),
+    ),
+    "gap_cnn": tuple(
+        Experiment("gap_cnn", "pytorch", ARTICLE, weights.KEPT_SEED + n)
+        for n in range(5)
+    ),
+}
+JOBS = 2  # trainings at once
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Ensemble:
+    """Runs that vote on each image.
+
+    Attributes:
+        runs: its members.
+        test_predictions: the vote, uint8 [n].
+        test_accuracy: of the vote, 0 to 1.
+        num_parameters: of all members together.
+    """
+
+    runs: tuple[Run, ...]
+    test_predictions: np.ndarray
+    test_accuracy: float
+    num_parameters: int
+
+    def __repr__(self):
+        return (
+            f"Ensemble({len(self.runs)} runs, {self.num_parameters:,} parameters, "
+            f"test_accuracy={self.test_accuracy:.4f})"
+        )
+
+
+def ensemble(runs: list[Run], labels: np.ndarray) -> Ensemble:
+    """The majority vote of recorded runs.
+
+    Records hold labels, not probabilities, so each run has one vote an image. A
+    tie goes to that of the tied labels which the earliest run in the list voted
+    for; nothing about the test images decides it.
+
+    Args:
+        runs: at least one, on the same test images.
+        labels: the true ones, [n].
+
+    Raises:
+        ValueError: no runs, or numbers of predictions and labels that differ.
+    """
+    runs = tuple(runs)
+    if not runs:
+        raise ValueError("there are no runs to vote")
+    for run in runs:
+        if len(run.test_predictions) != len(labels):
+            raise ValueError(
+                f"{len(run.test_predictions)} predictions of {run!r} do not pair "
+                f"with {len(labels)} labels"
+            )
+    votes = np.stack([run.test_predictions for run in runs])  # [runs, n]
+    support = (votes[:, np.newaxis] == votes).sum(1)  # those who agree, [runs, n]
+    first = support.argmax(0)  # of equals the earliest
+    winners = np.take_along_axis(votes, first[np.newaxis], 0)[0]
+    return Ensemble(
+        runs,
+        winners,
+        float(np.mean(winners == labels)),
+        sum(run.num_parameters for run in runs),
+    )
+
+
+def recorded_ensembles() -> list[dict]:
+    """The recorded ensembles: one mapping for each model of `MEMBERS`.
+
+    Returns:
+        model; parameters of all members together; and the test accuracies, 0 to 1:
+        alone, a list, vote and mean_probability.
+
+    Raises:
+        EvidenceError: the file is missing or damaged.
+    """
+    return measurements.recorded_rows("ensembles")
+
+
+def record_ensembles() -> None:
+    """Train the `MEMBERS` again, average what they answer, and write how that scores.
+
+    Raises:
+        RecordError: a network that was trained again is not as it was recorded.
+    """
+    asked = [experiment for members in MEMBERS.values() for experiment in members]
+    with (
+        FreshProcesses(JOBS, threads=series.THREADS) as processes,
+        bar(desc="ensembles", total=len(asked)) as shown,
+    ):
+        waiting = {e: processes.submit(probabilities, e) for e in asked}
+        for future in as_completed(waiting.values()):
+            future.result()
+            shown.update()
+    found = {experiment: future.result() for experiment, future in waiting.items()}
+    rows = [
+        row_of(model, members, [found[experiment] for experiment in members])
+        for model, members in MEMBERS.items()
+    ]
+    measurements.write_rows("ensembles", rows)
+
+
+def row_of(model: str, members: tuple[Experiment, ...], found: list) -> dict:
+    """A mapping of `recorded_ensembles`, of the members' probabilities."""
+    labels = dataset_named("mnist").test_labels
+    runs = [records.load(experiment) for experiment in members]
+    for run, its in zip(runs, found, strict=True):
+        if not np.array_equal(its.argmax(1), run.test_predictions):
+            raise records.RecordError(
+                f"{run!r} was trained again and predicts other labels than recorded; "
+                "its processor or versions are not those of the record"
+            )
+    together = ensemble(runs, labels)
+    mean = np.mean(found, axis=0).argmax(1)
+    return {
+        "model": model,
+        "num_parameters": together.num_parameters,
+        "alone": [run.test_accuracy for run in runs],
+        "vote": together.test_accuracy,
+        "mean_probability": float(np.mean(mean == labels)),
+    }
+
+
+def probabilities(experiment: Experiment) -> np.ndarray:
+    """What a network answers to the test images, [n, classes], after training again.
+
+    Those in `KEPT` come with the weights that are kept.
+    """
+    if experiment in KEPT:
+        network = weights.trained(records.load(experiment))
+    else:
+        ((network, _),) = series.train([experiment], progress=False)
+    return probabilities_of(network, experiment)
+
+
+def probabilities_of(network, experiment: Experiment) -> np.ndarray:
+    """What a trained network answers to its experiment's test images, [n, classes]."""
+    dataset = dataset_named(experiment.dataset)
+    page = importlib.import_module(f"tradeoffs.training.{experiment.framework}")
+    scaling = experiment.schedule.input_scaling
+    images = page.images_to_tensor(dataset.test_images, scaling, dataset.pixels)
+    if experiment.framework == "keras":
+        return network.predict(images, batch_size=page.EVALUATION_BATCH, verbose=0)
+    import torch
+
+    with torch.inference_mode():
+        parts = images.split(page.EVALUATION_BATCH)
+        return torch.cat([network.eval()(some).softmax(1) for some in parts]).numpy()
