@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -34,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; what has finished is kept", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (RuntimeError, ValueError, TypeError, OSError) as error:
         print(f"tradeoffs: error: {error}", file=sys.stderr)
         return 1
@@ -90,9 +94,7 @@ def _parser():
         "or keras.Model; or an .onnx or .tflite file, for its runtime"
     )
     option("model", nargs="?", metavar="NAME|FILE.py:FUNCTION|FILE.onnx", help=text)
-    text = (
-        "of one input, without the batch, such as 1,28,28; again for each further input"
-    )
+    text = "of one input, without the batch, such as 1,28,28; again for a further one"
     shape = {"type": _shape, "action": "append", "metavar": "N,N,N"}
     option("--input-shape", **shape, help=text)
     text = (
@@ -110,7 +112,7 @@ def _parser():
     text = (
         "keep the profile of a named model; without a name, of each of them, and the "
         "memory predicted for a GPU, the dead units of the Small Nets, and replays of "
-        "the search; and the exported models"
+        "the search; the exported models; and networks trained again for ensembles"
     )
     option("--record", **flag, help=text)
 
@@ -120,10 +122,7 @@ def _parser():
         "train every network of a space, and keep how each one does",
         search_command.DESCRIPTION,
     )
-    text = (
-        "names to lists of values (default: the 304 networks of "
-        "tradeoffs.SMALL_NET_SPACE)"
-    )
+    text = "names to lists of values (default: tradeoffs.SMALL_NET_SPACE)"
     option("--space", metavar="FILE.json", help=text)
     text = f"whose arguments the space names {default}"
     option("--model", default="small_net", metavar="NAME", help=text)
