@@ -9,7 +9,16 @@ import pandas as pd
 import pytest
 
 import tradeoffs
-from tradeoffs import Profile, choose, cost, ensemble, pareto, rule_of_thumb
+from tradeoffs import (
+    Profile,
+    choose,
+    cost,
+    ensemble,
+    ensembles,
+    pareto,
+    records,
+    rule_of_thumb,
+)
 from tradeoffs.limits import LIMITS
 from tradeoffs.returns import Bounds, expected_best
 
@@ -238,6 +247,36 @@ def test_one_voter_is_itself_and_none_is_refused(mnist):
         ensemble([], mnist.test_labels)
     with pytest.raises(ValueError, match="do not pair with 3 labels"):
         ensemble([run], mnist.test_labels[:3])
+
+
+def test_mean_of_probabilities_is_recorded_with_the_vote_of_the_same(mnist):
+    rows = {row["model"]: row for row in tradeoffs.recorded_ensembles()}
+    assert set(rows) == set(ensembles.MEMBERS)
+    for model, members in ensembles.MEMBERS.items():
+        runs = [records.load(experiment) for experiment in members]
+        vote, row = ensemble(runs, mnist.test_labels), rows[model]
+        assert row["num_parameters"] == vote.num_parameters
+        assert row["vote"] == pytest.approx(vote.test_accuracy, abs=0.0005)
+        alone = [run.test_accuracy for run in runs]
+        assert row["alone"] == pytest.approx(alone, abs=0.0005)
+        assert max(row["alone"]) < row["mean_probability"] < 1
+
+
+def test_the_surer_network_decides_a_mean_of_probabilities(mnist):
+    members = ensembles.MEMBERS["gap_cnn"][:2]
+    true, wrong = (np.eye(10)[(mnist.test_labels + n) % 10] for n in (0, 1))
+    row = ensembles.row_of("gap_cnn", members, [0.9 * wrong, true])
+    assert row["alone"] == [0, 1]
+    assert row["vote"] == 0  # a tie goes to the first
+    assert row["mean_probability"] == 1
+
+
+def test_kept_network_answers_with_probabilities_of_the_labels_that_it_predicted():
+    kept = ensembles.MEMBERS["gap_cnn"][0]
+    found = ensembles.probabilities(kept)
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+    recorded = records.load(kept).test_predictions
+    assert np.mean(found.argmax(1) != recorded) <= 0.0005
 
 
 def test_expected_best_is_the_mean_over_all_orders():

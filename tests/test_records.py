@@ -69,7 +69,7 @@ def test_every_file_in_results_is_a_known_record():
         for model, info in MODELS.items()
         for framework in info.frameworks
     ]
-    subjects = "gpu_memory", "dead_units", "search_replays"
+    subjects = "gpu_memory", "dead_units", "search_replays", "ensembles"
     measured += map(measurements_path, subjects)
     runtimes = {"pytorch": ("pytorch", "onnxruntime-float32", "onnxruntime-int8")}
     litert = (f"ai-edge-litert-{precision}" for precision in PRECISIONS)
