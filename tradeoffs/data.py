@@ -1,7 +1,4 @@
-"""Images and labels: `Dataset`; MNIST and Fashion-MNIST.
-
-File format: http://yann.lecun.com/exdb/mnist/.
-"""
+"""Images and labels: `Dataset`; MNIST and Fashion-MNIST."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tradeoffs.checks import whole_number
-from tradeoffs.fetching import SOURCES, cache_folder, fetch
+from tradeoffs.fetching import SOURCES, cache_folder, fetch, read_idx
 
 # Mean and deviation of MNIST's training pixels, scaled to 0...1, as in the examples
 # of PyTorch.
@@ -274,7 +271,7 @@ _MADE = {
 @functools.cache
 def _read(name, root):
     folder = fetch(name, root)
-    arrays = (_read_idx(folder / file) for file in SOURCES[name].md5)
+    arrays = (read_idx(folder / file) for file in SOURCES[name].md5)
     return Dataset(name, *arrays, MNIST_PIXELS if name == "mnist" else None)
 
 
@@ -283,11 +280,3 @@ def _mean_and_deviation(images):
     scale = 255 if images.dtype == np.uint8 else 1
     mean, deviation = images.mean(dtype=np.float64), images.std(dtype=np.float64)
     return float(mean / scale), float(deviation / scale) or 1.0
-
-
-def _read_idx(path):
-    """An IDX file of bytes, whose digest `fetch` has checked, as an array."""
-    content = path.read_bytes()
-    ranks = content[3]
-    shape = np.frombuffer(content, ">i4", ranks, offset=4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * ranks).reshape(shape)

@@ -1,7 +1,7 @@
 """Fetching the data sets: once, checked by digest, into a cache.
 
 The cache has the folder layout of torchvision (`MNIST/raw/`), so that other
-programs can share it.
+programs can share it. File format: http://yann.lecun.com/exdb/mnist/.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from tradeoffs.checks import one_of
 
@@ -95,6 +97,14 @@ def fetch(
             "space, or set TRADEOFFS_DATA to a folder that can be written"
         ) from error
     return folder
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """A file of bytes, whose digest `fetch` has checked, as an array."""
+    content = path.read_bytes()
+    ranks = content[3]
+    shape = np.frombuffer(content, ">i4", ranks, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * ranks).reshape(shape)
 
 
 def _missing(source, folder):

@@ -16,6 +16,7 @@ import numpy as np
 
 from tradeoffs import records
 from tradeoffs.checks import one_of
+from tradeoffs.experiments import Run
 from tradeoffs.records import RecordError
 from tradeoffs.spaces import arguments_of, distributions
 
@@ -31,6 +32,26 @@ _LAST_COLUMNS = (
     "side_by_side",
     "diverged",
 )
+
+
+def kept_of(run: Run | Exception) -> dict:
+    """What is kept of a run of a search. One that diverged has learnt nothing."""
+    if isinstance(run, Exception):
+        return {
+            "diverged": True,
+            "validation_accuracy": 0.0,
+            "validation_loss": None,
+            "epochs": 0,
+            "seconds": 0.0,
+        }
+    return {
+        "diverged": False,
+        "validation_accuracy": run.test_accuracy,
+        "validation_loss": round(run.test_loss, 6),
+        "epochs": len(run.history_columns["epoch"]),
+        "seconds": round(sum(run.history_columns["train_seconds"]), 3),
+        "environment": run.environment,
+    }
 
 
 def results_of(plan, results: list[dict]):
