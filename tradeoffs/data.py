@@ -38,6 +38,12 @@ class Dataset:
         TypeError: an array is of another type.
         ValueError: an array is empty, of another shape or not finite, or images
             and labels differ in number.
+
+    >>> import numpy as np
+    >>> import tradeoffs
+    >>> images, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 10
+    >>> tradeoffs.Dataset("mine", images[:15], labels[:15], images[15:], labels[15:])
+    Dataset('mine', train=(15, 8, 8), test=(5, 8, 8))
     """
 
     name: str
@@ -186,6 +192,10 @@ def mnist() -> Dataset:
 
     Raises:
         DataError: the files cannot be had; the message says what to do.
+
+    >>> import tradeoffs
+    >>> tradeoffs.mnist()
+    Dataset('mnist', train=(60000, 28, 28), test=(10000, 28, 28))
     """
     return dataset_named("mnist")
 
@@ -198,6 +208,10 @@ def fashion_mnist() -> Dataset:
 
     Raises:
         DataError: the files cannot be had; the message says what to do.
+
+    >>> import tradeoffs
+    >>> tradeoffs.fashion_mnist().train_labels[:5].tolist()
+    [9, 0, 0, 3, 0]
     """
     return dataset_named("fashion_mnist")
 

@@ -26,7 +26,16 @@ TIMEOUT_SECONDS = 20
 
 
 class DataError(RuntimeError):
-    """The data could not be had, or are not what they should be."""
+    """The data could not be had, or are not what they should be.
+
+    >>> import tempfile
+    >>> from tradeoffs.fetching import fetch
+    >>> with tempfile.NamedTemporaryFile() as file:  # which is no folder
+    ...     fetch("mnist", file.name)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    tradeoffs.fetching.DataError: the data cache ... cannot be used ...
+    """
 
 
 def cache_folder() -> Path:
