@@ -48,7 +48,14 @@ POINT = (
 
 
 class RecordError(RuntimeError):
-    """A record that is missing or cannot be trusted; the message names the file."""
+    """A record that is missing or cannot be trusted; the message names the file.
+
+    >>> import tradeoffs
+    >>> tradeoffs.runs("gap_cnn", filters=[3, 3])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    tradeoffs.records.RecordError: no series of runs is recorded of ...
+    """
 
 
 def _content(run):

@@ -85,6 +85,12 @@ def search(
         TypeError, ValueError: an argument is wrong; the message names it.
         SearchError: the storage cannot be used, or the training of a network
             failed three times.
+
+    >>> import tradeoffs
+    >>> space, few = {"filters": [[2, 4], [5, 8]]}, tradeoffs.mnist().head(1000, 500)
+    >>> table = tradeoffs.search(space, schedule=tradeoffs.altered(), dataset=few)
+    >>> table.num_parameters.tolist()
+    [150, 518]
     """
     whole_number("max_networks", max_networks)
     plan = Plan(
