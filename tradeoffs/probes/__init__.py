@@ -86,6 +86,11 @@ def measure(
         ValueError: a value out of range, or no such model.
         TypeError: not a model.
         MeasureError: the model cannot be measured so; the message says why.
+
+    >>> import tradeoffs
+    >>> profile = tradeoffs.measure("gap_cnn", parts="size")
+    >>> profile.num_parameters, profile.macs
+    (7090, 471200)
     """
     parts = (parts,) if isinstance(parts, str) else tuple(parts)
     if not parts or not set(parts) <= set(_ALLOWED):
@@ -191,6 +196,12 @@ def measure_in_turns(
 
     Raises:
         MeasureError, ValueError, TypeError: as `measure`.
+
+    >>> import tradeoffs
+    >>> networks = "small_net", "gap_cnn"
+    >>> profiles = tradeoffs.measure_in_turns(networks, turns=1, parts="size")
+    >>> [profile.num_parameters for profile in profiles]
+    [518, 7090]
     """
     given = [one if isinstance(one, Mapping) else {"model": one} for one in models]
     found = [[] for _ in given]
@@ -241,6 +252,11 @@ def predict_memory(
     Raises:
         ValueError: a value out of range, or no such model.
         MeasureError: the model cannot take a shape.
+
+    >>> import tradeoffs
+    >>> points = [((1, 28, 28), 16), ((1, 512, 512), 1)]
+    >>> tradeoffs.predict_memory("pytorch_cnn", points).reserved_mib.tolist()
+    [2.0, 282.0]
     """
     import pandas as pd
 
