@@ -48,6 +48,17 @@ def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
     Raises:
         TypeError: something is no `Profile`.
         ValueError: there are no profiles, or runs of several data sets.
+
+    >>> import tradeoffs
+    >>> profiles, runs = tradeoffs.recorded_profiles(), tradeoffs.runs("gap_cnn")
+    >>> table = tradeoffs.cost_table(profiles, runs)
+    >>> table[["num_parameters", "macs", "accuracy_mean"]].round(4)
+                 num_parameters      macs  accuracy_mean
+    keras_mlp            669706    668672            NaN
+    keras_cnn           1199882  11992448            NaN
+    pytorch_cnn           21840    480500            NaN
+    gap_cnn                7090    471200         0.9917
+    small_net               518     74060            NaN
     """
     several = isinstance(profiles, Iterable) and not isinstance(profiles, str)
     profiles = list(profiles) if several else [profiles]
@@ -99,6 +110,11 @@ def inversions(table, cost: str, *, margin: float = 1.1):
     Returns:
         A DataFrame with the columns smaller, larger, parameters_ratio and
         cost_ratio, the most extreme pair first.
+
+    >>> import tradeoffs
+    >>> table = tradeoffs.cost_table(tradeoffs.recorded_profiles())
+    >>> tradeoffs.inversions(table, "inference_seconds").larger.unique().tolist()
+    ['keras_mlp']
     """
     ordered = table.sort_values("num_parameters").iterrows()
     rows = [
@@ -116,6 +132,12 @@ def readable_costs(table):
     """`cost_table` to read: labels, units and a few digits, all as text.
 
     With the spread in the table, times have their lowest and highest behind them.
+
+    >>> import tradeoffs
+    >>> table = tradeoffs.cost_table(tradeoffs.recorded_profiles())
+    >>> costs = tradeoffs.readable_costs(table).loc["GAP CNN"]
+    >>> costs[["parameters", "file (KiB)", "MACs (millions)"]].to_dict()
+    {'parameters': '7,090', 'file (KiB)': '28.1', 'MACs (millions)': '0.47'}
     """
     shown = pd.DataFrame(index=table.index)
     for column, title, form, scale in _COSTS:
@@ -158,6 +180,11 @@ def cost_ratios(tables: dict, larger: str = "keras_cnn", smaller: str = "pytorch
     Returns:
         A DataFrame of numbers, a row a cost, a column a table, and the article, NaN
         where it does not say.
+
+    >>> import tradeoffs
+    >>> table = tradeoffs.cost_table(tradeoffs.recorded_profiles())
+    >>> tradeoffs.cost_ratios({"here": table}).loc["weights"].round(1).to_dict()
+    {'here': 54.9, 'the article': 57.2}
     """
     found = {}
     for title, table in tables.items():
