@@ -47,6 +47,12 @@ def test_every_public_name_loads_and_is_documented():
         _ = tradeoffs.no_such_name
 
 
+def test_every_public_function_and_class_has_an_example():
+    for name in tradeoffs.__all__:
+        found = getattr(tradeoffs, name)
+        assert not callable(found) or ">>> " in found.__doc__, name
+
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"].values()
 REQUIREMENTS = {*PROJECT["dependencies"], *(text for extra in EXTRAS for text in extra)}

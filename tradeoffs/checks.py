@@ -64,3 +64,25 @@ def one_of(name: str, value, allowed: Iterable):
             f"{', '.join(a if isinstance(a, str) else repr(a) for a in allowed)}"
         )
     return value
+
+
+def input_shapes(given) -> tuple:
+    """A model's `input_shape`: a shape, or a tuple of one shape an input.
+
+    Raises:
+        TypeError: a size is not a whole number.
+        ValueError: a size is below 1.
+
+    >>> input_shapes([1, 28, 28]), input_shapes([[3, 8], [5]])
+    ((1, 28, 28), ((3, 8), (5,)))
+    """
+    try:
+        sizes = tuple(given)
+        if sizes and all(hasattr(size, "__iter__") for size in sizes):
+            return tuple(map(input_shapes, sizes))
+        return tuple(whole_number("a size in input_shape", size) for size in sizes)
+    except TypeError:
+        raise TypeError(
+            f"input_shape is {given!r}; it must be whole numbers, without the batch, "
+            "such as (1, 28, 28), or one such shape an input"
+        ) from None

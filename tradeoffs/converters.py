@@ -19,7 +19,17 @@ from tradeoffs.training import one_sentence
 
 
 class ExportError(RuntimeError):
-    """A network that cannot be exported; the message says why."""
+    """A network that cannot be exported; the message says why.
+
+    >>> import tempfile
+    >>> import tradeoffs
+    >>> from torch.nn import Linear
+    >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +ELLIPSIS
+    ...     tradeoffs.export(Linear(3, 2), f"{folder}/line.onnx", input_shape=(5,))
+    Traceback (most recent call last):
+        ...
+    tradeoffs.converters.ExportError: the network cannot be exported: ...
+    """
 
 
 def to_onnx(model, path, inputs, precision):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tradeoffs import drawing as draw
+from tradeoffs.cost_tables import inversions
 from tradeoffs.labels import label
 from tradeoffs.plots import ERROR
-from tradeoffs.tables import inversions
 
 COST_PANELS = {
     "inference_seconds": "inference, 10,000 images (s)",

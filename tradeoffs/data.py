@@ -1,7 +1,4 @@
-"""Images and labels: `Dataset`; MNIST and Fashion-MNIST.
-
-File format: http://yann.lecun.com/exdb/mnist/.
-"""
+"""Images and labels: `Dataset`; MNIST and Fashion-MNIST."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tradeoffs.checks import whole_number
-from tradeoffs.fetching import SOURCES, cache_folder, fetch
+from tradeoffs.fetching import SOURCES, cache_folder, fetch, read_idx
 
 # Mean and deviation of MNIST's training pixels, scaled to 0...1, as in the examples
 # of PyTorch.
@@ -41,6 +38,12 @@ class Dataset:
         TypeError: an array is of another type.
         ValueError: an array is empty, of another shape or not finite, or images
             and labels differ in number.
+
+    >>> import numpy as np
+    >>> import tradeoffs
+    >>> images, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 10
+    >>> tradeoffs.Dataset("mine", images[:15], labels[:15], images[15:], labels[15:])
+    Dataset('mine', train=(15, 8, 8), test=(5, 8, 8))
     """
 
     name: str
@@ -189,6 +192,10 @@ def mnist() -> Dataset:
 
     Raises:
         DataError: the files cannot be had; the message says what to do.
+
+    >>> import tradeoffs
+    >>> tradeoffs.mnist()
+    Dataset('mnist', train=(60000, 28, 28), test=(10000, 28, 28))
     """
     return dataset_named("mnist")
 
@@ -201,6 +208,10 @@ def fashion_mnist() -> Dataset:
 
     Raises:
         DataError: the files cannot be had; the message says what to do.
+
+    >>> import tradeoffs
+    >>> tradeoffs.fashion_mnist().train_labels[:5].tolist()
+    [9, 0, 0, 3, 0]
     """
     return dataset_named("fashion_mnist")
 
@@ -274,7 +285,7 @@ _MADE = {
 @functools.cache
 def _read(name, root):
     folder = fetch(name, root)
-    arrays = (_read_idx(folder / file) for file in SOURCES[name].md5)
+    arrays = (read_idx(folder / file) for file in SOURCES[name].md5)
     return Dataset(name, *arrays, MNIST_PIXELS if name == "mnist" else None)
 
 
@@ -283,11 +294,3 @@ def _mean_and_deviation(images):
     scale = 255 if images.dtype == np.uint8 else 1
     mean, deviation = images.mean(dtype=np.float64), images.std(dtype=np.float64)
     return float(mean / scale), float(deviation / scale) or 1.0
-
-
-def _read_idx(path):
-    """An IDX file of bytes, whose digest `fetch` has checked, as an array."""
-    content = path.read_bytes()
-    ranks = content[3]
-    shape = np.frombuffer(content, ">i4", ranks, offset=4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * ranks).reshape(shape)

@@ -119,6 +119,13 @@ def choose(profiles, *, by: str = "accuracy_mean", **limits: float) -> Choice:
     Raises:
         TypeError: no table and no profiles; an unknown limit; not a number.
         ValueError: no models, a limit out of range, or no such column.
+
+    >>> import tradeoffs
+    >>> runs = [run for model in tradeoffs.MODELS for run in tradeoffs.runs(model)]
+    >>> table = tradeoffs.cost_table(tradeoffs.recorded_profiles(), runs)
+    >>> choice = tradeoffs.choose(table, max_file_mib=1)
+    >>> choice.best, choice.reasons()["keras_cnn"]
+    ('gap_cnn', ['max_file_mib: 4.61 MiB for 1 MiB, +361%'])
     """
     table = as_table(profiles)
     limits = _checked(limits)
@@ -170,6 +177,16 @@ def environments(profiles, limits_by_name: Mapping[str, Mapping[str, float]]):
 
     Raises:
         TypeError, ValueError: as `choose`.
+
+    >>> import tradeoffs
+    >>> limits = {"browser": {"max_file_mib": 1}, "sensor": {"max_parameters": 1_000}}
+    >>> tradeoffs.environments(tradeoffs.recorded_profiles(), limits).T
+                browser      sensor
+    keras_mlp      file  parameters
+    keras_cnn      file  parameters
+    pytorch_cnn    fits  parameters
+    gap_cnn        fits  parameters
+    small_net      fits        fits
     """
     table = as_table(profiles)
     rows = {}
@@ -208,6 +225,12 @@ def pareto(profiles, over: Iterable[str] = ("accuracy_mean", "num_parameters")):
         TypeError: no table and no profiles, or `over` is a single text.
         ValueError: no models; no or an unknown column; a value that was not
             measured, as nothing can be said of its row.
+
+    >>> import tradeoffs
+    >>> runs = [run for model in tradeoffs.MODELS for run in tradeoffs.runs(model)]
+    >>> table = tradeoffs.cost_table(tradeoffs.recorded_profiles(), runs)
+    >>> tradeoffs.pareto(table).index.tolist()
+    ['keras_cnn', 'gap_cnn', 'small_net']
     """
     table = as_table(profiles)
     if isinstance(over, str):

@@ -72,6 +72,11 @@ def ensemble(runs: list[Run], labels: np.ndarray) -> Ensemble:
 
     Raises:
         ValueError: no runs, or numbers of predictions and labels that differ.
+
+    >>> import tradeoffs
+    >>> runs = tradeoffs.runs("gap_cnn")[:5]
+    >>> tradeoffs.ensemble(runs, tradeoffs.mnist().test_labels)
+    Ensemble(5 runs, 35,450 parameters, test_accuracy=0.9936)
     """
     runs = tuple(runs)
     if not runs:
@@ -103,6 +108,10 @@ def recorded_ensembles() -> list[dict]:
 
     Raises:
         EvidenceError: the file is missing or damaged.
+
+    >>> import tradeoffs
+    >>> [len(row["alone"]) for row in tradeoffs.recorded_ensembles()]
+    [3, 5]
     """
     return measurements.recorded_rows("ensembles")
 

@@ -38,6 +38,11 @@ class Experiment:
         seed: of initial weights, order and dropout; 0 or more.
         model_arguments: of the model's function, those that were given.
         dataset: the data set's name.
+
+    >>> import tradeoffs
+    >>> what = tradeoffs.Experiment("gap_cnn", "pytorch", tradeoffs.ARTICLE, seed=1)
+    >>> what.path.as_posix()
+    'article/gap_cnn-pytorch-seed1.json'
     """
 
     model: str
@@ -98,6 +103,13 @@ class Run:
         test_predictions: labels predicted after the last epoch, [n], in the
             smallest unsigned type that holds them.
         environment: versions, processor, threads and date.
+
+    >>> import tradeoffs
+    >>> run = tradeoffs.run("pytorch_cnn")
+    >>> run.num_parameters, len(run.history), len(run.test_predictions)
+    (21840, 20, 10000)
+    >>> round(run.test_accuracy, 3)
+    0.99
     """
 
     experiment: Experiment

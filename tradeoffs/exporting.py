@@ -67,6 +67,13 @@ def export(
 
     References:
         `torch.onnx.export`, `onnxruntime.quantization`, `tf.lite.TFLiteConverter`.
+
+    >>> import tempfile
+    >>> import tradeoffs
+    >>> network = tradeoffs.trained(tradeoffs.run("small_net"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tradeoffs.export(network, f"{folder}/small_net.onnx").name
+    'small_net.onnx'
     """
     one_of("precision", precision, PRECISIONS)
     path, run = Path(path), model_or_run

@@ -1,7 +1,7 @@
 """Fetching the data sets: once, checked by digest, into a cache.
 
 The cache has the folder layout of torchvision (`MNIST/raw/`), so that other
-programs can share it.
+programs can share it. File format: http://yann.lecun.com/exdb/mnist/.
 """
 
 from __future__ import annotations
@@ -18,13 +18,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from tradeoffs.checks import one_of
 
 TIMEOUT_SECONDS = 20
 
 
 class DataError(RuntimeError):
-    """The data could not be had, or are not what they should be."""
+    """The data could not be had, or are not what they should be.
+
+    >>> import tempfile
+    >>> from tradeoffs.fetching import fetch
+    >>> with tempfile.NamedTemporaryFile() as file:  # which is no folder
+    ...     fetch("mnist", file.name)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    tradeoffs.fetching.DataError: the data cache ... cannot be used ...
+    """
 
 
 def cache_folder() -> Path:
@@ -95,6 +106,14 @@ def fetch(
             "space, or set TRADEOFFS_DATA to a folder that can be written"
         ) from error
     return folder
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """A file of bytes, whose digest `fetch` has checked, as an array."""
+    content = path.read_bytes()
+    ranks = content[3]
+    shape = np.frombuffer(content, ">i4", ranks, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * ranks).reshape(shape)
 
 
 def _missing(source, folder):

@@ -20,6 +20,14 @@ def import_keras():
 
     Raises:
         RuntimeError: Keras runs on another backend in this process.
+
+    >>> import sys
+    >>> import tradeoffs
+    >>> def network():
+    ...     keras = tradeoffs.import_keras()
+    ...     return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)])
+    >>> "tensorflow" in sys.modules  # until it is called
+    False
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

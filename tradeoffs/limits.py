@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from tradeoffs.cost_tables import cost_table
 from tradeoffs.probes.profile import MIB
-from tradeoffs.tables import cost_table
 
 # Of everything else, less is better.
 LARGER_IS_BETTER = ("accuracy_mean", "validation_accuracy", "images_per_second")

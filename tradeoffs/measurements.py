@@ -58,7 +58,14 @@ REPLAYS, REPLAYED_NETWORKS = 200, 120
 
 
 class EvidenceError(RecordError):
-    """Evidence is missing; the message names it and how to make it."""
+    """Evidence is missing; the message names it and how to make it.
+
+    >>> from tradeoffs.measurements import recorded_rows
+    >>> recorded_rows("weather")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    tradeoffs.measurements.EvidenceError: ...weather.json is missing; ... makes it
+    """
 
 
 def profile_path(model: str, framework: str | None = None) -> Path:
@@ -101,6 +108,10 @@ def recorded_profiles() -> list[Profile]:
 
     Raises:
         EvidenceError: one is missing or damaged; the message names it.
+
+    >>> import tradeoffs
+    >>> [profile.name for profile in tradeoffs.recorded_profiles()]
+    ['keras_mlp', 'keras_cnn', 'pytorch_cnn', 'gap_cnn', 'small_net']
     """
     return [recorded_profile(model) for model in MODELS]
 
@@ -118,6 +129,11 @@ def recorded_device_profiles() -> list[Profile]:
 
     Raises:
         EvidenceError: there are none, or one is damaged.
+
+    >>> import tradeoffs
+    >>> profiles = tradeoffs.recorded_device_profiles()
+    >>> sorted({profile.framework for profile in profiles})
+    ['ai-edge-litert', 'keras', 'onnxruntime', 'pytorch']
     """
     try:
         found = [Profile.load(path) for path in sorted(device_folder().glob("*.json"))]
@@ -138,6 +154,10 @@ def recorded_replays() -> dict[str, np.ndarray]:
 
     Raises:
         EvidenceError: the file is missing or damaged.
+
+    >>> import tradeoffs
+    >>> {name: found.shape for name, found in tradeoffs.recorded_replays().items()}
+    {'grid': (3, 120), 'tpe': (3, 120), 'nsga2': (3, 120)}
     """
     rows = {row["sampler"]: row["quartiles"] for row in recorded_rows("search_replays")}
     return {

@@ -51,6 +51,13 @@ def decision_panel(table, **limits: float) -> DecisionPanel:
 
     Raises:
         TypeError, ValueError: as `tradeoffs.choose`; or no limits.
+
+    >>> import tradeoffs
+    >>> profiles, runs = tradeoffs.recorded_profiles(), tradeoffs.runs("gap_cnn")
+    >>> table = tradeoffs.cost_table(profiles, runs)
+    >>> panel = tradeoffs.decision_panel(table, max_parameters=10_000)
+    >>> panel.choice.fitting.index.tolist()
+    ['gap_cnn', 'small_net']
     """
     import altair as alt
 

@@ -28,6 +28,14 @@ from tradeoffs.schedules import Schedule
 
 FORMAT = 2
 FORMATS = 1, 2  # the first has its predictions as they are
+_NAMES = (  # of what `_content` gives, the digest apart
+    "format",
+    "experiment",
+    "num_parameters",
+    "history",
+    "test_predictions",
+    "environment",
+)
 _DECIMALS = {"train_loss": 6, "test_loss": 6, "test_accuracy": 6, "train_seconds": 3}
 MEND = (
     "Restore the file (git checkout), or delete it and run "
@@ -40,7 +48,14 @@ POINT = (
 
 
 class RecordError(RuntimeError):
-    """A record that is missing or cannot be trusted; the message names the file."""
+    """A record that is missing or cannot be trusted; the message names the file.
+
+    >>> import tradeoffs
+    >>> tradeoffs.runs("gap_cnn", filters=[3, 3])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    tradeoffs.records.RecordError: no series of runs is recorded of ...
+    """
 
 
 def _content(run):
@@ -184,12 +199,12 @@ def _checked(content, experiment):
     labels = _as_labels(text) if old else _unpacked(text, recorded["dataset"])
     run = Run(
         Experiment(**recorded | {"schedule": Schedule(**recorded["schedule"])}),
-        content["num_parameters"],
+        int(content["num_parameters"]),
         {column: history[column] for column in HISTORY_COLUMNS},
         labels,
         content["environment"],
     )
-    unknown = content.keys() - _content(run).keys()
+    unknown = content.keys() - _NAMES
     unknown |= history.keys() - run.history_columns.keys()
     if fault := f"it has {min(unknown)!r}" if unknown else _contradiction(run):
         raise RecordError(f"is no record of a run: {fault}")

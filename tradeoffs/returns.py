@@ -51,6 +51,12 @@ def cost(
     Raises:
         TypeError: not a number, or neither a table nor profiles.
         ValueError: NaN, negative, no models, or a search of an unknown model.
+
+    >>> import tradeoffs
+    >>> profiles = tradeoffs.recorded_profiles()
+    >>> table = tradeoffs.cost(profiles, price_per_hour=0.1, retrainings_per_month=30)
+    >>> table.cost_per_month.idxmax()
+    'keras_cnn'
     """
     table = as_table(profiles)
     a_second = number("price_per_hour", price_per_hour, least=0) / SECONDS_PER_HOUR
@@ -108,6 +114,15 @@ def epoch_returns(runs: list[Run], epoch_seconds: float, price_per_hour: float):
     Raises:
         TypeError, ValueError: a number is none or negative; no runs, or runs of
             different lengths.
+
+    >>> import tradeoffs
+    >>> runs = tradeoffs.runs("gap_cnn")
+    >>> table = tradeoffs.epoch_returns(runs, epoch_seconds=20, price_per_hour=0.36)
+    >>> table[["epoch", "gain_points", "total_cost"]].round(3).head(3)
+       epoch  gain_points  total_cost
+    0      1       88.118       0.002
+    1      2        0.478       0.004
+    2      3        0.180       0.006
     """
     seconds = number("epoch_seconds", epoch_seconds, least=0)
     price = number("price_per_hour", price_per_hour, least=0)

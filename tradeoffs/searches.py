@@ -20,7 +20,7 @@ from tradeoffs.experiments import Experiment
 from tradeoffs.processes import FreshProcesses
 from tradeoffs.progress import bar
 from tradeoffs.schedules import ARTICLE, Schedule
-from tradeoffs.search_table import results_of
+from tradeoffs.search_table import kept_of, results_of
 from tradeoffs.spaces import OBJECTIVES, Plan, arguments_of
 from tradeoffs.studies import IN_MEMORY, SearchError, Study
 
@@ -85,6 +85,12 @@ def search(
         TypeError, ValueError: an argument is wrong; the message names it.
         SearchError: the storage cannot be used, or the training of a network
             failed three times.
+
+    >>> import tradeoffs
+    >>> space, few = {"filters": [[2, 4], [5, 8]]}, tradeoffs.mnist().head(1000, 500)
+    >>> table = tradeoffs.search(space, schedule=tradeoffs.altered(), dataset=few)
+    >>> table.num_parameters.tolist()
+    [150, 518]
     """
     whole_number("max_networks", max_networks)
     plan = Plan(
@@ -261,32 +267,12 @@ def train_stack(plan: Plan, networks: list[dict]) -> list[tuple | str]:
             "num_parameters": sum(p.numel() for p in model.parameters()),
             "seed": seed,
             "side_by_side": len(runs),
-        } | _trained(run)
+        } | kept_of(run)
         try:
             outcomes.append((result, _values(plan, result, run)))
         except Exception as error:
             outcomes.append(_said(error))
     return outcomes
-
-
-def _trained(run):
-    """What is kept of a run. One that diverged has learnt nothing."""
-    if isinstance(run, Exception):
-        return {
-            "diverged": True,
-            "validation_accuracy": 0.0,
-            "validation_loss": None,
-            "epochs": 0,
-            "seconds": 0.0,
-        }
-    return {
-        "diverged": False,
-        "validation_accuracy": run.test_accuracy,
-        "validation_loss": round(run.test_loss, 6),
-        "epochs": len(run.history_columns["epoch"]),
-        "seconds": round(sum(run.history_columns["train_seconds"]), 3),
-        "environment": run.environment,
-    }
 
 
 def _values(plan, result, run):

@@ -50,6 +50,12 @@ def paired_test(first: Run, second: Run, labels: np.ndarray) -> dict[str, float]
 
     Raises:
         ValueError: the numbers of predictions and labels differ.
+
+    >>> import tradeoffs
+    >>> first, second = tradeoffs.run("gap_cnn"), tradeoffs.run("pytorch_cnn")
+    >>> found = tradeoffs.paired_test(first, second, tradeoffs.mnist().test_labels)
+    >>> {name: round(number, 3) for name, number in found.items()}
+    {'only_first_right': 51, 'only_second_right': 36, 'p_value': 0.133}
     """
     from scipy.stats import binomtest
 
@@ -69,7 +75,14 @@ def paired_test(first: Run, second: Run, labels: np.ndarray) -> dict[str, float]
 
 
 def paired_tests(first: list[Run], second: list[Run], labels: np.ndarray):
-    """`paired_test` of each pair of runs, as a DataFrame to read, a row a seed."""
+    """`paired_test` of each pair of runs, as a DataFrame to read, a row a seed.
+
+    >>> import tradeoffs
+    >>> first, second = tradeoffs.runs("gap_cnn"), tradeoffs.runs("pytorch_cnn")
+    >>> table = tradeoffs.paired_tests(first, second, tradeoffs.mnist().test_labels)
+    >>> table.p_value.to_dict()
+    {0: '0.133', 1: '0.002', 2: '0.155', 3: '0.241', 4: '< 0.001'}
+    """
     pairs = zip(first, second, strict=True)
     seeds = pd.Index([run.experiment.seed for run in first], name="seed")
     table = pd.DataFrame([paired_test(a, b, labels) for a, b in pairs], index=seeds)

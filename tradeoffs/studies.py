@@ -19,7 +19,14 @@ IN_MEMORY = "sqlite://"
 
 
 class SearchError(RuntimeError):
-    """A search that cannot go on; the message says why."""
+    """A search that cannot go on; the message says why.
+
+    >>> import tradeoffs
+    >>> tradeoffs.search({"seed": [0, 1]}, storage="nowhere://")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    tradeoffs.studies.SearchError: 'nowhere://' is not a storage, ...
+    """
 
 
 class Study:

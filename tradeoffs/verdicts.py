@@ -62,6 +62,11 @@ def claims():
         EvidenceError: a record, profile or measurement is missing; the message
             names the claim and the file, and says how to make it.
         RecordError: one cannot be trusted.
+
+    >>> import tradeoffs
+    >>> claim = tradeoffs.claims().loc["gap-cnn-parameters"]
+    >>> int(claim.article), int(claim.ours), claim.verdict
+    (7090, 7090, 'holds')
     """
     evidence = Evidence()
     rows = {}
@@ -109,6 +114,10 @@ def tally(table) -> str:
 
     Args:
         table: of `claims`.
+
+    >>> import tradeoffs
+    >>> tradeoffs.tally(tradeoffs.claims())  # doctest: +ELLIPSIS
+    'Of 94 claims, 28 are counts or arithmetic: ... cannot be checked here.'
     """
     counts = table[table.basis == COUNT]
     others = table.drop(index=counts.index)

@@ -105,6 +105,11 @@ def trained(run: Run, folder: Path | None = None, *, framework: str = "pytorch")
         ValueError: weights of such a run are not kept, or no such model in Keras.
         FileNotFoundError: there is no file.
         RecordError: the file is cut short, or does not fit the network.
+
+    >>> import tradeoffs
+    >>> network = tradeoffs.trained(tradeoffs.run("small_net"))
+    >>> tradeoffs.as_recorded(network, "small_net"), network.training
+    (True, False)
     """
     if not _keeps_weights(run):
         raise ValueError(

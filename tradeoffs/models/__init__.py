@@ -151,6 +151,11 @@ def build(name: str, framework: str | None = None, *, seed=None, **arguments):
     Raises:
         ValueError: no such model, or not in that framework.
         TypeError: an argument that the model does not take.
+
+    >>> import tradeoffs
+    >>> network = tradeoffs.build("small_net", kernel_size=5, seed=0)
+    >>> sum(weights.numel() for weights in network.parameters())
+    598
     """
     framework = framework_for(name, framework)
     module = importlib.import_module(f"tradeoffs.models.{framework}")
@@ -164,13 +169,26 @@ def as_recorded(model, name: str, **arguments) -> bool:
         model: an `nn.Sequential` or `keras.Model` that has seen an input.
         name: one of `MODELS`.
         arguments: of the named model's function.
+
+    >>> import tradeoffs
+    >>> network = tradeoffs.build("gap_cnn", dropout=True)
+    >>> tradeoffs.as_recorded(network, "gap_cnn")
+    False
+    >>> tradeoffs.as_recorded(network, "gap_cnn", dropout=True)
+    True
     """
     page = importlib.import_module(f"tradeoffs.models.{framework_of(model)}")
     return page.layers_of(model) == page.layers_of(page.build(name, **arguments))
 
 
 def parameters_by_layer(model) -> dict[str, int]:
-    """The parameters of each layer, by its name and kind; see `as_recorded`."""
+    """The parameters of each layer, by its name and kind; see `as_recorded`.
+
+    >>> import tradeoffs
+    >>> layers = tradeoffs.parameters_by_layer(tradeoffs.build("small_net"))
+    >>> layers["conv1 Conv2d"], sum(layers.values())
+    (50, 518)
+    """
     if framework_of(model) == "keras":
         return {layer.name: layer.count_params() for layer in model.layers}
     return {

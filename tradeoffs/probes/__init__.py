@@ -12,7 +12,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping
 
-from tradeoffs.checks import number, one_of, whole_number
+from tradeoffs.checks import input_shapes, number, one_of, whole_number
 from tradeoffs.experiments import processor
 from tradeoffs.probes import tasks
 from tradeoffs.probes.asking import OutOfMemoryError, ask
@@ -86,6 +86,11 @@ def measure(
         ValueError: a value out of range, or no such model.
         TypeError: not a model.
         MeasureError: the model cannot be measured so; the message says why.
+
+    >>> import tradeoffs
+    >>> profile = tradeoffs.measure("gap_cnn", parts="size")
+    >>> profile.num_parameters, profile.macs
+    (7090, 471200)
     """
     parts = (parts,) if isinstance(parts, str) else tuple(parts)
     if not parts or not set(parts) <= set(_ALLOWED):
@@ -109,7 +114,7 @@ def measure(
     profile = Profile(
         name=source.label,
         framework=source.framework,
-        input_shape=() if input_shape is None else _shapes(input_shape),
+        input_shape=() if input_shape is None else input_shapes(input_shape),
         batch_size=whole_number("batch_size", batch_size),
         inference_batch_size=whole_number("inference_batch_size", inference_batch_size),
         threads=None if threads is None else whole_number("threads", threads),
@@ -191,6 +196,12 @@ def measure_in_turns(
 
     Raises:
         MeasureError, ValueError, TypeError: as `measure`.
+
+    >>> import tradeoffs
+    >>> networks = "small_net", "gap_cnn"
+    >>> profiles = tradeoffs.measure_in_turns(networks, turns=1, parts="size")
+    >>> [profile.num_parameters for profile in profiles]
+    [518, 7090]
     """
     given = [one if isinstance(one, Mapping) else {"model": one} for one in models]
     found = [[] for _ in given]
@@ -241,10 +252,17 @@ def predict_memory(
     Raises:
         ValueError: a value out of range, or no such model.
         MeasureError: the model cannot take a shape.
+
+    >>> import tradeoffs
+    >>> points = [((1, 28, 28), 16), ((1, 512, 512), 1)]
+    >>> tradeoffs.predict_memory("pytorch_cnn", points).reserved_mib.tolist()
+    [2.0, 282.0]
     """
     import pandas as pd
 
-    points = [(_shapes(shape), whole_number("batch_size", n)) for shape, n in points]
+    points = [
+        (input_shapes(shape), whole_number("batch_size", n)) for shape, n in points
+    ]
     one_of("input_dtype", input_dtype, (None, *DTYPES))
     if not points:
         raise ValueError("there are no points to predict")
@@ -279,17 +297,3 @@ def _predicted(model, profile, input_dtype):
         note = f"GPU memory was not predicted: {error}"
         return {"notes": (*profile.notes, note)}
     return {"predicted_gpu_memory_mib": float(table.reserved_mib[0])}
-
-
-def _shapes(given):
-    """A shape, or a tuple of one shape an input."""
-    try:
-        sizes = tuple(given)
-        if sizes and all(hasattr(size, "__iter__") for size in sizes):
-            return tuple(map(_shapes, sizes))
-        return tuple(whole_number("a size in input_shape", size) for size in sizes)
-    except TypeError:
-        raise TypeError(
-            f"input_shape is {given!r}; it must be whole numbers, without the batch, "
-            "such as (1, 28, 28), or one such shape an input"
-        ) from None

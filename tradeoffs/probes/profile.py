@@ -73,6 +73,11 @@ class Profile:
         spread: for each time the lowest and highest of its windows, by field.
         turns: for each time its value in each turn, where it was measured in turns.
         notes: why a value is missing, and what a reader should know of another.
+
+    >>> import tradeoffs
+    >>> profile = tradeoffs.recorded_profiles()[0]
+    >>> profile.name, profile.num_parameters, profile.macs
+    ('keras_mlp', 669706, 668672)
     """
 
     name: str

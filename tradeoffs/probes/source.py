@@ -16,7 +16,15 @@ from tradeoffs.models import MODELS, build, framework_for
 
 
 class MeasureError(RuntimeError):
-    """A model that could not be measured; the message says why."""
+    """A model that could not be measured; the message says why.
+
+    >>> import tradeoffs
+    >>> small = 1, 8, 8
+    >>> tradeoffs.measure("pytorch_cnn", small, parts="size")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    tradeoffs.probes.source.MeasureError: pytorch_cnn: the model cannot take ...
+    """
 
 
 class Source(NamedTuple):

@@ -21,6 +21,14 @@ def dead_units(network, images) -> np.ndarray:
 
     Raises:
         ValueError: the network has no rectifier.
+
+    >>> import tradeoffs
+    >>> from tradeoffs.training.pytorch import images_to_tensor
+    >>> network = tradeoffs.trained(tradeoffs.run("small_net", slope=0.0))
+    >>> images = images_to_tensor(tradeoffs.mnist().test_images[:1000], "standardized")
+    >>> dead = tradeoffs.dead_units(network, images)
+    >>> len(dead), int(dead.sum())
+    (13, 0)
     """
     import torch
     from torch.nn import LeakyReLU, ReLU

@@ -29,7 +29,16 @@ STEPS_AT_ONCE = 50  # between two looks at the loss and the progress bar
 
 
 class TrainingError(RuntimeError):
-    """A training that cannot go on; the message says what to try."""
+    """A training that cannot go on; the message says what to try.
+
+    >>> import tradeoffs
+    >>> network, few = tradeoffs.build("small_net"), tradeoffs.mnist().head(500, 100)
+    >>> too_fast = tradeoffs.altered(learning_rate=1e9)
+    >>> tradeoffs.fit(network, few, too_fast)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    tradeoffs.training.TrainingError: the training loss became ... in epoch 1; try ...
+    """
 
 
 class ProbabilitiesWarning(UserWarning):
@@ -75,6 +84,12 @@ def fit(
         TypeError: the model, data set or schedule is of another type.
         TrainingError: the loss is no longer a finite number.
         RuntimeError: Keras cannot take these threads any more.
+
+    >>> import tradeoffs
+    >>> network, few = tradeoffs.build("gap_cnn"), tradeoffs.mnist().head(2000, 500)
+    >>> run = tradeoffs.fit(network, few, tradeoffs.altered(2))
+    >>> run.num_parameters, len(run.history), run.test_accuracy > 0.3
+    (7090, 2, True)
     """
     framework = framework_of(model)
     check_data_and_schedule(dataset, schedule)

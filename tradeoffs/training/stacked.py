@@ -67,6 +67,13 @@ def fit_stacked(
         TypeError: a layer that cannot be stacked, or an argument of another
             type.
         ValueError: networks that differ in shape, or lists in length.
+
+    >>> import tradeoffs
+    >>> networks = [tradeoffs.build("small_net", seed=seed) for seed in range(3)]
+    >>> few, epoch = tradeoffs.mnist().head(2000, 500), tradeoffs.altered(1)
+    >>> runs = tradeoffs.fit_stacked(networks, few, epoch, seeds=[0, 1, 2])
+    >>> [run.experiment.seed for run in runs]
+    [0, 1, 2]
     """
     check_data_and_schedule(dataset, schedule)
     rates = learning_rates or [schedule.learning_rate] * len(models)
