@@ -65,6 +65,11 @@ class Probe:
             for shape, dtype in zip(self.shapes, self.dtypes, strict=True)
         ]
 
+    @staticmethod
+    def repeated(tensor, count):
+        """A tensor again and again, up to [count, ...]."""
+        return tf.gather(tensor, np.arange(count) % len(tensor))
+
     def call(self, inputs):
         """The output of a forward pass."""
         return self.model(self._packed(inputs), training=False)

@@ -18,7 +18,7 @@ from tradeoffs.training.macs import macs_of
 from tradeoffs.training.pytorch import Trainer, lay_out
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-LAYOUT_TURNS = 3
+LAYOUT_TURNS = 2
 
 
 def devices() -> list[str]:
@@ -57,6 +57,12 @@ class Probe:
             for shape in self.shapes
         ]
 
+    @staticmethod
+    def repeated(tensor, count):
+        """A tensor again and again, up to [count, ...]."""
+        times = -(-count // len(tensor)), *[1] * (tensor.dim() - 1)
+        return tensor.repeat(times)[:count]
+
     @torch.no_grad()
     def call(self, inputs):
         """The output of a forward pass."""
@@ -76,10 +82,11 @@ class Probe:
         if not any(parameter.dim() == 4 for parameter in self.model.parameters()):
             return None
         times = {name: [] for name in LAYOUTS}
-        for _, name in itertools.product(range(LAYOUT_TURNS), LAYOUTS):
+        for turn, name in itertools.product(range(1 + LAYOUT_TURNS), LAYOUTS):
             lay_out(self.model, 4, LAYOUTS[name])
-            self.predict_one(inputs)
-            times[name].append(seconds_of(self.predict_one, inputs))
+            seconds = seconds_of(self.predict_one, inputs)
+            if turn:  # the first is a warm-up
+                times[name].append(seconds)
         faster = min(times, key=lambda name: min(times[name]))
         lay_out(self.model, 4, LAYOUTS[faster])
         return faster

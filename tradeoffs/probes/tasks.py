@@ -37,6 +37,7 @@ from tradeoffs.training.allocation import keep_freed_memory
 
 EPOCH_IMAGES, TEST_IMAGES = 60_000, 10_000
 DATA_BYTES = 2**29  # of synthetic inputs at most
+DIFFERENT = 1_000  # inputs; an epoch has them again and again
 LATENCY_WINDOWS = 10
 
 
@@ -125,7 +126,7 @@ def _training(probe, peak, classes, parts, max_seconds):
     if isinstance(classes, str):
         raise MeasureError(classes)
     batch = probe.batch_size
-    trainer, step = _trainer(probe, classes, batch), np.arange(batch)[np.newaxis]
+    trainer, step = _trainer(probe, classes), np.arange(batch)[np.newaxis]
     yield "first_step_seconds", seconds_of(trainer.train_steps, step)
     if "training_memory" in parts:
         # The first step made gradients and momentum; now all are there.
@@ -137,7 +138,9 @@ def _training(probe, peak, classes, parts, max_seconds):
         # An epoch's images, unless they are large.
         most = DATA_BYTES // (4 * math.prod(probe.shapes[0]))
         count = max(min(EPOCH_IMAGES, most), batch)
-        trainer, random = _trainer(probe, classes, count), np.random.default_rng(0)
+        some, random = probe.inputs(min(count, DIFFERENT))[0], np.random.default_rng(0)
+        trainer.train_images = probe.repeated(some, count)
+        trainer.train_labels = probe.repeated(trainer.train_labels, count)
 
         def train(steps):
             trainer.train_steps(random.integers(0, count, (steps, batch)))
@@ -150,15 +153,16 @@ def _training(probe, peak, classes, parts, max_seconds):
         yield "epoch_seconds", seconds.times(EPOCH_IMAGES / batch)
 
 
-def _trainer(probe, classes, count):
-    """A trainer on so many inputs of noise."""
+def _trainer(probe, classes):
+    """A trainer on a batch of noise."""
+    batch = probe.batch_size
     data = SimpleNamespace(
-        train_images=probe.inputs(count)[0],
-        train_labels=np.random.default_rng(0).integers(0, classes, count),
+        train_images=probe.inputs(batch)[0],
+        train_labels=np.random.default_rng(0).integers(0, classes, batch),
         test_images=probe.inputs(1)[0],
         test_labels=np.zeros(1, np.int64),
     )
-    schedule = ARTICLE.replace(batch_size=probe.batch_size)
+    schedule = ARTICLE.replace(batch_size=batch)
     return probe.trainer(probe.model, data, schedule, 0)
 
 

@@ -111,7 +111,7 @@ def wait_for_quiet(max_seconds: float) -> None:
     began = time.perf_counter()
     while time.perf_counter() - began < max_seconds:
         others = OtherWork()
-        time.sleep(0.2)
+        time.sleep(0.1)
         if others.processors() <= QUIET:
             return
 

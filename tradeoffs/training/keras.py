@@ -99,8 +99,13 @@ class Trainer:
         # Tracing now keeps compilation out of the first epoch's time. A batch
         # of a size known to the graph is faster; the last one may differ.
         order = np.arange(len(self.train_labels))
+        data = [
+            tf.TensorSpec([None, *each.shape[1:]], each.dtype)
+            for each in (self.train_images, self.train_labels)
+        ]
         for size in {part.shape[1] for part in chunks(order, schedule.batch_size)}:
-            self._steps.get_concrete_function(tf.TensorSpec([None, size], tf.int32))
+            indices = tf.TensorSpec([None, size], tf.int32)
+            self._steps.get_concrete_function(*data, indices)
         self._predict = tf.function(
             lambda images: model(images, training=False), reduce_retracing=True
         )
@@ -122,14 +127,15 @@ class Trainer:
 
     def train_steps(self, indices: np.ndarray) -> float:
         """A step for each row of indices; the sum of the batches' losses."""
-        return float(self._steps(tf.constant(indices, tf.int32)))
+        data = self.train_images, self.train_labels
+        return float(self._steps(*data, tf.constant(indices, tf.int32)))
 
-    def _train_steps(self, indices):
+    def _train_steps(self, train_images, train_labels, indices):
         variables = self.model.trainable_variables
         total = tf.zeros(())
         for batch in indices:
-            images = tf.gather(self.train_images, batch)
-            labels = tf.gather(self.train_labels, batch)
+            images = tf.gather(train_images, batch)
+            labels = tf.gather(train_labels, batch)
             with tf.GradientTape() as tape:
                 outputs = self.model(images, training=True)
                 loss = self.loss(labels, _at_least_float32(outputs))
