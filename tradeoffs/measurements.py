@@ -11,7 +11,6 @@ nothing else meanwhile.
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 from tradeoffs import article, records, series
-from tradeoffs.experiments import Experiment
 from tradeoffs.models import MODELS, model_info
 from tradeoffs.probes.profile import Profile
 from tradeoffs.processes import in_fresh_process
@@ -48,10 +46,8 @@ MEMORY_POINTS = {
     "pytorch_cnn": (*PICTURES, (VOLUME, 1)),
 }
 MEMORY_COLUMNS = ["model", "input_shape", "batch_size", "allocated_mib", "reserved_mib"]
-# After which epochs the dead units of the Small Nets are counted, and of how many
-# seeds. What batch norm adds in the first epoch takes many.
-DEAD_AFTER = {1: 80, 5: 20, ARTICLE.epochs: 20}
-SIDE_BY_SIDE = 20
+# After which epochs the dead units of the recorded Small Nets are counted.
+DEAD_AFTER = 1, 5, ARTICLE.epochs
 # How the recorded search is searched again, and how often, for so many networks.
 REPLAYED = ("grid", "tpe", "nsga2")
 REPLAYS, REPLAYED_NETWORKS = 200, 120
@@ -250,7 +246,7 @@ def record_gpu_memory() -> None:
 
 
 def record_dead_units() -> None:
-    """Count the dead units of the Small Nets by epoch, and write the counts.
+    """Count the dead units of the recorded Small Nets, and write the counts.
 
     In a process of its own, as it takes PyTorch, and the caller may hold Keras.
     """
@@ -258,7 +254,7 @@ def record_dead_units() -> None:
 
 
 def count_dead_units() -> list[dict]:
-    """The dead units and accuracies of the `SMALL_NETS`, on all test images.
+    """The dead units of the recorded `SMALL_NETS`, on all test images.
 
     Their seeds train again, side by side, for as long as their weights are not kept.
     """
@@ -268,29 +264,19 @@ def count_dead_units() -> list[dict]:
 
     images = images_to_tensor(mnist().test_images, ARTICLE.input_scaling)
     rows = []
-    for arguments, epochs in itertools.product(SMALL_NETS, DEAD_AFTER):
-        made = _after(epochs, arguments)
-        dead = [int(dead_units(network, images).sum()) for network, _ in made]
-        row = {"model_arguments": arguments, "epochs": epochs, "dead": dead}
-        row["accuracies"] = [round(run.test_accuracy, 4) for _, run in made]
-        rows.append(row)
-    return rows
-
-
-def _after(epochs, arguments):
-    """The networks and runs of a Small Net's seeds after so many epochs."""
-    if epochs == ARTICLE.epochs:
+    for arguments in SMALL_NETS:
         runs = series.runs("small_net", **arguments)
-        return [(trained(run), run) for run in runs]
-    experiments = [
-        Experiment("small_net", "pytorch", ARTICLE, seed, arguments)
-        for seed in range(DEAD_AFTER[epochs])
-    ]
-    made = []
-    for start in range(0, len(experiments), SIDE_BY_SIDE):
-        stack = experiments[start : start + SIDE_BY_SIDE]
-        made += series.train(stack, first_epochs=epochs)
-    return made
+        for epochs in DEAD_AFTER:
+            if epochs == ARTICLE.epochs:
+                networks = [trained(run) for run in runs]
+            else:
+                experiments = [run.experiment for run in runs]
+                made = series.train(experiments, first_epochs=epochs)
+                networks = [network for network, _ in made]
+            dead = [int(dead_units(network, images).sum()) for network in networks]
+            row = {"model_arguments": arguments, "epochs": epochs, "dead": dead}
+            rows.append(row)
+    return rows
 
 
 def write_rows(subject: str, rows: list[dict]) -> None:
