@@ -47,7 +47,7 @@ MEMORY_POINTS = {
 }
 MEMORY_COLUMNS = ["model", "input_shape", "batch_size", "allocated_mib", "reserved_mib"]
 # After which epochs the dead units of the recorded Small Nets are counted.
-DEAD_AFTER = 1, 5, ARTICLE.epochs
+DEAD_AFTER = 1, ARTICLE.epochs
 # How the recorded search is searched again, and how often, for so many networks.
 REPLAYED = ("grid", "tpe", "nsga2")
 REPLAYS, REPLAYED_NETWORKS = 200, 120
