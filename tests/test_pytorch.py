@@ -147,6 +147,60 @@ def test_small_net_names_a_value_that_is_not_allowed(arguments, said):
     assert said in str(caught.value)
 
 
+TINY = [
+    {},
+    {"filters": [3], "kernel_sizes": 7, "pools": 6, "pool_kind": "average"},
+    {"filters": (4, 1, 5), "kernel_sizes": (5, 2, 3), "pools": [3, None, 2]},
+    *(
+        {"filters": (4, 7, 9), "batch_norm": norm, "bias": bias, "padding": padding}
+        | {"pools": 2, "pool_kind": kind, "kernel_sizes": kernels, "slope": slope}
+        for norm in (True, False, "blocks")
+        for bias, slope in ((True, 0.1), (False, 0))
+        for padding, kernels in ((True, (5, 4, 3)), (False, (3, 3, 2)))
+        for kind in ("max", "average")
+    ),
+]
+
+
+@pytest.mark.parametrize("arguments", TINY, ids=str)
+def test_tiny_has_the_parameters_that_arithmetic_gives(arguments):
+    model = tradeoffs.build("tiny", **arguments)
+    assert count(model) == count_parameters("tiny", **arguments)
+    assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_tiny_is_a_convolution_and_separable_ones():
+    model = tradeoffs.build("tiny", filters=(4, 6), pools=(2, None), slope=0.1)
+    # 4·9, 2·4, 4·9, 4·6, 2·6, 10·(6+1)
+    parts = {"conv1": 36, "norm1": 8, "depthwise2": 36, "pointwise2": 24, "norm2": 12}
+    assert by_layer(model) == parts | {"linear": 70}
+    names = [name for name, _ in model.named_children()]
+    assert names[:4] == ["conv1", "norm1", "pool1", "activation1"]
+    averaged = tradeoffs.build("tiny", pool_kind="average")
+    names = [name for name, _ in averaged.named_children()]
+    assert names[:4] == ["conv1", "norm1", "activation1", "pool1"]
+    assert count(tradeoffs.build("tiny")) == 516
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"filters": 4}, "filters is 4; it must be whole numbers"),
+        ({"filters": (4, 0)}, "a number of filters is 0"),
+        ({"kernel_sizes": (3, 8), "filters": (2, 2)}, "a value of kernel_sizes is 8"),
+        ({"pools": (2, 2)}, "with 4 filters it must be 4 values, or one for all"),
+        ({"pools": 3}, "pools is 3 and kernel_sizes 3; nothing is left of 28 x 28"),
+        ({"pool_kind": "mean"}, "pool_kind is 'mean'; it must be one of max, average"),
+        ({"slope": 2}, "slope is 2; it must be from 0 to 1"),
+        ({"batch_norm": "first"}, "it must be one of True, False, blocks"),
+        ({"bias": 1}, "bias is 1; it must be one of True, False"),
+    ],
+)
+def test_tiny_names_a_value_that_is_not_allowed(arguments, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        tradeoffs.build("tiny", **arguments)
+
+
 def test_as_recorded_sees_the_layers_and_not_the_weights():
     named = tradeoffs.build("gap_cnn", seed=1)
     assert tradeoffs.as_recorded(nn.Sequential(*named), "gap_cnn")

@@ -23,7 +23,7 @@ import numpy as np
 
 from tradeoffs.data import test_labels
 from tradeoffs.experiments import HISTORY_COLUMNS, Experiment, Run
-from tradeoffs.models import MODELS, count_parameters
+from tradeoffs.models import KNOWN_MODELS, count_parameters
 from tradeoffs.schedules import Schedule
 
 FORMAT = 2
@@ -207,7 +207,7 @@ def _contradiction(run):
     for column, values in history.items():
         if len(values) != len(epochs) or not all(map(math.isfinite, values)):
             return f"{column} has not one finite number an epoch"
-    if experiment.model in MODELS:
+    if experiment.model in KNOWN_MODELS:
         counted = count_parameters(experiment.model, **experiment.model_arguments)
         if run.num_parameters != counted:
             return f"{experiment.variant} has {counted:,} parameters"

@@ -54,6 +54,7 @@ class FirstLayers:
         if (
             not isinstance(convolution, Convolution)
             or convolution.weight.shape[2] > 1
+            or convolution.depthwise
             or isinstance(convolution.settings["padding"], str)
         ):
             return None
