@@ -148,12 +148,46 @@ def test_depthwise_convolutions_of_different_widths_stack(images, arguments):
     trained_both_ways(lambda k: tiny(k, **arguments), images)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+ADAMW = {"optimizer": "adamw", "momentum": 0, "nesterov": False, "weight_decay": 0.5}
+CHANGES = {
+    "adamw": ADAMW,
+    "cycle": {"cycle": True},
+    "label smoothing": {"label_smoothing": 0.1},
+    "moved": {"augmentation": {"shift": 2, "rotation": 10, "scaling": 0.1}},
+    "bent": {"augmentation": {"elastic": 2}},
+    "averaging": {"averaging": 0.9},
+}
+CHANGES["all"] = {k: v for change in CHANGES.values() for k, v in change.items()}
+
+
+# 22 steps, the last of each epoch a smaller batch.
+PLAIN = SCHEDULE.first(2).replace(milestones=(), batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def few(images):
+    return images.head(86, 50)
+
+
+@pytest.fixture(scope="module")
+def plainly(few):
+    return trained_both_ways(tiny, few, PLAIN)[0]
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_all_that_a_schedule_has_stacks(few, plainly, change):
+    expected, got = trained_both_ways(tiny, few, PLAIN.replace(**change))
+    for a, b, plain in zip(expected, got, plainly, strict=True):
+        assert b.test_loss == pytest.approx(a.test_loss, abs=1e-6)
+        assert b.test_loss != pytest.approx(plain.test_loss, abs=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_padding_stays_zero(images, optimizer):
-    options = {"momentum": 0.9, "nesterov": True} if optimizer == "sgd" else {}
-    schedule = ARTICLE.replace(momentum=0, nesterov=False, optimizer=optimizer)
+    options = {} if optimizer == "sgd" else ADAMW
+    schedule = ARTICLE.replace(averaging=0.9)
     models = [tiny(k) for k in range(3)]
-    trainer = StackedTrainer(models, images, schedule.replace(**options))
+    trainer = StackedTrainer(models, images, schedule.replace(**options), SEEDS)
     trainer.set_learning_rates(LEARNING_RATES)
     trainer.train_steps(np.arange(3 * 10 * 8).reshape(3, 10, 8))
     trainer.stack.copy_back()
@@ -313,7 +347,7 @@ def test_wrong_arguments_are_named(images):
 def test_first_norm_needs_no_pass_over_the_output(images):
     """Mean and variance from the patches' moments are those of the output."""
     model = tradeoffs.build("small_net", seed=0).double()
-    trainer = StackedTrainer([model], images, QUICK)
+    trainer = StackedTrainer([model], images, QUICK, SEEDS[:1])
     assert trainer.first
     trainer.first.prepare(torch.arange(4).view(1, 1, 4))
     batch = trainer.train_images[:4].view(4, 1, 28, 28)

@@ -49,9 +49,10 @@ def _content(run):
         column: [round(value, _DECIMALS.get(column)) for value in values]
         for column, values in run.history_columns.items()
     }
+    schedule = {"schedule": run.experiment.schedule.content()}
     content = {
         "format": FORMAT,
-        "experiment": dataclasses.asdict(run.experiment),
+        "experiment": dataclasses.asdict(run.experiment) | schedule,
         "num_parameters": int(run.num_parameters),
         "history": history,
         "test_predictions": _packed(run.test_predictions, run.experiment.dataset),

@@ -116,6 +116,7 @@ class Stack:
         flat: every parameter of every network, [n].
         network_of: the network that each element of `flat` belongs to, [n].
         parameters: views of `flat`, [K, ...] each, to differentiate by.
+        statistics: the running statistics of batch norms, [K, ...] each.
         layers: functions of values and of whether this is training.
 
     Raises:
@@ -142,10 +143,10 @@ class Stack:
             view.view(tensor.shape).detach().requires_grad_()
             for view, tensor in zip(views, stacked, strict=True)
         ]
-        statistics = [stack_padded(tensors) for tensors in buffers]
+        self.statistics = [stack_padded(tensors) for tensors in buffers]
         self._sources = [*parameters, *buffers]
-        self._stacked = [*self.parameters, *statistics]
-        weights, running = iter(self.parameters), iter(statistics)
+        self._stacked = [*self.parameters, *self.statistics]
+        weights, running = iter(self.parameters), iter(self.statistics)
         self.layers = [
             STACKED[type(layers[0])](
                 layers,
