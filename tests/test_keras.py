@@ -119,6 +119,22 @@ def test_fit_learns_and_repeats_for_a_seed(small):
     assert np.array_equal(first.test_predictions, second.test_predictions)
 
 
+def test_adamw_decays_and_what_only_pytorch_trains_with_is_refused(small):
+    few = small.head(200, 10)
+    schedule = QUICK.replace(optimizer="adamw", momentum=0, nesterov=False)
+
+    def norm(decay):
+        model = tradeoffs.build("keras_mlp", seed=0)
+        fit(model, few, schedule.replace(weight_decay=decay, learning_rate=1e-3))
+        return np.linalg.norm(model.get_weights()[0])
+
+    # 13 steps, of which each takes 0.01 of the weights off.
+    assert norm(10) / norm(0) == pytest.approx(0.99**13, abs=0.01)
+    schedule = schedule.replace(cycle=True, averaging=0.9)
+    with pytest.raises(ValueError, match="has cycle and averaging, with which only"):
+        fit(tradeoffs.build("keras_mlp"), few, schedule)
+
+
 def test_fused_sgd_is_keras_sgd(keras, small):
     """The same weights after the same steps as Keras' own optimizer."""
     from tradeoffs.training import keras as backend

@@ -7,9 +7,11 @@ from torch import nn
 
 import tradeoffs
 from tradeoffs import ARTICLE, TrainingError, recorded, series
+from tradeoffs.augmentation import Augmentation
 from tradeoffs.frameworks import available_processors
 from tradeoffs.models import count_parameters
-from tradeoffs.training.pytorch import Trainer, channels_last_pays
+from tradeoffs.training.augmenting import Augmenter
+from tradeoffs.training.pytorch import Trainer, channels_last_pays, images_to_tensor
 
 QUICK = ARTICLE.first(1)
 
@@ -147,6 +149,60 @@ def test_small_net_names_a_value_that_is_not_allowed(arguments, said):
     assert said in str(caught.value)
 
 
+TINY = [
+    {},
+    {"filters": [3], "kernel_sizes": 7, "pools": 6, "pool_kind": "average"},
+    {"filters": (4, 1, 5), "kernel_sizes": (5, 2, 3), "pools": [3, None, 2]},
+    *(
+        {"filters": (4, 7, 9), "batch_norm": norm, "bias": bias, "padding": padding}
+        | {"pools": 2, "pool_kind": kind, "kernel_sizes": kernels, "slope": slope}
+        for norm in (True, False, "blocks")
+        for bias, slope in ((True, 0.1), (False, 0))
+        for padding, kernels in ((True, (5, 4, 3)), (False, (3, 3, 2)))
+        for kind in ("max", "average")
+    ),
+]
+
+
+@pytest.mark.parametrize("arguments", TINY, ids=str)
+def test_tiny_has_the_parameters_that_arithmetic_gives(arguments):
+    model = tradeoffs.build("tiny", **arguments)
+    assert count(model) == count_parameters("tiny", **arguments)
+    assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_tiny_is_a_convolution_and_separable_ones():
+    model = tradeoffs.build("tiny", filters=(4, 6), pools=(2, None), slope=0.1)
+    # 4·9, 2·4, 4·9, 4·6, 2·6, 10·(6+1)
+    parts = {"conv1": 36, "norm1": 8, "depthwise2": 36, "pointwise2": 24, "norm2": 12}
+    assert by_layer(model) == parts | {"linear": 70}
+    names = [name for name, _ in model.named_children()]
+    assert names[:4] == ["conv1", "norm1", "pool1", "activation1"]
+    averaged = tradeoffs.build("tiny", pool_kind="average")
+    names = [name for name, _ in averaged.named_children()]
+    assert names[:4] == ["conv1", "norm1", "activation1", "pool1"]
+    assert count(tradeoffs.build("tiny")) == 516
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"filters": 4}, "filters is 4; it must be whole numbers"),
+        ({"filters": (4, 0)}, "a number of filters is 0"),
+        ({"kernel_sizes": (3, 8), "filters": (2, 2)}, "a value of kernel_sizes is 8"),
+        ({"pools": (2, 2)}, "with 4 filters it must be 4 values, or one for all"),
+        ({"pools": 3}, "pools is 3 and kernel_sizes 3; nothing is left of 28 x 28"),
+        ({"pool_kind": "mean"}, "pool_kind is 'mean'; it must be one of max, average"),
+        ({"slope": 2}, "slope is 2; it must be from 0 to 1"),
+        ({"batch_norm": "first"}, "it must be one of True, False, blocks"),
+        ({"bias": 1}, "bias is 1; it must be one of True, False"),
+    ],
+)
+def test_tiny_names_a_value_that_is_not_allowed(arguments, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        tradeoffs.build("tiny", **arguments)
+
+
 def test_as_recorded_sees_the_layers_and_not_the_weights():
     named = tradeoffs.build("gap_cnn", seed=1)
     assert tradeoffs.as_recorded(nn.Sequential(*named), "gap_cnn")
@@ -240,6 +296,84 @@ def test_fit_equals_a_plain_training_loop(small):
         scheduler.step()
     for one, other in zip(ours.parameters(), plain.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_fit_with_all_that_a_schedule_has_equals_a_plain_training_loop(small):
+    """AdamW, a cycle, smoothed labels and averaged weights, written plainly."""
+    values = {"optimizer": "adamw", "momentum": 0, "nesterov": False}
+    values |= {"weight_decay": 0.5, "label_smoothing": 0.2, "averaging": 0.8}
+    schedule = ARTICLE.first(2).replace(batch_size=48, cycle=True, **values)
+    few = small.head(300, 100)
+    ours, plain = (tradeoffs.build("tiny", seed=0).double() for _ in range(2))
+    fit(ours, few, schedule, seed=7)
+
+    images = torch.tensor(few.train_images).double()[:, None] / 255
+    images = (images.float().double() - 0.1307) / 0.3081
+    labels = torch.tensor(few.train_labels).long()
+    optimizer = torch.optim.AdamW(plain.parameters(), eps=1e-7, weight_decay=0.5)
+    average = {name: t.clone() for name, t in plain.state_dict().items()}
+    order, shares = np.random.default_rng(7), list(schedule.shares(7))
+    for epoch in range(2):
+        permutation = torch.from_numpy(order.permutation(300))
+        for n, batch in enumerate(permutation.split(48), 1 + 7 * epoch):
+            optimizer.param_groups[0]["lr"] = 5e-3 * shares[n - 1]
+            optimizer.zero_grad()
+            outputs = plain(images[batch])
+            wanted = nn.functional.one_hot(labels[batch], 10) * 0.8 + 0.02
+            nn.functional.cross_entropy(outputs, wanted).backward()
+            optimizer.step()
+            decay = min(0.8, n / (9 + n))
+            for name, tensor in plain.state_dict().items():
+                average[name] = decay * average[name] + (1 - decay) * tensor
+    for name, tensor in ours.state_dict().items():
+        if tensor.is_floating_point():
+            assert torch.allclose(tensor, average[name], atol=1e-6), name
+
+
+@pytest.fixture
+def augmented(small):
+    images = images_to_tensor(small.train_images[:3], "unit").double()
+
+    def change(numbers, **augmentation):
+        augment = Augmenter(Augmentation(**augmentation), [0], images)
+        drawn = torch.zeros(3, augment.size).double()
+        drawn[:, : len(numbers)] = torch.tensor(numbers)
+        return augment(images, drawn), images
+
+    return change
+
+
+def test_augmentation_moves_turns_and_scales(augmented):
+    moved, images = augmented([1, -0.5], shift=2)
+    assert torch.allclose(moved, images.roll((-2, 1), (3, 2)), atol=1e-6)
+    turned, _ = augmented([0, 0, 1], rotation=90)
+    assert torch.allclose(turned, images.rot90(1, (2, 3)), atol=1e-6)
+    smaller, _ = augmented([0, 0, 0, -1], scaling=0.5)
+    window = smaller[:, :, 7:21, 7:21]
+    assert torch.allclose(window, nn.functional.avg_pool2d(images, 2), atol=1e-6)
+    assert smaller.sum() == pytest.approx(window.sum().item())
+
+
+def test_elastic_augmentation_bends(augmented):
+    same, images = augmented([1, 1, 1, 1], elastic=2)
+    assert torch.allclose(same, images, atol=1e-6)
+    across = [0.0] * 4 + [1.0] * 25  # every knot alike
+    moved, _ = augmented(across, elastic=2)
+    assert torch.allclose(moved, images.roll(-2, 3), atol=1e-6)
+    corner, _ = augmented([0.0] * 4 + [1.0], elastic=8)
+    assert torch.allclose(corner[:, :, 14:], images[:, :, 14:], atol=1e-6)
+
+
+def test_augmentation_is_drawn_anew_for_each_image_and_from_the_seed(small):
+    images = images_to_tensor(small.train_images[:8], "unit")
+    changes = Augmentation(shift=1, elastic=1)
+    one, two = Augmenter(changes, [5], images), Augmenter(changes, [4, 5], images)
+    whole = one.draw(6, 4)
+    assert torch.equal(whole, torch.cat([two.draw(n, 4)[1:] for n in (2, 4)], 1))
+    assert len(whole.unique()) == whole.numel()
+    assert -1 <= whole.min() < -0.9 < 0.9 < whole.max() <= 1
+    with pytest.raises(ValueError, match=r"augmentation is for \[n, channels"):
+        Augmenter(changes, [5], images[:, 0])
 
 
 @pytest.mark.parametrize(

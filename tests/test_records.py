@@ -99,6 +99,16 @@ def test_record_survives_the_way_to_disk_and_back(made, tmp_path):
     assert list(path.parent.iterdir()) == [path]  # no temporary file stays
 
 
+def test_record_holds_the_values_that_its_schedule_uses(made, tmp_path):
+    schedule = made.experiment.schedule.replace(augmentation={"shift": 2})
+    experiment = dataclasses.replace(made.experiment, schedule=schedule)
+    run = dataclasses.replace(made, experiment=experiment)
+    kept = json.loads(records.save(run, tmp_path).read_text())["experiment"]["schedule"]
+    assert kept["augmentation"]["shift"] == 2
+    assert "averaging" not in kept
+    assert records.load(experiment, tmp_path).experiment == experiment
+
+
 def test_record_is_found_by_a_person(made):
     run = dataclasses.replace(
         made, experiment=Experiment("keras_mlp", "keras", ARTICLE, 4)

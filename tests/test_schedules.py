@@ -1,10 +1,13 @@
 import dataclasses
+import itertools
+import json
 import math
 
 import numpy as np
 import pytest
 
 from tradeoffs import ARTICLE, KERAS_CNN_RECIPE, KERAS_MLP_RECIPE, Schedule, altered
+from tradeoffs.augmentation import Augmentation
 
 
 def test_article_schedule_is_the_articles():
@@ -38,6 +41,12 @@ def test_recipes_are_the_authors():
         ({"optimizer": "adam"}, "takes none"),
         ({"input_scaling": "none"}, "one of standardized, unit"),
         ({"lr": 0.1}, "'lr'; it must be one of epochs"),
+        ({"weight_decay": 0.01}, "weight_decay is 0.01, but optimizer 'sgd' takes"),
+        ({"weight_decay": -1}, "weight_decay is -1.0; it must be 0 or more"),
+        ({"cycle": True}, r"\(10, 15\), but a cycle has none"),
+        ({"label_smoothing": 1}, "label_smoothing is 1.0; it must be at least 0"),
+        ({"averaging": -0.1}, "averaging is -0.1; it must be at least 0, and below 1"),
+        ({"augmentation": {"rotation": 200}}, "rotation is 200; it must be from 0 to"),
     ],
 )
 def test_value_out_of_range_is_named(change, said):
@@ -47,7 +56,16 @@ def test_value_out_of_range_is_named(change, said):
 
 @pytest.mark.parametrize(
     "change",
-    [{"epochs": True}, {"learning_rate": "0.1"}, {"milestones": 10}, {"nesterov": 1}],
+    [
+        {"epochs": True},
+        {"learning_rate": "0.1"},
+        {"milestones": 10},
+        {"nesterov": 1},
+        {"cycle": 1},
+        {"augmentation": 2},
+        {"augmentation": {"shift": "2"}},
+        {"augmentation": {"twist": 2}},
+    ],
 )
 def test_value_of_another_type_is_a_type_error(change):
     with pytest.raises(TypeError):
@@ -99,3 +117,40 @@ def test_names_are_stable_and_distinct():
     assert one.name.startswith("custom-")
     assert one.name != two.name
     assert one.name == ARTICLE.first(2).name
+    assert one.name == "custom-6f62fd9315"  # records lie under such names
+
+
+LATER = {"cycle": True, "label_smoothing": 0.1, "averaging": 0.99}
+LATER |= {"augmentation": {"shift": 2, "elastic": 1}}
+WITH_LATER = ARTICLE.replace(milestones=(), **LATER)
+
+
+def test_values_that_came_later_show_only_where_they_are_used():
+    assert len(ARTICLE.content()) == 9
+    for name, value in LATER.items():
+        changed = ARTICLE.replace(milestones=(), **{name: value})
+        assert changed.content().keys() - ARTICLE.content().keys() == {name}
+    again = Schedule(**json.loads(json.dumps(WITH_LATER.content())))
+    assert (again, again.name) == (WITH_LATER, WITH_LATER.name)
+    assert again.augmentation == Augmentation(shift=2, elastic=1)
+    assert len({WITH_LATER, again}) == 1
+
+
+def test_cycle_rises_in_a_line_and_falls_in_a_cosine_to_nearly_0():
+    schedule = ARTICLE.first(5).replace(cycle=True)
+    shares = np.array(list(schedule.shares(20)))
+    assert schedule.learning_rate_of(5) == 5e-3
+    assert np.allclose(shares[:20], np.arange(1, 21) / 20)
+    cosine = (1 + np.cos(np.pi * np.arange(82) / 81)) / 2
+    assert np.allclose(shares[19:], cosine[:-1])
+    assert 0 < shares[-1] < 0.001
+    assert len(shares) == 100
+    flat = itertools.islice(ARTICLE.shares(20), 100)
+    assert set(flat) == {1.0}
+
+
+def test_cycle_is_not_cut_short():
+    schedule = ARTICLE.first(5).replace(cycle=True)
+    assert schedule.compressed(3).epochs == 3
+    with pytest.raises(ValueError, match=r"use \.compressed\(3\), or first_epochs=3"):
+        schedule.first(3)

@@ -12,6 +12,7 @@ import tradeoffs
 from tradeoffs import ARTICLE, TrainingError
 from tradeoffs.training.stack import Stack, stack_key
 from tradeoffs.training.stacked import StackedTrainer, fit_stacked
+from tradeoffs.training.stacked_layers import stack_padded
 
 SEEDS = [3, 4, 5]
 SLOPES = [0.01, 0.0, 0.3]
@@ -128,6 +129,73 @@ def test_networks_of_different_widths_stack(images, kernel_size, optimizer):
     assert counts[:2] == ([236, 518] if kernel_size == 3 else [284, 598])
 
 
+TINY_FILTERS = [(3, 5, 4), (5, 8, 6), (4, 2, 9)]
+TINY = {
+    "tiny": {},
+    "norms of the blocks": {"batch_norm": "blocks", "kernel_sizes": (5, 3, 3)},
+    "no norm, average pools": {"batch_norm": False, "pool_kind": "average"},
+    "even kernels": {"kernel_sizes": (4, 2, 3), "padding": False, "bias": False},
+}
+
+
+def tiny(k, **arguments):
+    arguments = {"pools": (2, 2, None), "slope": 0.1} | arguments
+    return tradeoffs.build("tiny", filters=TINY_FILTERS[k], **arguments)
+
+
+@pytest.mark.parametrize("arguments", TINY.values(), ids=TINY)
+def test_depthwise_convolutions_of_different_widths_stack(images, arguments):
+    trained_both_ways(lambda k: tiny(k, **arguments), images)
+
+
+ADAMW = {"optimizer": "adamw", "momentum": 0, "nesterov": False, "weight_decay": 0.5}
+CHANGES = {
+    "adamw": ADAMW,
+    "cycle": {"cycle": True},
+    "label smoothing": {"label_smoothing": 0.1},
+    "moved": {"augmentation": {"shift": 2, "rotation": 10, "scaling": 0.1}},
+    "bent": {"augmentation": {"elastic": 2}},
+    "averaging": {"averaging": 0.9},
+}
+CHANGES["all"] = {k: v for change in CHANGES.values() for k, v in change.items()}
+
+
+# 22 steps, the last of each epoch a smaller batch.
+PLAIN = SCHEDULE.first(2).replace(milestones=(), batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def few(images):
+    return images.head(86, 50)
+
+
+@pytest.fixture(scope="module")
+def plainly(few):
+    return trained_both_ways(tiny, few, PLAIN)[0]
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_all_that_a_schedule_has_stacks(few, plainly, change):
+    expected, got = trained_both_ways(tiny, few, PLAIN.replace(**change))
+    for a, b, plain in zip(expected, got, plainly, strict=True):
+        assert b.test_loss == pytest.approx(a.test_loss, abs=1e-6)
+        assert b.test_loss != pytest.approx(plain.test_loss, abs=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_padding_stays_zero(images, optimizer):
+    options = {} if optimizer == "sgd" else ADAMW
+    schedule = ARTICLE.replace(averaging=0.9)
+    models = [tiny(k) for k in range(3)]
+    trainer = StackedTrainer(models, images, schedule.replace(**options), SEEDS)
+    trainer.set_learning_rates(LEARNING_RATES)
+    trainer.train_steps(np.arange(3 * 10 * 8).reshape(3, 10, 8))
+    trainer.stack.copy_back()
+    of_networks = zip(*(model.parameters() for model in models), strict=True)
+    for value, tensors in zip(trainer.stack.parameters, of_networks, strict=True):
+        assert torch.equal(value, stack_padded(tensors))
+
+
 FLAT = nn.Flatten()
 # Layers of network k.
 SEQUENCES = {
@@ -164,6 +232,14 @@ SEQUENCES = {
         nn.AdaptiveAvgPool2d(1),
         FLAT,
         nn.Linear(3, 10),
+    ],
+    "two depthwise filters a channel": lambda k: [
+        nn.Conv2d(1, 3 + k, 5, stride=2),
+        nn.Conv2d(3 + k, 6 + 2 * k, 3, groups=3 + k),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        FLAT,
+        nn.Linear(6 + 2 * k, 10),
     ],
     "only a convolution": lambda k: [nn.Conv2d(1, 10, 28), FLAT],
     "other widths before a dense layer": lambda k: [
@@ -226,6 +302,8 @@ def test_slopes_may_differ_but_shapes_may_not():
         if arguments:
             assert key != stack_key(tradeoffs.build("small_net", **arguments))
     assert key == stack_key(tradeoffs.build("small_net", filters=(8, 16)))
+    one, two = (nn.Sequential(nn.Conv2d(2, n, 3, groups=2)) for n in (2, 4))
+    assert stack_key(one)[0] != stack_key(two)[0]
     with pytest.raises(ValueError, match="network 1 differs from network 0"):
         Stack([tradeoffs.build("small_net"), tradeoffs.build("small_net", pool=3)])
 
@@ -235,7 +313,7 @@ def test_slopes_may_differ_but_shapes_may_not():
     [
         (nn.Dropout2d(), "'0', a Dropout2d, cannot be stacked: its random numbers"),
         (nn.Tanh(), "'0', a Tanh, cannot be stacked; known layers: Conv2d"),
-        (nn.Conv2d(2, 2, 3, groups=2), "groups=2; only 1"),
+        (nn.Conv2d(4, 4, 3, groups=2), "groups=2; only 1 can be stacked, or as many"),
         (nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"), "padding_mode="),
         (nn.LeakyReLU(2.0), "slope of 2.0"),
         (nn.Linear(2, 2).requires_grad_(False), "frozen"),
@@ -269,7 +347,7 @@ def test_wrong_arguments_are_named(images):
 def test_first_norm_needs_no_pass_over_the_output(images):
     """Mean and variance from the patches' moments are those of the output."""
     model = tradeoffs.build("small_net", seed=0).double()
-    trainer = StackedTrainer([model], images, QUICK)
+    trainer = StackedTrainer([model], images, QUICK, SEEDS[:1])
     assert trainer.first
     trainer.first.prepare(torch.arange(4).view(1, 1, 4))
     batch = trainer.train_images[:4].view(4, 1, 28, 28)

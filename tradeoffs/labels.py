@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tradeoffs.experiments import variant
-from tradeoffs.models import MODELS
+from tradeoffs.models import KNOWN_MODELS
 from tradeoffs.recorded import CHOSEN_SMALL_NET
 
 # The Small Net that the recorded search chose: its full name is a line long.
@@ -19,7 +19,8 @@ def label(name: str) -> str:
     ('GAP CNN, dropout=true', 'Small Net, chosen, onnxruntime, int8')
     """
     model, *arguments = name.replace(CHOSEN, "small_net,chosen").split(",")
-    return ", ".join([MODELS[model].label, *arguments]) if model in MODELS else name
+    info = KNOWN_MODELS.get(model)
+    return ", ".join([info.label, *arguments]) if info else name
 
 
 def row_name(profile, usual: str) -> str:

@@ -23,7 +23,7 @@ import numpy as np
 
 from tradeoffs.data import test_labels
 from tradeoffs.experiments import HISTORY_COLUMNS, Experiment, Run
-from tradeoffs.models import MODELS, count_parameters
+from tradeoffs.models import KNOWN_MODELS, count_parameters
 from tradeoffs.schedules import Schedule
 
 FORMAT = 2
@@ -64,9 +64,10 @@ def _content(run):
         column: [round(value, _DECIMALS.get(column)) for value in values]
         for column, values in run.history_columns.items()
     }
+    schedule = {"schedule": run.experiment.schedule.content()}
     content = {
         "format": FORMAT,
-        "experiment": dataclasses.asdict(run.experiment),
+        "experiment": dataclasses.asdict(run.experiment) | schedule,
         "num_parameters": int(run.num_parameters),
         "history": history,
         "test_predictions": _packed(run.test_predictions, run.experiment.dataset),
@@ -222,7 +223,7 @@ def _contradiction(run):
     for column, values in history.items():
         if len(values) != len(epochs) or not all(map(math.isfinite, values)):
             return f"{column} has not one finite number an epoch"
-    if experiment.model in MODELS:
+    if experiment.model in KNOWN_MODELS:
         counted = count_parameters(experiment.model, **experiment.model_arguments)
         if run.num_parameters != counted:
             return f"{experiment.variant} has {counted:,} parameters"

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
-import numbers
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tradeoffs.checks import number, one_of, whole_number
+from tradeoffs.augmentation import Augmentation
+from tradeoffs.checks import one_of, whole_number
+from tradeoffs.schedule_checks import checked_values, faults
 
-OPTIMIZERS = ("sgd", "rmsprop", "adadelta", "adam")
-INPUT_SCALINGS = ("standardized", "unit")
+WARM_UP = 0.2  # the share of a cycle's steps in which the learning rate rises
+# Values that no schedule had when the first runs were recorded.
+LATER = "weight_decay", "cycle", "label_smoothing", "augmentation", "averaging"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,15 +31,28 @@ class Schedule:
     Attributes:
         epochs: passes over the training images, at least 1.
         batch_size: images a step, at least 1; the last batch may be smaller.
-        learning_rate: step size of the first epoch, above 0.
+        learning_rate: step size of the first epoch, or the highest of a cycle, above 0.
         milestones: after so many epochs the learning rate is multiplied by
             `gamma`; increasing, each from 1 to `epochs` - 1.
         gamma: the factor at each milestone, above 0 and at most 1.
-        optimizer: one of "sgd", "rmsprop", "adadelta", "adam".
+        optimizer: one of "sgd", "rmsprop", "adadelta", "adam", "adamw".
         momentum: of SGD, from 0 up to but not including 1.
         nesterov: Nesterov's form of momentum; needs a momentum above 0.
         input_scaling: "standardized" (pixels minus their mean, over their
             standard deviation) or "unit" (pixels divided by 255).
+        weight_decay: of AdamW, 0 or more: each step takes so large a share, times the
+            learning rate, off every weight, bias and norm.
+        cycle: let the learning rate rise in a line over the first fifth of the steps
+            and fall in a cosine to nearly 0 over the others, in place of milestones.
+            Source: https://arxiv.org/abs/1708.07120, with another shape.
+        label_smoothing: share of each training label that goes to all classes alike,
+            from 0 up to but not including 1; in the training loss alone.
+        augmentation: an `Augmentation`, or its values by name, of the training images;
+            None for none.
+        averaging: decay of a moving average of the weights over steps, which is
+            evaluated and kept, from 0 (none) up to but not including 1.
+
+    All from `cycle` on are PyTorch's alone.
 
     Raises:
         TypeError: a value is of the wrong type.
@@ -56,49 +74,18 @@ class Schedule:
     momentum: float = 0.0
     nesterov: bool = False
     input_scaling: str = "standardized"
+    weight_decay: float = 0.0
+    cycle: bool = False
+    label_smoothing: float = 0.0
+    augmentation: Augmentation | None = None
+    averaging: float = 0.0
 
     def __post_init__(self):
-        if isinstance(self.milestones, (str, numbers.Number)):
-            raise TypeError(
-                f"milestones is {self.milestones!r}; give a tuple of epochs, "
-                "such as (10, 15)"
-            )
-        if not isinstance(self.nesterov, bool):
-            raise TypeError(f"nesterov is {self.nesterov!r}; give True or False")
-        one_of("optimizer", self.optimizer, OPTIMIZERS)
-        one_of("input_scaling", self.input_scaling, INPUT_SCALINGS)
-        marks = tuple(whole_number("a milestone", m) for m in self.milestones)
-        checked = {"milestones": marks}
-        for name in ("epochs", "batch_size"):
-            checked[name] = whole_number(name, getattr(self, name))
-        for name in ("learning_rate", "gamma", "momentum"):
-            checked[name] = number(name, getattr(self, name))
-        for name, value in checked.items():
+        for name, value in checked_values(self).items():
             object.__setattr__(self, name, value)
-        for said, wrong in self._faults().items():
+        for said, wrong in faults(self).items():
             if wrong:
                 raise ValueError(said)
-
-    def _faults(self):
-        """What may be wrong with the values together, and whether it is."""
-        rate, gamma, momentum = self.learning_rate, self.gamma, self.momentum
-        marks, last = self.milestones, max(self.milestones, default=0)
-        return {
-            f"learning_rate is {rate}; it must be above 0": rate <= 0,
-            f"gamma is {gamma}; it must be above 0 and at most 1": not 0 < gamma <= 1,
-            f"momentum is {momentum}; it must be at least 0, and below 1": (
-                not 0 <= momentum < 1
-            ),
-            f"momentum is {momentum}, but optimizer {self.optimizer!r} takes none; "
-            "set momentum=0, nesterov=False": momentum and self.optimizer != "sgd",
-            "nesterov=True needs a momentum above 0": self.nesterov and not momentum,
-            f"milestones are {marks}; they must increase": (
-                list(marks) != sorted(set(marks))
-            ),
-            f"milestone {last} never takes effect in {self.epochs} epochs; it must be "
-            "below epochs. To cut a schedule short, use "
-            f".first({self.epochs})": last >= self.epochs,
-        }
 
     def replace(self, **changes) -> Schedule:
         """The same schedule with some values changed, and checked again."""
@@ -118,6 +105,11 @@ class Schedule:
             raise ValueError(
                 f"first({epochs}) of a schedule of {self.epochs} epochs; "
                 "use .replace(epochs=...) to lengthen it"
+            )
+        if self.cycle and epochs < self.epochs:
+            raise ValueError(
+                f"first({epochs}) of a cycle of {self.epochs} epochs is no cycle; "
+                f"use .compressed({epochs}), or first_epochs={epochs} of fit"
             )
         kept = tuple(m for m in self.milestones if m < epochs)
         return self.replace(epochs=epochs, milestones=kept)
@@ -144,9 +136,39 @@ class Schedule:
         return self.replace(epochs=epochs, milestones=tuple(milestones))
 
     def learning_rate_of(self, epoch: int) -> float:
-        """The learning rate during an epoch; epochs count from 1."""
+        """The learning rate during an epoch, of a cycle the highest; from 1."""
         passed = sum(epoch > milestone for milestone in self.milestones)
         return float(f"{self.learning_rate * self.gamma**passed:.12g}")
+
+    def shares(self, steps: int) -> Iterator[float]:
+        """What each step takes of `learning_rate_of`, in a training from its start.
+
+        Args:
+            steps: of an epoch.
+
+        Returns:
+            All of it, without end; of a cycle a share for each step of all epochs.
+        """
+        if not self.cycle:
+            return itertools.repeat(1.0)
+        total = steps * self.epochs
+        rise = math.ceil(WARM_UP * total)
+        fall = total - rise + 1  # so that the last step takes a little
+        return (
+            n / rise if n <= rise else (1 + math.cos(math.pi * (n - rise) / fall)) / 2
+            for n in range(1, total + 1)
+        )
+
+    def content(self) -> dict:
+        """The values by name, of later ones those that are not the default.
+
+        So what is known by them, such as a record, stays known when values are added.
+        """
+        values = dataclasses.asdict(self)
+        for field in dataclasses.fields(self):
+            if field.name in LATER and values[field.name] == field.default:
+                del values[field.name]
+        return values
 
     @property
     def name(self) -> str:
@@ -154,7 +176,7 @@ class Schedule:
         for name, schedule in SCHEDULES.items():
             if schedule == self:
                 return name
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        text = json.dumps(self.content(), sort_keys=True)
         return f"custom-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 

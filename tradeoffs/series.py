@@ -3,7 +3,7 @@
 Every recorded run trains in a process of its own, on one thread: for networks
 this small two processes on a thread each finish sooner than one on two, the
 order of additions does not depend on the machine's number of cores, and the
-frameworks never meet. The seeds of a Small Net train side by side in one.
+frameworks never meet. The seeds of a small network train side by side in one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tradeoffs.recorded import same_series
 from tradeoffs.schedules import ARTICLE, Schedule
 
 THREADS = 1
+STACKED_MODELS = "small_net", "tiny"  # whose seeds train side by side
 
 
 def run(
@@ -37,7 +38,7 @@ def run(
     """A named model's run: from the records, or else trained and recorded.
 
     Args:
-        model: one of `MODELS`.
+        model: one of `MODELS` or `FURTHER_MODELS`.
         framework: "keras" or "pytorch"; by default the published one.
         schedule: as `ARTICLE`.
         seed: of initial weights, order and dropout.
@@ -201,10 +202,10 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1, progress=True) ->
 
 
 def stacks(experiments: list[Experiment]) -> list[list[Experiment]]:
-    """The experiments in lists that train at once: the seeds of a Small Net."""
+    """The experiments in lists that train at once: the seeds of a small network."""
     found = {}
     for experiment in experiments:
-        together = experiment.model == "small_net"
+        together = experiment.model in STACKED_MODELS
         key = replace(experiment, seed=0) if together else experiment
         found.setdefault(key, []).append(experiment)
     return list(found.values())

@@ -138,7 +138,7 @@ class Plan:
             )
         content = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         content["objective"] = _objective_names(self.objective)
-        content["schedule"] = dataclasses.asdict(self.schedule)
+        content["schedule"] = self.schedule.content()
         own = callable(self.model)
         content["model"] = _name(self.model) if own else model_info(self.model).name
         if self.dataset is not None:

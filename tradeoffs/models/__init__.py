@@ -1,7 +1,8 @@
 """The networks of the series, by name.
 
 Each model is built by one function in `tradeoffs.models.keras` or
-`tradeoffs.models.pytorch`; this page only names them.
+`tradeoffs.models.pytorch`; this page only names them. `MODELS` are the five of the
+article; `build` knows `FURTHER_MODELS` too.
 """
 
 from __future__ import annotations
@@ -59,24 +60,34 @@ MODELS = {
         ),
     )
 }
+FURTHER_MODELS = {
+    "tiny": ModelInfo(
+        "tiny",
+        "Tiny",
+        "a convolution, separable ones, global average pooling, linear; "
+        "516 parameters, or as many as its arguments say",
+        ("pytorch",),
+    )
+}
+KNOWN_MODELS = MODELS | FURTHER_MODELS
 
 
 def model_info(name: str) -> ModelInfo:
-    """The entry of a named model.
+    """The entry of a named model, one of the five or a further one.
 
     Raises:
         ValueError: there is no such model; the message lists the names.
     """
-    if not isinstance(name, str) or name not in MODELS:
-        raise ValueError(f"no model {name!r}; the models are {', '.join(MODELS)}")
-    return MODELS[name]
+    if not isinstance(name, str) or name not in KNOWN_MODELS:
+        raise ValueError(f"no model {name!r}; the models are {', '.join(KNOWN_MODELS)}")
+    return KNOWN_MODELS[name]
 
 
 def count_parameters(name: str, **arguments) -> int:
     """The parameters of a named model by arithmetic, without its framework.
 
     Args:
-        name: one of `MODELS`.
+        name: one of `MODELS` or `FURTHER_MODELS`.
         arguments: of the model's function; those without a say are overlooked.
 
     >>> count_parameters("small_net"), count_parameters("small_net", kernel_size=5)
@@ -94,12 +105,26 @@ def count_parameters(name: str, **arguments) -> int:
         norm = 2 * first if arguments.get("batch_norm", True) else 0
         convolutions = taps * first + first + second_taps * first * second + second
         return convolutions + norm + second * 10 + 10
+    if name == "tiny":
+        return _parameters_of_tiny(**arguments)
     if name == "pytorch_cnn":
         side, padding = arguments.get("side", 28), arguments.get("padding", 0)
         return 5_840 + 50 * pytorch_cnn_features(side, padding)
     if name == "keras_mlp":
         return 512 * arguments.get("num_inputs", 784) + 268_298
     return NUM_PARAMETERS[model_info(name).name]
+
+
+def _parameters_of_tiny(
+    filters=(4, 6, 8, 10), kernel_sizes=3, batch_norm=True, bias=True, **_
+):
+    one = isinstance(kernel_sizes, int)
+    taps = [k**2 for k in ([kernel_sizes] * len(filters) if one else kernel_sizes)]
+    first, last = filters[0], filters[-1]
+    count = taps[0] * first + (2 if batch_norm is True else 1) * first
+    for before, after, size in zip(filters, filters[1:], taps[1:], strict=False):
+        count += size * before + before * after + (2 if batch_norm else 1) * after
+    return count + 10 * last + 10 * bias
 
 
 def pytorch_cnn_features(side: int, padding: int) -> int:
@@ -138,7 +163,7 @@ def build(name: str, framework: str | None = None, *, seed=None, **arguments):
     """A new, untrained network.
 
     Args:
-        name: one of `MODELS`.
+        name: one of `MODELS` or `FURTHER_MODELS`.
         framework: "keras" or "pytorch"; by default the one that the model
             was published in.
         seed: of the initial weights, a whole number; None leaves it to chance.
@@ -167,7 +192,7 @@ def as_recorded(model, name: str, **arguments) -> bool:
 
     Args:
         model: an `nn.Sequential` or `keras.Model` that has seen an input.
-        name: one of `MODELS`.
+        name: one of `MODELS` or `FURTHER_MODELS`.
         arguments: of the named model's function.
 
     >>> import tradeoffs

@@ -14,13 +14,14 @@ from torch import nn
 
 from tradeoffs.models import pytorch_cnn_features
 from tradeoffs.models.small_net import sequence, small_net
+from tradeoffs.models.tiny import tiny
 
 
 def build(name, seed=None, **arguments):
     """A network of this page; see `tradeoffs.build`."""
     builders = {
         builder.__name__: builder
-        for builder in (pytorch_cnn, gap_cnn, small_net, keras_mlp, keras_cnn)
+        for builder in (pytorch_cnn, gap_cnn, small_net, tiny, keras_mlp, keras_cnn)
     }
     return seeded(builders[name], seed, **arguments)
 

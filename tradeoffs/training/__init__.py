@@ -66,8 +66,8 @@ def fit(
             or logits.
         dataset: as from `tradeoffs.mnist()`.
         schedule: as `tradeoffs.ARTICLE`.
-        seed: of the order of the images and of dropout. The same seed on the
-            same machine, threads and versions gives the same run.
+        seed: of the order of the images, of dropout and of augmentation. The same
+            seed on the same machine, threads and versions gives the same run.
         experiment: what to file the run under; by default one that names the
             model's class.
         threads: to compute on; by default as many as pay, see
@@ -83,6 +83,7 @@ def fit(
     Raises:
         TypeError: the model, data set or schedule is of another type.
         TrainingError: the loss is no longer a finite number.
+        ValueError: a value of the schedule that Keras is not given here.
         RuntimeError: Keras cannot take these threads any more.
 
     >>> import tradeoffs
@@ -289,3 +290,9 @@ def chunks(order, batch_size: int):
         yield batches[..., start : start + STEPS_AT_ONCE, :]
     if whole < num_images:
         yield order[..., None, whole:]
+
+
+def shares_of_steps(schedule, num_images: int):
+    """`Schedule.shares` of a training on so many images."""
+    order = np.arange(num_images)
+    return schedule.shares(sum(map(len, chunks(order, schedule.batch_size))))

@@ -23,7 +23,7 @@ class FirstLayers:
 
     Args:
         convolution: a `Convolution`.
-        norm: the `Normalization` that follows, or None.
+        norm: the `Normalization` that follows and is to be part of it, or None.
         images: that will be trained on, float32 [n, 1, h, w].
     """
 
@@ -44,8 +44,14 @@ class FirstLayers:
         self.num_patches, self.sums = patches.shape[2], torch.cat(rows)
 
     @classmethod
-    def of(cls, stack, images):
+    def of(cls, stack, images, changing=False):
         """Put them in place of a stack's first layers, if these can be so computed.
+
+        Args:
+            stack: a `Stack`.
+            images: that will be trained on, float32 [n, 1, h, w].
+            changing: whether each step changes them, so that the moments of their
+                patches are not known, and a norm stays a layer of its own.
 
         Returns:
             What was put there, or None.
@@ -54,10 +60,12 @@ class FirstLayers:
         if (
             not isinstance(convolution, Convolution)
             or convolution.weight.shape[2] > 1
+            or convolution.depthwise
             or isinstance(convolution.settings["padding"], str)
         ):
             return None
         norms = [layer for layer in others if isinstance(layer, Normalization)]
+        norms = [] if changing else norms
         first = cls(convolution, *norms or [None], images)
         stack.layers[: 1 + len(norms)] = [first]
         return first

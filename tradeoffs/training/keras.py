@@ -23,6 +23,7 @@ import tensorflow as tf  # noqa: E402  after Keras has chosen its backend
 
 EVALUATION_BATCH = 1000
 FEW = 16  # images to try a model on
+PYTORCHS_ALONE = "cycle", "label_smoothing", "augmentation", "averaging"
 
 
 def images_to_tensor(images, input_scaling, pixels=MNIST_PIXELS):
@@ -71,6 +72,11 @@ class Trainer:
     framework, stacked = "keras", False
 
     def __init__(self, model, dataset, schedule, seed):
+        if asked := [name for name in PYTORCHS_ALONE if getattr(schedule, name)]:
+            raise ValueError(
+                f"the schedule has {' and '.join(asked)}, with which only networks in "
+                "PyTorch are trained"
+            )
         keep_freed_memory()
         _keep_convolutions()
         self.model = model
@@ -190,6 +196,9 @@ def _optimizer(schedule):
             return keras.optimizers.SGD(rate)
         case "adam":
             return keras.optimizers.Adam(rate, epsilon=1e-7)
+        case "adamw":
+            decay = schedule.weight_decay
+            return keras.optimizers.AdamW(rate, weight_decay=decay, epsilon=1e-7)
         case "rmsprop":
             return keras.optimizers.RMSprop(rate, rho=0.9, epsilon=1e-7)
         case "adadelta":

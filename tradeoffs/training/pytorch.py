@@ -11,8 +11,15 @@ from torch import nn
 from torch.nn import functional
 
 from tradeoffs.data import MNIST_PIXELS
-from tradeoffs.training import ProbabilitiesWarning, TrainingError, first_outputs
+from tradeoffs.training import (
+    ProbabilitiesWarning,
+    TrainingError,
+    first_outputs,
+    shares_of_steps,
+)
 from tradeoffs.training.allocation import keep_freed_memory
+from tradeoffs.training.augmenting import Augmenter
+from tradeoffs.training.averaging import Average
 from tradeoffs.training.macs import macs_of
 
 EVALUATION_BATCH = 1000
@@ -138,7 +145,13 @@ class Trainer:
         check_outputs(model, self.train_images, dataset)
         _lay_out_by_rule(model, self.train_images.dim())
         self.model, self.batch_size = model, schedule.batch_size
+        self.rate = schedule.learning_rate
         self.optimizer = make_optimizer(schedule, parameters)
+        self.shares = shares_of_steps(schedule, len(self.train_labels))
+        self.label_smoothing = schedule.label_smoothing
+        self.augment, self.average = extras(
+            schedule, [seed], self.train_images, [*parameters, *model.buffers()]
+        )
         self.randomness = _Randomness(seed, parameters[0].device)
 
     def num_parameters(self):
@@ -151,8 +164,7 @@ class Trainer:
 
     def set_learning_rates(self, learning_rates):
         """Set the rate of each network: of one."""
-        for group in self.optimizer.param_groups:
-            (group["lr"],) = learning_rates
+        (self.rate,) = learning_rates
 
     def train_steps(self, indices: np.ndarray) -> float:
         """A step for each row of indices; the sum of the batches' losses."""
@@ -162,11 +174,21 @@ class Trainer:
     def _train_steps(self, indices):
         batch = indices.shape[1]
         flat = indices.flatten().to(self.train_labels.device)
-        image_batches = self.train_images.index_select(0, flat).split(batch)
+        chosen = self.train_images.index_select(0, flat)
+        if self.augment:
+            chosen = self.augment(
+                chosen, self.augment.draw(*indices.shape).flatten(0, 2)
+            )
+        image_batches = chosen.split(batch)
         label_batches = self.train_labels.index_select(0, flat).split(batch)
         self.model.train()
+        if self.average:
+            self.average.put_in_place(False)
         total = torch.zeros((), device=flat.device)
         for images, labels in zip(image_batches, label_batches, strict=True):
+            rate = self.rate * next(self.shares)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
             self.optimizer.zero_grad()
             outputs = self.model(images)
             if not isinstance(outputs, torch.Tensor):
@@ -174,9 +196,13 @@ class Trainer:
                     f"{type(self.model).__name__} returns a {type(outputs).__name__} "
                     "while it trains; it must return one tensor [n, classes]"
                 )
-            loss = functional.cross_entropy(outputs, labels)
+            loss = functional.cross_entropy(
+                outputs, labels, label_smoothing=self.label_smoothing
+            )
             loss.backward()
             self.optimizer.step()
+            if self.average:
+                self.average.update()
             total += loss.detach()
         return total.item()
 
@@ -184,6 +210,8 @@ class Trainer:
     def evaluate(self):
         """Mean test loss, and the predicted labels, [n]."""
         self.model.eval()
+        if self.average:
+            self.average.put_in_place(True)
         loss, predictions = 0.0, []
         for images, labels in zip(
             self.test_images.split(EVALUATION_BATCH),
@@ -194,6 +222,13 @@ class Trainer:
             loss += functional.cross_entropy(logits, labels, reduction="sum").item()
             predictions.append(logits.argmax(1).cpu())
         return loss / len(self.test_labels), torch.cat(predictions).numpy()
+
+
+def extras(schedule, seeds, images, tensors):
+    """What changes the images and what averages the tensors, or None and None."""
+    by, decay = schedule.augmentation, schedule.averaging
+    augment = Augmenter(by, seeds, images) if by else None
+    return augment, Average(tensors, decay) if decay else None
 
 
 class _Randomness(contextlib.AbstractContextManager):
@@ -241,6 +276,11 @@ def make_optimizer(schedule, parameters):
             )
         case "adam":
             return torch.optim.Adam(parameters, rate, eps=1e-7, fused=fused)
+        case "adamw":
+            decay = schedule.weight_decay
+            return torch.optim.AdamW(
+                parameters, rate, eps=1e-7, weight_decay=decay, fused=fused
+            )
         # With Keras' constants, so that a recipe means the same in both.
         case "rmsprop":
             return torch.optim.RMSprop(parameters, rate, alpha=0.9, eps=1e-7)

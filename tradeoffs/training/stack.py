@@ -2,12 +2,12 @@
 
 A small network is bound by the overhead of its operations, not by arithmetic.
 K of them become one: their channels lie side by side, convolutions have K groups,
-dense layers are batched products. No operation mixes two networks, so each one
-computes what it computes alone.
+or K times as many as a depthwise one has, dense layers are batched products. No
+operation mixes two networks, so each one computes what it computes alone.
 
 Widths may differ: a narrower network is padded with filters whose weights are
 zero. They put out zeros into weights that are zero, so no gradient reaches
-either, and they stay what they are.
+either, and they stay what they are; a depthwise filter sees one of those channels.
 """
 
 from __future__ import annotations
@@ -88,16 +88,21 @@ def _layer_key(name, layer):
             )
         return ("rectifier",)
     settings = {s: getattr(layer, s) for s in kind.__constants__ if s not in _FREE}
+    filters_a_channel = None
+    if settings.get("groups", 1) > 1 and layer.groups == layer.in_channels:
+        settings["groups"] = 1
+        filters_a_channel = layer.out_channels // layer.in_channels
     for setting, value in settings.items():
         if value != _PLAIN.get(setting, value):
             raise TypeError(
                 f"layer {name!r} has {setting}={value!r}; only "
                 f"{_PLAIN[setting]!r} can be stacked"
+                + (", or as many as channels" if setting == "groups" else "")
             )
     if kind is nn.BatchNorm2d and layer.momentum is None:
         raise TypeError(f"layer {name!r} has momentum=None, and cannot be stacked")
     parameters = tuple(name for name, _ in layer.named_parameters())
-    return (kind.__name__, tuple(settings.items()), parameters)
+    return (kind.__name__, tuple(settings.items()), filters_a_channel, parameters)
 
 
 class Stack:
@@ -111,6 +116,7 @@ class Stack:
         flat: every parameter of every network, [n].
         network_of: the network that each element of `flat` belongs to, [n].
         parameters: views of `flat`, [K, ...] each, to differentiate by.
+        statistics: the running statistics of batch norms, [K, ...] each.
         layers: functions of values and of whether this is training.
 
     Raises:
@@ -137,10 +143,10 @@ class Stack:
             view.view(tensor.shape).detach().requires_grad_()
             for view, tensor in zip(views, stacked, strict=True)
         ]
-        statistics = [stack_padded(tensors) for tensors in buffers]
+        self.statistics = [stack_padded(tensors) for tensors in buffers]
         self._sources = [*parameters, *buffers]
-        self._stacked = [*self.parameters, *statistics]
-        weights, running = iter(self.parameters), iter(statistics)
+        self._stacked = [*self.parameters, *self.statistics]
+        weights, running = iter(self.parameters), iter(self.statistics)
         self.layers = [
             STACKED[type(layers[0])](
                 layers,

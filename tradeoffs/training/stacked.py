@@ -18,6 +18,7 @@ from tradeoffs.schedules import Schedule
 from tradeoffs.training import (
     TrainingError,
     check_data_and_schedule,
+    shares_of_steps,
     train_epochs,
 )
 from tradeoffs.training.allocation import keep_freed_memory
@@ -25,6 +26,7 @@ from tradeoffs.training.first_layers import FirstLayers
 from tradeoffs.training.pytorch import (
     check_outputs,
     data_tensors,
+    extras,
     forward_macs,
     make_optimizer,
 )
@@ -53,7 +55,7 @@ def fit_stacked(
             `tradeoffs.build("small_net", ...)`; their slopes and the widths
             between their first and last layers may differ.
         dataset, schedule, threads, progress, position, first_epochs: as for `fit`.
-        seeds: K seeds, of the order of each network's images.
+        seeds: K seeds, of the order of each network's images and of augmentation.
         learning_rates: K learning rates; by default the schedule's.
         experiments: what to file the runs under; by default as for `fit`.
 
@@ -81,7 +83,7 @@ def fit_stacked(
     for name, values in lists.items():
         if values is not None and len(values) != len(models):
             raise ValueError(f"{len(values)} {name} for {len(models)} networks")
-    trainer = StackedTrainer(models, dataset, schedule)
+    trainer = StackedTrainer(models, dataset, schedule, seeds)
     experiments = experiments or [
         Experiment(
             type(model).__name__,
@@ -110,7 +112,7 @@ class StackedTrainer:
 
     framework, stacked = "pytorch", True
 
-    def __init__(self, models, dataset, schedule):
+    def __init__(self, models, dataset, schedule, seeds):
         keep_freed_memory()
         self.models, self.stack = models, Stack(models)
         images, self.train_labels, self.test_images, self.test_labels = data_tensors(
@@ -118,14 +120,22 @@ class StackedTrainer:
         )
         check_outputs(self.models[0], images, dataset)
         self.shape, self.batch_size = images.shape[1:], schedule.batch_size
-        self.first = FirstLayers.of(self.stack, images)
+        self.shares = shares_of_steps(schedule, len(images))
+        self.label_smoothing = schedule.label_smoothing
+        self.augment, self.average = extras(
+            schedule, seeds, images, [self.stack.flat, *self.stack.statistics]
+        )
+        self.first = FirstLayers.of(self.stack, images, changing=bool(self.augment))
         self.train_images = images.flatten(1)
         # The optimizer moves this from zero at a learning rate of 1, and each
-        # network takes its own share of the move: the updates of all four
-        # optimizers are proportional to the learning rate.
+        # network takes its own share of the move: the updates of all five
+        # optimizers are proportional to the learning rate. So is AdamW's decay, which
+        # is of the weights: it is part of the move, and not of that optimizer.
         self.move = torch.zeros_like(self.stack.flat)
+        self.weight_decay = schedule.weight_decay
         self.optimizer = make_optimizer(
-            schedule.replace(learning_rate=1.0), [self.move.requires_grad_()]
+            schedule.replace(learning_rate=1.0, weight_decay=0.0),
+            [self.move.requires_grad_()],
         )
 
     def num_parameters(self):
@@ -152,20 +162,34 @@ class StackedTrainer:
         total = torch.zeros(networks).to(self.stack.flat)
         if self.first:
             self.first.prepare(by_step)
-        for step, wanted in zip(by_step, labels, strict=True):
-            logits = self.stack.logits(self._images(step), training=True)
+        if self.average:
+            self.average.put_in_place(False)
+        drawn = [None] * len(by_step)
+        if self.augment:
+            drawn = self.augment.draw(len(by_step), batch).transpose(0, 1)
+        for step, wanted, numbers in zip(by_step, labels, drawn, strict=True):
+            logits = self.stack.logits(self._images(step, numbers), training=True)
             losses = functional.cross_entropy(
-                logits.flatten(0, 1), wanted, reduction="none"
+                logits.flatten(0, 1),
+                wanted,
+                reduction="none",
+                label_smoothing=self.label_smoothing,
             )
             losses = losses.view(networks, batch).mean(1)
             self._update(losses.sum())
             total += losses.detach()
         return total.double().cpu().numpy()
 
-    def _images(self, indices):
-        """The images of indices [K, b], as [b, K * channels, h, w]."""
+    def _images(self, indices, numbers):
+        """The images of indices [K, b], as [b, K * channels, h, w].
+
+        Changed by the numbers drawn for them, [K, b, m], unless these are None.
+        """
         networks, batch = indices.shape
         rows = self.train_images.index_select(0, indices.T.flatten())
+        if numbers is not None:
+            numbers = numbers.transpose(0, 1).flatten(0, 1)
+            rows = self.augment(rows.view(-1, *self.shape), numbers)
         channels, *sides = self.shape
         rows = rows.view(batch, networks * channels, -1).transpose(1, 2).contiguous()
         return rows.view(batch, *sides, -1).permute(0, 3, 1, 2)
@@ -177,13 +201,20 @@ class StackedTrainer:
         self.move.grad = torch.cat([gradient.flatten() for gradient in gradients])
         self.optimizer.step()
         with torch.no_grad():
-            self.stack.flat.addcmul_(self.move, self.rates)
+            if self.weight_decay:
+                self.move.sub_(self.stack.flat, alpha=self.weight_decay)
+            share = next(self.shares)
+            self.stack.flat.addcmul_(self.move, self.rates, value=share)
             self.move.zero_()
+        if self.average:
+            self.average.update()
 
     @torch.inference_mode()
     def evaluate(self):
         """Mean test losses [K], and the predicted labels, [K, n]."""
         networks = self.stack.size
+        if self.average:
+            self.average.put_in_place(True)
         total, predictions = torch.zeros(networks).to(self.stack.flat), []
         for images, labels in zip(
             self.test_images.split(EVALUATION_BATCH),

@@ -30,19 +30,19 @@ def stack_padded(tensors):
 
 
 class Convolution:
-    """K convolutions: one of K groups."""
+    """K convolutions: one of K groups, or, if each is depthwise, a depthwise one."""
 
     def __init__(self, layers, weight, bias=None):
         self.weight, self.bias = weight, bias
+        self.depthwise = layers[0].groups > 1
         names = ("stride", "padding", "dilation")
         self.settings = {name: getattr(layers[0], name) for name in names}
 
     def __call__(self, x, training):
         weight, bias = self.weight.flatten(0, 1), self.bias
         bias = None if bias is None else bias.flatten()
-        return functional.conv2d(
-            x, weight, bias, groups=len(self.weight), **self.settings
-        )
+        groups = x.shape[1] if self.depthwise else len(self.weight)
+        return functional.conv2d(x, weight, bias, groups=groups, **self.settings)
 
 
 class Normalization:
