@@ -57,7 +57,7 @@ def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
     keras_mlp            669706    668672            NaN
     keras_cnn           1199882  11992448            NaN
     pytorch_cnn           21840    480500            NaN
-    gap_cnn                7090    471200         0.9917
+    gap_cnn                7090    471200         0.9918
     small_net               518     74060            NaN
     """
     several = isinstance(profiles, Iterable) and not isinstance(profiles, str)
