@@ -120,9 +120,9 @@ def epoch_returns(runs: list[Run], epoch_seconds: float, price_per_hour: float):
     >>> table = tradeoffs.epoch_returns(runs, epoch_seconds=20, price_per_hour=0.36)
     >>> table[["epoch", "gain_points", "total_cost"]].round(3).head(3)
        epoch  gain_points  total_cost
-    0      1       88.118       0.002
-    1      2        0.478       0.004
-    2      3        0.180       0.006
+    0      1       88.253       0.002
+    1      2        0.386       0.004
+    2      3        0.109       0.006
     """
     seconds = number("epoch_seconds", epoch_seconds, least=0)
     price = number("price_per_hour", price_per_hour, least=0)
