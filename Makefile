@@ -69,7 +69,7 @@ audit: data  ## retrain the first epoch of each recorded series, and compare
 	$(BIN)/pytest -q -n 2 tests/test_audit.py
 
 check-notebooks: data
-	$(BIN)/pytest -q --nbval --nbval-current-env notebooks
+	$(BIN)/pytest -q -n 2 --dist loadfile --nbval --nbval-current-env notebooks
 
 check-site: site  ## the built site in Chromium; pictures of its pages go to build/screenshots/
 	$(BIN)/pytest -q -n 2 tests/test_site.py

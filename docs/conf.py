@@ -23,7 +23,10 @@ extensions = [
 ]
 exclude_patterns = ["README.md", "docs/index.md", "docs/_templates"]
 nitpicky = True
-nitpick_ignore = [("py:class", "numpy.ndarray")]
+nitpick_ignore = [
+    ("py:class", "numpy.ndarray"),
+    ("py:class", "tradeoffs.augmentation.Augmentation"),  # it is tradeoffs.Augmentation
+]
 default_role = "code"  # of the docstrings' single backticks
 html_theme = "sphinx_book_theme"
 html_theme_options = {

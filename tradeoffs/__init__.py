@@ -9,6 +9,7 @@ import importlib
 _HOMES = {
     "data": ("mnist", "fashion_mnist", "Dataset"),
     "fetching": ("DataError",),
+    "augmentation": ("Augmentation",),
     "models": ("MODELS", "build", "as_recorded", "parameters_by_layer"),
     "schedules": (
         "Schedule",

@@ -31,6 +31,10 @@ class Augmentation:
     Raises:
         TypeError: a value is not a number.
         ValueError: a value is out of range; the message names it.
+
+    >>> import tradeoffs
+    >>> tradeoffs.ARTICLE.replace(augmentation={"shift": 2}).augmentation
+    Augmentation(shift=2.0, rotation=0.0, scaling=0.0, elastic=0.0)
     """
 
     shift: float = 0.0
