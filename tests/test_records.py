@@ -214,6 +214,7 @@ FAULTS = {
     ),
     "epochs are not 1 to 20": lambda c: c["history"]["epoch"].pop(),
     "has 7,090 parameters": lambda c: c.update(num_parameters=7_091),
+    "7090.5; it must be a whole": lambda c: c.update(num_parameters=7_090.5),
     "one label from 0 to 9": lambda c: c.update(
         test_predictions=records._packed(
             records._unpacked(c["test_predictions"], "mnist")[:-1], "mnist"

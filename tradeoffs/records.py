@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tradeoffs.checks import whole_number
 from tradeoffs.data import test_labels
 from tradeoffs.experiments import HISTORY_COLUMNS, Experiment, Run
 from tradeoffs.models import KNOWN_MODELS, count_parameters
@@ -200,7 +201,7 @@ def _checked(content, experiment):
     labels = _as_labels(text) if old else _unpacked(text, recorded["dataset"])
     run = Run(
         Experiment(**recorded | {"schedule": Schedule(**recorded["schedule"])}),
-        int(content["num_parameters"]),
+        whole_number("num_parameters", content["num_parameters"]),
         {column: history[column] for column in HISTORY_COLUMNS},
         labels,
         content["environment"],
