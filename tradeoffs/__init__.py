@@ -11,6 +11,7 @@ _HOMES = {
     "fetching": ("DataError",),
     "augmentation": ("Augmentation",),
     "models": ("MODELS", "build", "as_recorded", "parameters_by_layer"),
+    "models.tiny": ("fold_norms",),
     "schedules": (
         "Schedule",
         "SCHEDULES",

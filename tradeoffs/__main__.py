@@ -13,15 +13,15 @@ from tradeoffs import (
     fetching,
     measurements,
     probes,
-    recorded,
     records,
+    reproduce_command,
     search_command,
-    series,
+    smaller_command,
     verdicts,
 )
-from tradeoffs.data import check_name
 from tradeoffs.frameworks import FRAMEWORKS
 from tradeoffs.models import MODELS
+from tradeoffs.models.rows import ROWS
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.search_table import FILE
 from tradeoffs.spaces import OBJECTIVES, SAMPLERS
@@ -65,7 +65,7 @@ def _parser():
     command(_fetch, "fetch", "fetch the data sets, and check them", text)
 
     option = command(
-        _reproduce,
+        reproduce_command.run,
         "reproduce",
         "train the recorded runs that are missing",
         "Train what has no record yet, and record each run as it "
@@ -162,6 +162,18 @@ def _parser():
     option("--list", **flag, help="say what would be done, and stop")
 
     option = command(
+        smaller_command.run,
+        "smaller",
+        "the networks of few parameters, and how each one does",
+        smaller_command.DESCRIPTION,
+    )
+    text = (
+        "train this row's recipe on all training images with its five seeds, and read "
+        f"the test images, once: one of {', '.join(map(str, ROWS))}"
+    )
+    option("--test", type=int, choices=ROWS, metavar="LIMIT", help=text)
+
+    option = command(
         _device,
         "device",
         "write a folder that measures the models on a device of yours",
@@ -199,42 +211,6 @@ def _at_least_one(text):
 def _fetch(options):
     for name, source in fetching.SOURCES.items():
         print(f"{source.title} is whole in {fetching.fetch(name)}")
-
-
-def _reproduce(options):
-    from filelock import FileLock, Timeout
-
-    wanted = [
-        experiment
-        for experiment in recorded.recorded_experiments()
-        if (not options.only or experiment.model in options.only)
-        and options.dataset in (None, check_name(experiment.dataset)[0])
-        and (options.seeds is None or experiment.seed < options.seeds)
-    ]
-    todo = wanted if options.fresh else series.missing(wanted)
-    print(f"{len(wanted)} runs wanted, {len(todo)} to train")
-    for experiment in todo:
-        print(f"  {experiment.path}: {_expected_time(experiment)}")
-    if options.list or not todo:
-        return
-    for name in {check_name(experiment.dataset)[0] for experiment in todo}:
-        fetching.fetch(name)
-    lock = records.results_folder() / ".reproduce.lock"
-    records.check_writable(lock)
-    try:
-        with FileLock(lock, timeout=0):
-            series.reproduce(todo, jobs=options.jobs)
-    except Timeout:
-        raise RuntimeError(f"another process is reproducing: {lock} is held") from None
-
-
-def _expected_time(experiment):
-    """How long a training takes, going by a record of the same series."""
-    for other in recorded.same_series(experiment):
-        if known := records.load(other):
-            seconds = known.history.train_seconds.sum()
-            return f"about {max(seconds / 60, 1):.0f} min, as seed {other.seed} took"
-    return "time not known yet"
 
 
 def _measure(options):

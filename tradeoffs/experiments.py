@@ -68,6 +68,14 @@ class Experiment:
         return variant(self.model, self.model_arguments)
 
     @property
+    def tested_once(self) -> bool:
+        """Whether test images are read after the last epoch alone.
+
+        That is so for the rows of the search for smaller networks.
+        """
+        return self.model == "tiny" and "parameters" in self.model_arguments
+
+    @property
     def path(self) -> Path:
         """Where the record lies under the results folder."""
         dataset = "" if self.dataset == "mnist" else f"-{self.dataset}"
@@ -99,7 +107,8 @@ class Run:
     Attributes:
         experiment: what was trained, and how.
         num_parameters: of the network, trainable or not.
-        history_columns: a list a column of `HISTORY_COLUMNS`, a value an epoch.
+        history_columns: a list a column of `HISTORY_COLUMNS`, a value an epoch; None
+            for an epoch that was not tested.
         test_predictions: labels predicted after the last epoch, [n], in the
             smallest unsigned type that holds them.
         environment: versions, processor, threads and date.

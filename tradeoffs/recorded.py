@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from tradeoffs import weights
 from tradeoffs.experiments import Experiment
+from tradeoffs.models.rows import ROWS
 from tradeoffs.schedules import (
     ARTICLE,
     BATCH_SIZES,
@@ -23,7 +24,7 @@ from tradeoffs.schedules import (
 
 @dataclass(frozen=True)
 class Series:
-    """One network under one schedule, over the seeds from 0 on."""
+    """One network under one schedule, over seeds one after the other."""
 
     model: str
     framework: str
@@ -31,13 +32,14 @@ class Series:
     num_seeds: int
     model_arguments: dict = field(default_factory=dict, hash=False)
     dataset: str = "mnist"
+    first_seed: int = 0
 
     def experiments(self) -> list[Experiment]:
         """One a seed."""
         network = self.model, self.framework, self.schedule
         return [
             Experiment(*network, seed, self.model_arguments, self.dataset)
-            for seed in range(self.num_seeds)
+            for seed in range(self.first_seed, self.first_seed + self.num_seeds)
         ]
 
 
@@ -116,6 +118,7 @@ HARDER = tuple(
         ("keras_cnn", "pytorch", {}),
     )
 )
+FIRST_SEED_OF_ROWS = 100
 # Fewer inputs: pixels a side, of MNIST without its empty border or averaged, and
 # principal components. The PyTorch CNN's second pool needs padding at 7 pixels, so
 # it has it at every size, and at 20 pixels both are there to compare.
@@ -148,7 +151,19 @@ FEWER_IMAGES = tuple(
         ("keras_cnn", {}),
     )
 )
-SERIES += HARDER + FEWER_INPUTS + FEWER_IMAGES
+# What was chosen in the search for smaller networks, with seeds that no candidate had.
+ROW_SERIES = tuple(
+    Series(
+        "tiny",
+        "pytorch",
+        row.schedule,
+        5,
+        {"parameters": limit},
+        first_seed=FIRST_SEED_OF_ROWS,
+    )
+    for limit, row in ROWS.items()
+)
+SERIES += HARDER + FEWER_INPUTS + FEWER_IMAGES + ROW_SERIES
 
 # A run of each larger model whose weights are kept. Where it is in no series, it
 # counts in no mean.

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from concurrent.futures import as_completed
 from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 
 from tradeoffs import records, weights
 from tradeoffs.data import check_name, dataset_named
@@ -22,6 +25,8 @@ from tradeoffs.recorded import same_series
 from tradeoffs.schedules import ARTICLE, Schedule
 
 THREADS = 1
+READS_TEST_IMAGES = "python -m tradeoffs smaller --test"
+SEEN = 1_000  # training images that stand in for test images
 STACKED_MODELS = "small_net", "tiny"  # whose seeds train side by side
 
 
@@ -120,10 +125,60 @@ def train(experiments: list[Experiment], **fit_options) -> list[tuple]:
     Returns:
         The trained network and the `Run` of each.
     """
+    if not experiments[0].tested_once:
+        return _trained(experiments, dataset_named(experiments[0].dataset), fit_options)
+    if not note_path(experiments[0]).exists():
+        raise records.RecordError(
+            f"the test images were not read yet for {experiments[0].variant}; "
+            f"'{READS_TEST_IMAGES}' reads them"
+        )
+    done = trained_untested(experiments, **fit_options)
+    return [(network, tested(network, run)) for network, run in done]
+
+
+def trained_untested(experiments: list[Experiment], **fit_options) -> list[tuple]:
+    """As `train`, for experiments whose test images are read once: not yet.
+
+    What is tested in their place after each epoch, and is not noted, are training
+    images. Each batch norm is folded after the last epoch.
+    """
+    from tradeoffs.models.tiny import fold_norms
+
+    dataset = dataset_named(experiments[0].dataset)
+    seen = dataset.train_images[:SEEN], dataset.train_labels[:SEEN]
+    withheld = replace(dataset, test_images=seen[0], test_labels=seen[1])
+    done = _trained(experiments, withheld, fit_options)
+    for _, run in done:
+        for column in "test_loss", "test_accuracy":
+            run.history_columns[column] = [None] * len(run.history_columns["epoch"])
+    return [(fold_norms(network), run) for network, run in done]
+
+
+def tested(network, run: Run) -> Run:
+    """The run with what its network makes of the test images."""
+    from tradeoffs.training.pytorch import Trainer
+
+    experiment = run.experiment
+    dataset = dataset_named(experiment.dataset)
+    schedule = experiment.schedule.replace(averaging=0.0)  # it is done
+    loss, predictions = Trainer(network, dataset, schedule, experiment.seed).evaluate()
+    columns = {column: [*values] for column, values in run.history_columns.items()}
+    columns["test_loss"][-1] = loss
+    columns["test_accuracy"][-1] = float(np.mean(predictions == dataset.test_labels))
+    predictions = predictions.astype(np.uint8)
+    return replace(run, history_columns=columns, test_predictions=predictions)
+
+
+def note_path(experiment: Experiment) -> Path:
+    """Where it is noted that the test images were read for an experiment's row."""
+    limit = experiment.model_arguments["parameters"]
+    return records.results_folder() / "smaller" / f"{limit}.json"
+
+
+def _trained(experiments, dataset, fit_options):
     from tradeoffs.training import fit
 
     first = experiments[0]
-    dataset = dataset_named(first.dataset)
     set_threads(first.framework, THREADS)
     networks = [
         build(e.model, e.framework, seed=e.seed, **e.model_arguments)

@@ -1,6 +1,7 @@
 """The weights of some recorded runs, beside their records.
 
-Those of small PyTorch networks on MNIST are kept as they are; and those of a further
+Those of small PyTorch networks on MNIST are kept as they are, and of the rows of the
+search for smaller networks with their norms folded; and those of a further
 run of each larger model, in float16 with as few bits as leave its predictions as
 recorded.
 """
@@ -25,15 +26,18 @@ KEPT_SEED = 5  # of the further run of a larger model
 
 def _keeps_weights(run):
     experiment = run.experiment
-    if run.num_parameters <= MOST_KEPT:
+    if _as_they_are(run):
         return experiment.framework == "pytorch" and experiment.dataset == "mnist"
     return experiment == Experiment(experiment.model, "pytorch", ARTICLE, KEPT_SEED)
 
 
+def _as_they_are(run):
+    return run.num_parameters <= MOST_KEPT or run.experiment.tested_once
+
+
 def _weights_path(run, folder):
     path = (folder or records.results_folder()) / run.experiment.path
-    small = run.num_parameters <= MOST_KEPT
-    return path.with_suffix(".safetensors" if small else ".safetensors.xz")
+    return path.with_suffix(".safetensors" + ("" if _as_they_are(run) else ".xz"))
 
 
 def save_weights(run: Run, network, folder: Path | None = None) -> None:
@@ -46,7 +50,7 @@ def save_weights(run: Run, network, folder: Path | None = None) -> None:
 
     if not _keeps_weights(run):
         return
-    if run.num_parameters > MOST_KEPT:
+    if not _as_they_are(run):
         content = lzma.compress(torch.save(_rounded(run, network)), preset=9)
     else:
         state = network.state_dict().items()
@@ -91,7 +95,8 @@ def trained(run: Run, folder: Path | None = None, *, framework: str = "pytorch")
     """The network of a recorded run with the weights that it ended with.
 
     Args:
-        run: on MNIST, of a PyTorch network with at most `MOST_KEPT` parameters, or of
+        run: on MNIST, of a PyTorch network with at most `MOST_KEPT` parameters; of a
+            row of the search for smaller networks, its norms folded; or of
             seed `KEPT_SEED` of a model of `MODELS` as published, under the article's
             schedule, whose weights are rounded without a change in what it predicts.
         folder: of the results.
@@ -119,6 +124,10 @@ def trained(run: Run, folder: Path | None = None, *, framework: str = "pytorch")
         )
     experiment, path = run.experiment, _weights_path(run, folder)
     network = build(experiment.model, framework, **experiment.model_arguments)
+    if experiment.tested_once:
+        from tradeoffs.models.tiny import fold_norms
+
+        network = fold_norms(network)
     from safetensors import SafetensorError, numpy
 
     content = path.read_bytes()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tradeoffs.article import NUM_PARAMETERS
 from tradeoffs.frameworks import framework_of
+from tradeoffs.models.rows import arguments_of
 
 
 @dataclass(frozen=True)
@@ -116,15 +117,17 @@ def count_parameters(name: str, **arguments) -> int:
 
 
 def _parameters_of_tiny(
-    filters=(4, 6, 8, 10), kernel_sizes=3, batch_norm=True, bias=True, **_
+    parameters=None, filters=(4, 6, 8, 10), kernel_sizes=3, norm="shift", **_
 ):
+    if parameters is not None:
+        return _parameters_of_tiny(**arguments_of(parameters))
     one = isinstance(kernel_sizes, int)
     taps = [k**2 for k in ([kernel_sizes] * len(filters) if one else kernel_sizes)]
-    first, last = filters[0], filters[-1]
-    count = taps[0] * first + (2 if batch_norm is True else 1) * first
+    each = 2 if norm == "batch" else 1  # a norm's, or a bias
+    count = taps[0] * filters[0] + each * filters[0]
     for before, after, size in zip(filters, filters[1:], taps[1:], strict=False):
-        count += size * before + before * after + (2 if batch_norm else 1) * after
-    return count + 10 * last + 10 * bias
+        count += size * before + before * after + each * after
+    return count + 10 * filters[-1] + 10
 
 
 def pytorch_cnn_features(side: int, padding: int) -> int:

@@ -6,50 +6,84 @@ MobileNet, https://arxiv.org/abs/1704.04861, with one norm and one activation ea
 
 from __future__ import annotations
 
+import copy
+from collections import OrderedDict
+
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tradeoffs.checks import number, one_of, whole_number
+from tradeoffs.models.rows import arguments_of
 from tradeoffs.models.small_net import KERNEL_SIZES, POOL_KINDS, POOLS, sequence
 
 SIDE = 28
-NORMS = (True, False, "blocks")
+ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
+
+
+class Scale(nn.Module):
+    """Times a fixed number: a layer that learns nothing."""
+
+    __constants__ = ("factor",)
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return x * self.factor
+
+    def extra_repr(self):
+        return f"{self.factor:g}"
+
+
+def shift_norm(filters: int) -> nn.BatchNorm2d:
+    """A batch norm that learns a shift alone; the weights after it can scale."""
+    norm = nn.BatchNorm2d(filters)
+    norm.weight = None
+    return norm
+
+
+NORMS = {"batch": nn.BatchNorm2d, "shift": shift_norm, None: lambda filters: None}
 
 
 def tiny(
     *,
+    parameters: int | None = None,
     filters: tuple[int, ...] = (4, 6, 8, 10),
     kernel_sizes: int | tuple[int, ...] = 3,
     pools: int | tuple[int | None, ...] | None = (2, 2, None, None),
-    pool_kind: str = "max",
-    slope: float = 0.0,
-    batch_norm: bool | str = True,
-    padding: bool = True,
-    bias: bool = True,
+    pool_kind: str = "average",
+    activation: str = "silu",
+    norm: str | None = "shift",
+    scale: float = 20,
 ):
-    """A convolution and separable ones, then global average pooling: 516 parameters.
+    """A convolution and separable ones, then global average pooling: 488 parameters.
 
     A separable convolution is a depthwise one, of a kernel a channel, and a pointwise
     one, of 1 x 1. A norm, the activation and a pool follow the first convolution and
-    each pointwise one. A maximum and the activation commute, so a max pool comes before
-    it, where there is less to compute; an average pool comes after it.
+    each pointwise one. What global average pooling leaves is scaled, so that the last
+    layer's weights need not grow before the logits do.
 
     Args:
+        parameters: the network that was chosen with at most so many, one of
+            `tradeoffs.models.rows.ROWS`; without other arguments.
         filters: of the first convolution and of each pointwise one, at least 1.
         kernel_sizes: of the first convolution and of each depthwise one, 1 to 7; or
-            one for all.
+            one for all. Zeros around the image let odd ones keep its size, and even
+            ones take a pixel off it.
         pools: window of the pool after each of them, 2 to 6, or None for no pool; or
             one for all.
         pool_kind: "max" or "average".
-        slope: of LeakyReLU, from 0 to 1; 0 gives ReLU.
-        batch_norm: normalise after every convolution that mixes channels; "blocks":
-            not after the first. Such a convolution has a bias where no norm follows.
-        padding: zeros around what each kernel is given, so that odd ones keep its size
-            and even ones take a pixel off it.
-        bias: of the linear layer.
+        activation: "relu", "silu" or "gelu".
+        norm: after every convolution that mixes channels: "batch", "shift" for a batch
+            norm that learns no scale, or None for a bias in place of a norm.
+        scale: fixed factor of what global average pooling leaves, above 0.
 
     Raises:
         TypeError, ValueError: a value is not allowed; the message says what is.
     """
+    if parameters is not None:
+        return tiny(**arguments_of(parameters))
     if not isinstance(filters, (tuple, list)) or not filters:
         raise ValueError(
             f"filters is {filters!r}; it must be whole numbers of at least 1, such as "
@@ -59,40 +93,39 @@ def tiny(
     kernels = _each("kernel_sizes", kernel_sizes, KERNEL_SIZES, len(filters))
     windows = _each("pools", pools, POOLS, len(filters))
     one_of("pool_kind", pool_kind, tuple(POOL_KINDS))
-    number("slope", slope, least=0, most=1)
-    one_of("batch_norm", batch_norm, NORMS)
-    one_of("padding", padding, (True, False))
-    one_of("bias", bias, (True, False))
+    one_of("activation", activation, tuple(ACTIVATIONS))
+    one_of("norm", norm, tuple(NORMS))
+    if number("scale", scale, least=0) == 0:
+        raise ValueError("scale is 0; it must be above 0")
     layers, side, before = {}, SIDE, 1
     for place, (after, kernel, window) in enumerate(
         zip(filters, kernels, windows, strict=True), 1
     ):
-        around = (kernel - 1) // 2 if padding else 0
-        side = (side + 2 * around - kernel + 1) // (window or 1)
+        padding = (kernel - 1) // 2
+        side = (side + 2 * padding - kernel + 1) // (window or 1)
         if side < 1:
             raise ValueError(
                 f"pools is {pools!r} and kernel_sizes {kernel_sizes!r}; nothing is "
                 f"left of {SIDE} x {SIDE} pixels"
             )
-        norm = batch_norm is True or (batch_norm == "blocks" and place > 1)
+        bias = norm is None
         if place == 1:
-            layers["conv1"] = nn.Conv2d(1, after, kernel, padding=around, bias=not norm)
+            layers["conv1"] = nn.Conv2d(1, after, kernel, padding=padding, bias=bias)
         else:
             layers[f"depthwise{place}"] = nn.Conv2d(
-                before, before, kernel, padding=around, groups=before, bias=False
+                before, before, kernel, padding=padding, groups=before, bias=False
             )
-            layers[f"pointwise{place}"] = nn.Conv2d(before, after, 1, bias=not norm)
-        layers[f"norm{place}"] = nn.BatchNorm2d(after) if norm else None
-        pool = POOL_KINDS[pool_kind](window) if window else None
-        activation = nn.LeakyReLU(slope) if slope else nn.ReLU()
-        last = {f"pool{place}": pool, f"activation{place}": activation}
-        layers |= last if pool_kind == "max" else dict(reversed(last.items()))
+            layers[f"pointwise{place}"] = nn.Conv2d(before, after, 1, bias=bias)
+        layers[f"norm{place}"] = NORMS[norm](after)
+        layers[f"activation{place}"] = ACTIVATIONS[activation]()
+        layers[f"pool{place}"] = POOL_KINDS[pool_kind](window) if window else None
         before = after
     return sequence(
         **layers,
         gap=nn.AdaptiveAvgPool2d(1),
+        scale=Scale(scale) if scale != 1 else None,
         flatten=nn.Flatten(),
-        linear=nn.Linear(before, 10, bias=bias),
+        linear=nn.Linear(before, 10),
     )
 
 
@@ -106,3 +139,37 @@ def _each(name, values, allowed, count):
             "or one for all"
         )
     return [one_of(f"a value of {name}", value, allowed) for value in values]
+
+
+def fold_norms(network: nn.Sequential) -> nn.Sequential:
+    """A copy for inference, each batch norm folded into the convolution before it.
+
+    The convolution gets a bias; the norm's running statistics are in both, and no
+    longer kept. It computes the same, within rounding.
+
+    Args:
+        network: whose batch norms follow convolutions.
+
+    Raises:
+        TypeError: the network is no `nn.Sequential`, or a norm follows another layer.
+
+    >>> import tradeoffs
+    >>> network = tradeoffs.build("tiny", filters=(4, 6), pools=2)
+    >>> [name for name, _ in tradeoffs.fold_norms(network).named_children()][:4]
+    ['conv1', 'activation1', 'pool1', 'depthwise2']
+    """
+    if not isinstance(network, nn.Sequential):
+        raise TypeError(f"only an nn.Sequential is folded, not {type(network)}")
+    was_training, layers = network.training, {}
+    network.eval()
+    for name, layer in network.named_children():
+        if not isinstance(layer, nn.BatchNorm2d):
+            layers[name] = layer
+            continue
+        last, convolution = [(None, None), *layers.items()][-1]
+        if not isinstance(convolution, nn.Conv2d):
+            raise TypeError(f"{name!r} follows no convolution, and cannot be folded")
+        layers[last] = fuse_conv_bn_eval(convolution, layer)
+    folded = copy.deepcopy(nn.Sequential(OrderedDict(layers)))
+    network.train(was_training)
+    return folded.eval()

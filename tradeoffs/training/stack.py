@@ -87,7 +87,8 @@ def _layer_key(name, layer):
                 "stacked"
             )
         return ("rectifier",)
-    settings = {s: getattr(layer, s) for s in kind.__constants__ if s not in _FREE}
+    named = getattr(kind, "__constants__", ())
+    settings = {s: getattr(layer, s) for s in named if s not in _FREE}
     filters_a_channel = None
     if settings.get("groups", 1) > 1 and layer.groups == layer.in_channels:
         settings["groups"] = 1

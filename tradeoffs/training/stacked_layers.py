@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tradeoffs.models.tiny import Scale
+
 
 def slope_of(layer) -> float:
     """Of a rectifier's negative side; `ReLU` has 0."""
@@ -48,8 +50,10 @@ class Convolution:
 class Normalization:
     """K batch normalisations: each channel has statistics of its own anyway."""
 
-    def __init__(self, layers, weight, bias, mean, variance, num_batches):
-        self.weight, self.bias, self.mean, self.variance = weight, bias, mean, variance
+    def __init__(self, layers, *tensors):
+        # A norm that learns a shift alone has no weight.
+        *weight, self.bias, self.mean, self.variance, _ = tensors
+        self.weight = weight[0] if weight else torch.ones_like(self.bias)
         self.momentum, self.eps = layers[0].momentum, layers[0].eps
 
     def __call__(self, x, training):
@@ -90,15 +94,15 @@ def rectifier(layers):
     return rectify
 
 
-def pool(layers):
-    """K pools: they look at one channel at a time anyway."""
+def same(layers):
+    """K pools or activations: they look at one channel at a time anyway."""
     return lambda x, training: layers[0](x)
 
 
 def global_pool(layers):
     """K adaptive average pools."""
     if layers[0].output_size not in (1, (1, 1)):
-        return pool(layers)
+        return same(layers)
     # The gradient of a sum is a view; that of a mean is a tensor whose layout
     # makes the backward pass of the layer below crawl.
     return lambda x, training: (
@@ -127,11 +131,14 @@ def dense(layers, weight, bias=None):
 STACKED = {
     nn.Conv2d: Convolution,
     nn.BatchNorm2d: Normalization,
-    nn.MaxPool2d: pool,
-    nn.AvgPool2d: pool,
+    nn.MaxPool2d: same,
+    nn.AvgPool2d: same,
     nn.AdaptiveAvgPool2d: global_pool,
     nn.ReLU: rectifier,
     nn.LeakyReLU: rectifier,
+    nn.SiLU: same,
+    nn.GELU: same,
+    Scale: same,
     nn.Flatten: flatten,
     nn.Linear: dense,
 }

@@ -1,0 +1,178 @@
+"""How few parameters are enough: what was tried, what was chosen, and one test.
+
+`docs/protocol.md` says how. `results/smaller/candidates.csv` has every candidate, and
+`ablation.csv` what each change of the 518 row is worth; both are scored on training
+images that were held back. `<limit>.json` notes that the test images were read for a
+row, which they are once.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Iterable
+
+import numpy as np
+
+from tradeoffs import records, series, weights
+from tradeoffs.data import mnist
+from tradeoffs.experiments import Run, variant
+from tradeoffs.frameworks import set_threads
+from tradeoffs.models import build, count_parameters
+from tradeoffs.models.rows import ROWS
+from tradeoffs.recorded import ROW_SERIES
+from tradeoffs.schedules import Schedule
+
+
+def row_series(limit: int):
+    """The series of a row.
+
+    Raises:
+        ValueError: there is no such row, or nothing was chosen for it; the message
+            lists those that there are.
+    """
+    known = {one.model_arguments["parameters"]: one for one in ROW_SERIES}
+    if limit not in known:
+        raise ValueError(
+            f"no row of {limit} parameters; there are {', '.join(map(str, known))}"
+        )
+    return known[limit]
+
+
+def read_test_images(limit: int, *, progress: bool = True) -> list[Run]:
+    """Train the recipe of a row on all training images, and test it, once.
+
+    What is noted before the test images are read: the recipe, the seeds and a digest of
+    each seed's weights. A second call is refused; but where the first was stopped in
+    between, it goes on if its weights come out the same.
+
+    Args:
+        limit: parameters, one of `tradeoffs.models.rows.ROWS`.
+        progress: show a bar.
+
+    Returns:
+        The runs, which are recorded.
+
+    Raises:
+        ValueError: there is no such row.
+        RuntimeError: the test images were read for it already, or the weights are not
+            those that were noted.
+    """
+    experiments = row_series(limit).experiments()
+    path = series.note_path(experiments[0])
+    if path.exists() and not series.missing(experiments):
+        date = json.loads(path.read_text())["date"]
+        raise RuntimeError(
+            f"the test images were read for the row of {limit} parameters on {date}; "
+            f"they are read once, and {path} says so"
+        )
+    records.check_writable(path)
+    set_threads("pytorch", series.THREADS)
+    done = series.trained_untested(experiments, progress=progress)
+    schedule = experiments[0].schedule
+    note = {
+        "limit": limit,
+        "network": variant("tiny", ROWS[limit].arguments),
+        "num_parameters": count_parameters("tiny", parameters=limit),
+        "schedule": schedule.content(),
+        "weights": {str(run.experiment.seed): _digest(n) for n, run in done},
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+    if not path.exists():
+        records.write(path, json.dumps(note, indent=1) + "\n")
+    elif (noted := json.loads(path.read_text()))["weights"] != note["weights"]:
+        raise RuntimeError(
+            f"the weights are not those of {noted['date']} that {path} has noted; "
+            "the test images are not read for others"
+        )
+    runs = [series.tested(network, run) for network, run in done]
+    for (network, _), run in zip(done, runs, strict=True):
+        weights.save_weights(run, network)
+        records.save(run)
+    return runs
+
+
+def _digest(network):
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode() + np.ascontiguousarray(tensor).tobytes())
+    return digest.hexdigest()
+
+
+def score(
+    networks: list[dict],
+    schedule: Schedule,
+    seeds: Iterable[int],
+    *,
+    learning_rates: Iterable[float | None] = (None,),
+    progress: bool = True,
+):
+    """Accuracies of tiny networks on 10,000 training images that were held back.
+
+    Each is trained side by side with the others on the other 50,000, to the last
+    epoch, on one thread.
+
+    Args:
+        networks: arguments of `tradeoffs.build("tiny", ...)` for each, of equal layers.
+        schedule: a `Schedule`.
+        seeds: each network is trained with each.
+        learning_rates: and with each of these; by default with the schedule's.
+        progress: show a bar.
+
+    Returns:
+        A DataFrame of a row a network and learning rate: its arguments and schedule as
+        JSON, its parameters, seeds, accuracies in the order of the seeds (0.1, chance,
+        of one that diverged), and the seconds of a training.
+    """
+    import pandas as pd
+
+    from tradeoffs.training import TrainingError
+    from tradeoffs.training.stacked import fit_stacked
+
+    seeds = list(seeds)
+    set_threads("pytorch", series.THREADS)
+    recipes = [
+        (arguments, schedule.replace(learning_rate=rate or schedule.learning_rate))
+        for arguments in networks
+        for rate in learning_rates
+    ]
+    runs = fit_stacked(
+        [build("tiny", seed=seed, **a) for a, _ in recipes for seed in seeds],
+        mnist().validation_split(),
+        schedule,
+        seeds * len(recipes),
+        learning_rates=[s.learning_rate for _, s in recipes for _ in seeds],
+        threads=series.THREADS,
+        progress=progress,
+    )
+    rows = []
+    for place, (arguments, changed) in enumerate(recipes):
+        of_seeds = runs[place * len(seeds) : (place + 1) * len(seeds)]
+        failed = [isinstance(run, TrainingError) for run in of_seeds]
+        rows.append(
+            {
+                "network": json.dumps(arguments),
+                "schedule": json.dumps(changed.content()),
+                "num_parameters": count_parameters("tiny", **arguments),
+                "seeds": " ".join(map(str, seeds)),
+                "accuracies": " ".join(
+                    "0.1" if wrong else f"{run.test_accuracy:.4f}"
+                    for run, wrong in zip(of_seeds, failed, strict=True)
+                ),
+                "seconds": round(
+                    sum(
+                        sum(run.history_columns["train_seconds"])
+                        for run, wrong in zip(of_seeds, failed, strict=True)
+                        if not wrong
+                    )
+                    / max(1, failed.count(False)),
+                    1,
+                ),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def row_table():
+    pass
