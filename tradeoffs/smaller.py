@@ -20,9 +20,12 @@ from tradeoffs.data import mnist
 from tradeoffs.experiments import Run, variant
 from tradeoffs.frameworks import set_threads
 from tradeoffs.models import build, count_parameters
-from tradeoffs.models.rows import ROWS
+from tradeoffs.models.rows import CYCLE, ROWS
+from tradeoffs.probes.profile import NOT_MEASURED
 from tradeoffs.recorded import ROW_SERIES
 from tradeoffs.schedules import Schedule
+
+CHANCE = 0.1  # the accuracy that one that diverged counts as
 
 
 def row_series(limit: int):
@@ -121,9 +124,10 @@ def score(
         progress: show a bar.
 
     Returns:
-        A DataFrame of a row a network and learning rate: its arguments and schedule as
-        JSON, its parameters, seeds, accuracies in the order of the seeds (0.1, chance,
-        of one that diverged), and the seconds of a training.
+        A DataFrame of a row a network and learning rate: its arguments and what its
+        schedule has other than `CYCLE`, as JSON; its parameters, seeds, and accuracies
+        in the order of the seeds; how many diverged, which count as chance; and the
+        seconds of a training.
     """
     import pandas as pd
 
@@ -149,30 +153,78 @@ def score(
     rows = []
     for place, (arguments, changed) in enumerate(recipes):
         of_seeds = runs[place * len(seeds) : (place + 1) * len(seeds)]
-        failed = [isinstance(run, TrainingError) for run in of_seeds]
+        fine = [run for run in of_seeds if not isinstance(run, TrainingError)]
+        found = [CHANCE if run not in fine else run.test_accuracy for run in of_seeds]
+        seconds = [sum(run.history_columns["train_seconds"]) for run in fine]
         rows.append(
             {
                 "network": json.dumps(arguments),
-                "schedule": json.dumps(changed.content()),
+                "schedule": json.dumps(_differences(changed)),
                 "num_parameters": count_parameters("tiny", **arguments),
                 "seeds": " ".join(map(str, seeds)),
-                "accuracies": " ".join(
-                    "0.1" if wrong else f"{run.test_accuracy:.4f}"
-                    for run, wrong in zip(of_seeds, failed, strict=True)
-                ),
-                "seconds": round(
-                    sum(
-                        sum(run.history_columns["train_seconds"])
-                        for run, wrong in zip(of_seeds, failed, strict=True)
-                        if not wrong
-                    )
-                    / max(1, failed.count(False)),
-                    1,
-                ),
+                "accuracies": " ".join(f"{accuracy:.4f}" for accuracy in found),
+                "diverged": len(of_seeds) - len(fine),
+                "seconds": round(float(np.mean(seconds or [0])), 1),
             }
         )
     return pd.DataFrame(rows)
 
 
+def _differences(schedule):
+    """The values of a schedule that are not those of `CYCLE`."""
+    usual = CYCLE.content()
+    return {k: v for k, v in schedule.content().items() if usual.get(k) != v}
+
+
+def table(name: str):
+    """A table of scores on held-back images, with the mean and deviation over seeds.
+
+    Args:
+        name: "candidates", everything that was tried for every row; or "ablation", the
+            518 row with one change taken back at a time.
+
+    Returns:
+        A DataFrame with the columns of `score`, what was tried ("tried"), and mean and
+        std, from 0 to 1; the sample deviation, NaN for a single seed.
+
+    Raises:
+        RecordError: the file is missing or damaged.
+    """
+    import pandas as pd
+
+    path = records.results_folder() / "smaller" / f"{name}.csv"
+    try:
+        found = pd.read_csv(path, dtype={"seeds": str, "accuracies": str})
+        each = [np.array(text.split(), float) for text in found.accuracies]
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise records.RecordError(f"{path} is no table of scores: {error}") from error
+    mean = [values.mean() for values in each]
+    std = [values.std(ddof=1) if len(values) > 1 else np.nan for values in each]
+    return found.assign(mean=mean, std=std)
+
+
 def row_table():
-    pass
+    """The rows: what was chosen, and what it scores on the test images.
+
+    Returns:
+        A DataFrame with the columns at_most (parameters), parameters, accuracy (mean ±
+        deviation over five seeds, in per cent) and network.
+    """
+    import pandas as pd
+
+    rows = []
+    for limit, row in ROWS.items():
+        runs = [records.load(e) for e in row_series(limit).experiments()]
+        tested = None not in runs
+        found = 100 * np.array([run.test_accuracy for run in runs if run])
+        rows.append(
+            {
+                "at_most": limit,
+                "parameters": count_parameters("tiny", parameters=limit),
+                "accuracy": f"{found.mean():.2f} ± {found.std(ddof=1):.2f}"
+                if tested
+                else NOT_MEASURED,
+                "network": variant("tiny", row.arguments),
+            }
+        )
+    return pd.DataFrame(rows)
