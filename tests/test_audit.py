@@ -11,7 +11,11 @@ import pytest
 
 from tradeoffs import records
 from tradeoffs.processes import in_fresh_process
-from tradeoffs.recorded import recorded_experiments, same_series
+from tradeoffs.recorded import (
+    FIRST_SEED_OF_ROWS,
+    recorded_experiments,
+    same_series,
+)
 from tradeoffs.series import THREADS, stacks, train
 
 # Batches below 16 are left out, and the Keras CNN on all of Fashion-MNIST: the code
@@ -21,7 +25,7 @@ LONG = "keras_cnn", "fashion_mnist"
 FIRSTS = [
     stack[:2]
     for stack in stacks(recorded_experiments())
-    if not stack[0].seed
+    if stack[0].seed in (0, FIRST_SEED_OF_ROWS)
     and stack[0].schedule.batch_size >= 16
     and (stack[0].model, stack[0].dataset) != LONG
 ]
@@ -40,6 +44,8 @@ def test_first_epoch_comes_out_as_recorded(stack):
     recorded = [records.load(experiment) for experiment in same_series(stack[0])]
     assert num_parameters == recorded[0].num_parameters
     for column, least in LEAST.items():
+        if stack[0].tested_once and column == "test_accuracy":
+            continue  # it was not tested after the first epoch
         firsts = [run.history_columns[column][0] for run in recorded]
         share = firsts[0] if column == "train_loss" else 1
         near = max(np.ptp(firsts), least * share)

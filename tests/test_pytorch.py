@@ -10,6 +10,7 @@ from tradeoffs import ARTICLE, TrainingError, recorded, series
 from tradeoffs.augmentation import Augmentation
 from tradeoffs.frameworks import available_processors
 from tradeoffs.models import count_parameters
+from tradeoffs.models.rows import ROWS
 from tradeoffs.training.augmenting import Augmenter
 from tradeoffs.training.pytorch import Trainer, channels_last_pays, images_to_tensor
 
@@ -151,16 +152,17 @@ def test_small_net_names_a_value_that_is_not_allowed(arguments, said):
 
 TINY = [
     {},
-    {"filters": [3], "kernel_sizes": 7, "pools": 6, "pool_kind": "average"},
+    {"filters": [3], "kernel_sizes": 7, "pools": 6, "pool_kind": "max"},
     {"filters": (4, 1, 5), "kernel_sizes": (5, 2, 3), "pools": [3, None, 2]},
+    {"activation": "relu", "scale": 1},
     *(
-        {"filters": (4, 7, 9), "batch_norm": norm, "bias": bias, "padding": padding}
-        | {"pools": 2, "pool_kind": kind, "kernel_sizes": kernels, "slope": slope}
-        for norm in (True, False, "blocks")
-        for bias, slope in ((True, 0.1), (False, 0))
-        for padding, kernels in ((True, (5, 4, 3)), (False, (3, 3, 2)))
+        {"filters": (4, 7, 9), "norm": norm, "kernel_sizes": kernels}
+        | {"pools": 2, "pool_kind": kind}
+        for norm in ("batch", "shift", None)
+        for kernels in (3, (5, 4, 3))
         for kind in ("max", "average")
     ),
+    *({"parameters": limit} for limit in ROWS),
 ]
 
 
@@ -172,16 +174,44 @@ def test_tiny_has_the_parameters_that_arithmetic_gives(arguments):
 
 
 def test_tiny_is_a_convolution_and_separable_ones():
-    model = tradeoffs.build("tiny", filters=(4, 6), pools=(2, None), slope=0.1)
+    model = tradeoffs.build("tiny", filters=(4, 6), pools=(2, None), norm="batch")
     # 4·9, 2·4, 4·9, 4·6, 2·6, 10·(6+1)
     parts = {"conv1": 36, "norm1": 8, "depthwise2": 36, "pointwise2": 24, "norm2": 12}
     assert by_layer(model) == parts | {"linear": 70}
     names = [name for name, _ in model.named_children()]
-    assert names[:4] == ["conv1", "norm1", "pool1", "activation1"]
-    averaged = tradeoffs.build("tiny", pool_kind="average")
-    names = [name for name, _ in averaged.named_children()]
     assert names[:4] == ["conv1", "norm1", "activation1", "pool1"]
-    assert count(tradeoffs.build("tiny")) == 516
+    assert names[-4:] == ["gap", "scale", "flatten", "linear"]
+    shifted = tradeoffs.build("tiny", filters=(4, 6), pools=(2, None))
+    assert by_layer(shifted) == by_layer(model) | {"norm1": 4, "norm2": 6}
+    assert count(tradeoffs.build("tiny")) == 488
+
+
+def test_tiny_scales_what_global_average_pooling_leaves():
+    one, twice = (tradeoffs.build("tiny", seed=0, scale=s) for s in (1, 2))
+    images, bias = torch.rand(2, 1, 28, 28), one.linear.bias
+    assert torch.allclose(twice(images) - bias, 2 * (one(images) - bias), atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["batch", "shift", None])
+def test_folded_norms_compute_the_same(norm):
+    model = tradeoffs.build("tiny", seed=0, norm=norm)
+    with torch.no_grad():
+        for _ in range(3):  # so that the running statistics are of something
+            model.train()(torch.randn(40, 1, 28, 28))
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    images, folded = torch.randn(5, 1, 28, 28), tradeoffs.fold_norms(model)
+    assert model.training
+    assert torch.allclose(folded(images), model.eval()(images), atol=1e-4)
+    assert count(folded) == 488
+    assert not list(folded.buffers())
+
+
+def test_norms_that_follow_no_convolution_are_not_folded():
+    with pytest.raises(TypeError, match="'0' follows no convolution"):
+        tradeoffs.fold_norms(nn.Sequential(nn.BatchNorm2d(3)))
+    with pytest.raises(TypeError, match=r"only an nn\.Sequential is folded"):
+        tradeoffs.fold_norms(nn.Linear(2, 2))
 
 
 @pytest.mark.parametrize(
@@ -193,9 +223,11 @@ def test_tiny_is_a_convolution_and_separable_ones():
         ({"pools": (2, 2)}, "with 4 filters it must be 4 values, or one for all"),
         ({"pools": 3}, "pools is 3 and kernel_sizes 3; nothing is left of 28 x 28"),
         ({"pool_kind": "mean"}, "pool_kind is 'mean'; it must be one of max, average"),
-        ({"slope": 2}, "slope is 2; it must be from 0 to 1"),
-        ({"batch_norm": "first"}, "it must be one of True, False, blocks"),
-        ({"bias": 1}, "bias is 1; it must be one of True, False"),
+        ({"activation": "tanh"}, "it must be one of relu, silu"),
+        ({"norm": True}, "norm is True; it must be one of batch, shift, None"),
+        ({"scale": 0}, "scale is 0; it must be above 0"),
+        ({"scale": -1}, "scale is -1; it must be 0 or more"),
+        ({"parameters": 517}, "parameters is 517; it must be one of"),
     ],
 )
 def test_tiny_names_a_value_that_is_not_allowed(arguments, said):

@@ -132,14 +132,14 @@ def test_networks_of_different_widths_stack(images, kernel_size, optimizer):
 TINY_FILTERS = [(3, 5, 4), (5, 8, 6), (4, 2, 9)]
 TINY = {
     "tiny": {},
-    "norms of the blocks": {"batch_norm": "blocks", "kernel_sizes": (5, 3, 3)},
-    "no norm, average pools": {"batch_norm": False, "pool_kind": "average"},
-    "even kernels": {"kernel_sizes": (4, 2, 3), "padding": False, "bias": False},
+    "norms with a scale": {"norm": "batch", "kernel_sizes": (5, 3, 3)},
+    "no norm, max pools": {"norm": None, "pool_kind": "max", "activation": "relu"},
+    "even kernels, not scaled": {"kernel_sizes": (4, 2, 3), "scale": 1},
 }
 
 
 def tiny(k, **arguments):
-    arguments = {"pools": (2, 2, None), "slope": 0.1} | arguments
+    arguments = {"pools": (2, 2, None)} | arguments
     return tradeoffs.build("tiny", filters=TINY_FILTERS[k], **arguments)
 
 

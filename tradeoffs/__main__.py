@@ -168,10 +168,13 @@ def _parser():
         smaller_command.DESCRIPTION,
     )
     text = (
-        "train this row's recipe on all training images with its five seeds, and read "
-        f"the test images, once: one of {', '.join(map(str, ROWS))}"
+        "train the recipes of these rows on all training images, with five seeds each, "
+        f"and read the test images, once: of {', '.join(map(str, ROWS))}"
     )
-    option("--test", type=int, choices=ROWS, metavar="LIMIT", help=text)
+    rows = {"type": int, "choices": ROWS, "nargs": "+", "metavar": "LIMIT"}
+    option("--test", **rows, help=text)
+    text = f"rows at once, a thread each {default}"
+    option("--jobs", **count, default=1, help=text)
 
     option = command(
         _device,

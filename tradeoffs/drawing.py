@@ -21,6 +21,7 @@ STYLES = {
     "pytorch_cnn": {"color": "#222222", "marker": "^", "linestyle": "-."},
     "gap_cnn": {"color": "#cc79a7", "marker": "D", "linestyle": ":"},
     "small_net": {"color": "#009e73", "marker": "v", "linestyle": "-"},
+    "tiny": {"color": "#d55e00", "marker": "*", "linestyle": "-"},
 }
 A_READERS = {"color": "#d55e00", "marker": "P", "linestyle": "--"}
 LINES = (  # of what is no model

@@ -72,7 +72,7 @@ def learnt_filters(network, title: str):
     text = f"conv2: a column for each of {columns} filters\n{text}"
     _kernels(middle, second.swapaxes(0, 1), text)
     axis = right.subplots()
-    right.colorbar(_weights(axis, last, np.abs(last).max()), ax=axis, label="weight")
+    right.colorbar(weights_of(axis, last, np.abs(last).max()), ax=axis, label="weight")
     axis.set(xticks=range(columns), yticks=range(10))
     axis.tick_params(labelsize=7)
     draw.finish(axis, "filter of conv2", "digit", f"linear: {columns} × 10")
@@ -84,12 +84,12 @@ def _kernels(figure, kernels, title):
     """Kernels [rows, columns, height, width], all on one scale of colours."""
     panels = figure.subplots(*kernels.shape[:2], squeeze=False)
     for place in np.ndindex(panels.shape):
-        _weights(panels[place], kernels[place], np.abs(kernels).max())
+        weights_of(panels[place], kernels[place], np.abs(kernels).max())
         panels[place].set(xticks=[], yticks=[])
     figure.suptitle(title, fontsize=9)
 
 
-def _weights(axis, weights, largest):
+def weights_of(axis, weights, largest):
     return axis.imshow(weights, cmap="RdBu", vmin=-largest, vmax=largest)
 
 

@@ -12,16 +12,20 @@ import datetime
 import hashlib
 import json
 from collections.abc import Iterable
+from concurrent.futures import as_completed
+from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 
 from tradeoffs import records, series, weights
 from tradeoffs.data import mnist
-from tradeoffs.experiments import Run, variant
+from tradeoffs.experiments import variant
 from tradeoffs.frameworks import set_threads
 from tradeoffs.models import build, count_parameters
 from tradeoffs.models.rows import CYCLE, ROWS
 from tradeoffs.probes.profile import NOT_MEASURED
+from tradeoffs.processes import FreshProcesses
 from tradeoffs.recorded import ROW_SERIES
 from tradeoffs.schedules import Schedule
 
@@ -43,45 +47,55 @@ def row_series(limit: int):
     return known[limit]
 
 
-def read_test_images(limit: int, *, progress: bool = True) -> list[Run]:
-    """Train the recipe of a row on all training images, and test it, once.
+def read_test_images(limits: list[int], *, jobs: int = 1, progress: bool = True):
+    """Train the recipes of rows on all training images, and test each, once.
 
     What is noted before the test images are read: the recipe, the seeds and a digest of
     each seed's weights. A second call is refused; but where the first was stopped in
     between, it goes on if its weights come out the same.
 
     Args:
-        limit: parameters, one of `tradeoffs.models.rows.ROWS`.
-        progress: show a bar.
-
-    Returns:
-        The runs, which are recorded.
+        limits: parameters, of `tradeoffs.models.rows.ROWS`.
+        jobs: rows at once, a process and a thread each.
+        progress: show bars.
 
     Raises:
         ValueError: there is no such row.
-        RuntimeError: the test images were read for it already, or the weights are not
-            those that were noted.
+        RuntimeError: the test images were read for one already, and nothing was
+            trained; or the weights are not those that were noted.
     """
+    for limit in limits:
+        experiments = row_series(limit).experiments()
+        path = series.note_path(experiments[0])
+        if path.exists() and not series.missing(experiments):
+            raise RuntimeError(
+                f"the test images were read for the row of {limit} parameters on "
+                f"{json.loads(path.read_text())['date']}; they are read once, and "
+                f"{path} says so"
+            )
+        records.check_writable(path)
+    with FreshProcesses(jobs, threads=series.THREADS) as processes:
+        waiting = [
+            processes.submit(_read_test_images, limit, jobs, progress, place % jobs)
+            for place, limit in enumerate(limits)
+        ]
+        for future in as_completed(waiting):
+            future.result()
+
+
+def _read_test_images(limit, jobs, progress, position):
     experiments = row_series(limit).experiments()
-    path = series.note_path(experiments[0])
-    if path.exists() and not series.missing(experiments):
-        date = json.loads(path.read_text())["date"]
-        raise RuntimeError(
-            f"the test images were read for the row of {limit} parameters on {date}; "
-            f"they are read once, and {path} says so"
-        )
-    records.check_writable(path)
     set_threads("pytorch", series.THREADS)
-    done = series.trained_untested(experiments, progress=progress)
-    schedule = experiments[0].schedule
+    done = series.trained_untested(experiments, progress=progress, position=position)
     note = {
         "limit": limit,
         "network": variant("tiny", ROWS[limit].arguments),
         "num_parameters": count_parameters("tiny", parameters=limit),
-        "schedule": schedule.content(),
+        "schedule": experiments[0].schedule.content(),
         "weights": {str(run.experiment.seed): _digest(n) for n, run in done},
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+    path = series.note_path(experiments[0])
     if not path.exists():
         records.write(path, json.dumps(note, indent=1) + "\n")
     elif (noted := json.loads(path.read_text()))["weights"] != note["weights"]:
@@ -89,11 +103,11 @@ def read_test_images(limit: int, *, progress: bool = True) -> list[Run]:
             f"the weights are not those of {noted['date']} that {path} has noted; "
             "the test images are not read for others"
         )
-    runs = [series.tested(network, run) for network, run in done]
-    for (network, _), run in zip(done, runs, strict=True):
+    for network, untested in done:
+        run = series.tested(network, untested)
         weights.save_weights(run, network)
-        records.save(run)
-    return runs
+        noted = run.environment | {"trainings_at_once": jobs}
+        records.save(replace(run, environment=noted))
 
 
 def _digest(network):
@@ -201,6 +215,22 @@ def table(name: str):
     mean = [values.mean() for values in each]
     std = [values.std(ddof=1) if len(values) > 1 else np.nan for values in each]
     return found.assign(mean=mean, std=std)
+
+
+def published():
+    """What others published of networks so small, and how theirs was selected.
+
+    Returns:
+        A DataFrame with the columns parameters, accuracy (0 to 1), selected_on ("test
+        images", "validation images" or "none"), how and source.
+
+    >>> published().selected_on.value_counts()["test images"]
+    6
+    """
+    import pandas as pd
+
+    with (files("tradeoffs") / "published.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file)
 
 
 def row_table():

@@ -12,10 +12,8 @@ docs/protocol.md says how they were chosen.
 
 
 def run(options) -> None:
-    """List the rows, or test one."""
-    if options.test is None:
-        print(smaller.row_table().to_string(index=False))
-        return
-    fetching.fetch()
-    found = [run.test_accuracy for run in smaller.read_test_images(options.test)]
-    print(f"{options.test} parameters at most:", *(f"{a:.2%}" for a in found))
+    """Test rows if any are named, then list what is known."""
+    if options.test:
+        fetching.fetch()
+        smaller.read_test_images(options.test, jobs=options.jobs)
+    print(smaller.row_table().to_string(index=False))

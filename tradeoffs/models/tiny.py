@@ -17,7 +17,7 @@ from tradeoffs.models.rows import arguments_of
 from tradeoffs.models.small_net import KERNEL_SIZES, POOL_KINDS, POOLS, sequence
 
 SIDE = 28
-ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
+ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
 
 
 class Scale(nn.Module):
@@ -74,7 +74,7 @@ def tiny(
         pools: window of the pool after each of them, 2 to 6, or None for no pool; or
             one for all.
         pool_kind: "max" or "average".
-        activation: "relu", "silu" or "gelu".
+        activation: "relu" or "silu", x times its sigmoid.
         norm: after every convolution that mixes channels: "batch", "shift" for a batch
             norm that learns no scale, or None for a bias in place of a norm.
         scale: fixed factor of what global average pooling leaves, above 0.

@@ -137,7 +137,6 @@ STACKED = {
     nn.ReLU: rectifier,
     nn.LeakyReLU: rectifier,
     nn.SiLU: same,
-    nn.GELU: same,
     Scale: same,
     nn.Flatten: flatten,
     nn.Linear: dense,

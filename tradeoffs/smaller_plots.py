@@ -1,0 +1,113 @@
+"""The figures of the smaller networks; each function returns one."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from tradeoffs import drawing as draw
+from tradeoffs.labels import label
+from tradeoffs.plots import ERROR, PARAMETERS
+from tradeoffs.search_plots import weights_of
+from tradeoffs.tables import summarize
+
+# How a published network was selected, to its marker.
+MARKERS = {"test images": "X", "validation images": "d", "none": "p"}
+
+
+def ladder(runs: list, published, title: str):
+    """Test error and parameters of recorded networks, beside published ones.
+
+    Args:
+        runs: recorded, of the article's models and of the rows.
+        published: the table of `tradeoffs.smaller.published`.
+        title: of the figure.
+    """
+    figure, axis = draw.axes(4.6)
+    for row in summarize(runs).itertuples():
+        tiny = row.model == "tiny"
+        text = f"{row.num_parameters:,}" if tiny else label(row.model)
+        place = row.num_parameters, 1 - row.accuracy_mean, row.accuracy_std
+        side = "below" if tiny else "above"
+        draw.point(axis, row.model, *place, text, side=side, size=7)
+    for selected, marker in MARKERS.items():
+        those = published[published.selected_on == selected]
+        where = "no selection" if selected == "none" else f"selected on {selected}"
+        axis.plot(
+            those.parameters,
+            1 - those.accuracy,
+            marker,
+            color="#888888",
+            markerfacecolor="none",
+            markersize=8,
+            label=f"published, {where}",
+        )
+    style = draw.style("tiny", linestyle="none", markersize=7)
+    axis.plot([], [], **style | {"label": "here: mean ± deviation of five seeds"})
+    axis.set(xscale="log", yscale="log")
+    axis.margins(x=0.08, y=0.12)
+    draw.finish(axis, PARAMETERS, ERROR, title, log="xy")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    return figure
+
+
+def ablation(table, title: str):
+    """What each change that is taken back costs, in points, with 95 % intervals.
+
+    Args:
+        table: of `tradeoffs.smaller.table("ablation")`; its first row has all changes.
+        title: of the figure.
+    """
+    each = [np.array(text.split(), float) for text in table.accuracies]
+    whole, *others = each
+    losses = [100 * (whole.mean() - values.mean()) for values in others]
+    tests = [stats.ttest_ind(whole, values, equal_var=False) for values in others]
+    ends = [100 * np.array(test.confidence_interval()) for test in tests]
+    reach = [
+        (loss - low, high - loss)
+        for loss, (low, high) in zip(losses, ends, strict=True)
+    ]
+    names = list(table.tried[1:])
+    figure, axis = draw.axes(0.45 * len(names) + 1.3)
+    axis.barh(names, losses, xerr=np.transpose(reach), color="#009e73", capsize=3)
+    axis.axvline(0, **draw.THIN)
+    axis.invert_yaxis()
+    text = "points of accuracy lost on held-back images (line: 95 % interval)"
+    draw.finish(axis, text, "", title)
+    return figure
+
+
+def all_weights(network, title: str):
+    """Every weight and bias of a tiny network, a panel a layer.
+
+    Args:
+        network: an `nn.Sequential` of convolutions and a linear layer.
+        title: of the figure.
+    """
+    layers = {
+        name: layer
+        for name, layer in network.named_children()
+        if list(layer.parameters())
+    }
+    columns = 4
+    rows = -(-len(layers) // columns)
+    figure, panels = draw.axes(2.1 * rows + 0.4, columns, rows)
+    for axis in np.ravel(panels)[len(layers) :]:
+        axis.remove()
+    for axis, (name, layer) in zip(np.ravel(panels), layers.items(), strict=False):
+        weights = layer.weight.detach().numpy()
+        table = weights.reshape(len(weights), -1)
+        count = sum(p.numel() for p in layer.parameters())
+        if layer.bias is not None:
+            bias = layer.bias.detach().numpy()[:, None]
+            gap = np.full_like(bias, np.nan)
+            table = np.concatenate([table, gap, bias], 1)
+        weights_of(axis, table, np.nanmax(np.abs(table)))
+        axis.set(xticks=[], yticks=[], title=f"{name}: {count}")
+        axis.title.set_fontsize(9)
+        axis.grid(visible=False)
+        axis.spines[:].set_visible(False)
+    figure.supxlabel("weights of one filter, and its bias")
+    figure.supylabel("filter or digit")
+    figure.suptitle(title)
+    return figure
