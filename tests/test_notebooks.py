@@ -27,8 +27,8 @@ IGNORED = {
     ],
     "06_harder_data": ["cell-02", "cell-18", "cell-23"],
     "07_on_the_device": ["cell-02", "cell-20", "cell-22"],
-    "08_decide": ["cell-02", "cell-36"],
-    "09_verdicts": ["cell-02", "cell-25"],
+    "09_decide": ["cell-02", "cell-36"],
+    "10_verdicts": ["cell-02", "cell-25"],
 }
 
 

@@ -126,7 +126,7 @@ def test_search_finds_a_term_on_the_right_pages(page, address):
 
 
 def test_the_table_of_all_claims_keeps_the_rows_that_are_asked_for(page, address):
-    page.goto(f"{address}/notebooks/09_verdicts.html")
+    page.goto(f"{address}/notebooks/10_verdicts.html")
     rows = page.locator(".filter + table > tbody > tr:visible")
     assert rows.count() == len(tradeoffs.claims())
     page.fill(".filter", "Batch Norm")
@@ -136,7 +136,7 @@ def test_the_table_of_all_claims_keeps_the_rows_that_are_asked_for(page, address
 
 
 def test_moving_the_accuracy_slider_greys_what_no_longer_fits(page, address):
-    page.goto(f"{address}/notebooks/08_decide.html")
+    page.goto(f"{address}/notebooks/09_decide.html")
     slider = page.locator(".chart input[name=min_accuracy]")
     chart = page.locator(".chart svg")
 
@@ -173,7 +173,7 @@ def test_notebook_has_its_neighbours_contents_copies_and_download(page, address,
 
 def test_the_panel_works_on_a_page_that_is_opened_from_a_disk(browser):
     page = browser.new_page()
-    page.goto((SITE / "notebooks" / "08_decide.html").as_uri())
+    page.goto((SITE / "notebooks" / "09_decide.html").as_uri())
     page.wait_for_selector(".chart svg")
     page.close()
 

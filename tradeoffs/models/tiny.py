@@ -36,14 +36,15 @@ class Scale(nn.Module):
         return f"{self.factor:g}"
 
 
-def shift_norm(filters: int) -> nn.BatchNorm2d:
+class ShiftNorm(nn.BatchNorm2d):
     """A batch norm that learns a shift alone; the weights after it can scale."""
-    norm = nn.BatchNorm2d(filters)
-    norm.weight = None
-    return norm
+
+    def __init__(self, num_features: int):
+        super().__init__(num_features)
+        self.weight = None
 
 
-NORMS = {"batch": nn.BatchNorm2d, "shift": shift_norm, None: lambda filters: None}
+NORMS = {"batch": nn.BatchNorm2d, "shift": ShiftNorm, None: lambda filters: None}
 
 
 def tiny(

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tradeoffs.models.tiny import Scale
+from tradeoffs.models.tiny import Scale, ShiftNorm
 
 
 def slope_of(layer) -> float:
@@ -131,6 +131,7 @@ def dense(layers, weight, bias=None):
 STACKED = {
     nn.Conv2d: Convolution,
     nn.BatchNorm2d: Normalization,
+    ShiftNorm: Normalization,
     nn.MaxPool2d: same,
     nn.AvgPool2d: same,
     nn.AdaptiveAvgPool2d: global_pool,

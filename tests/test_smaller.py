@@ -1,0 +1,142 @@
+"""The search for smaller networks: scores, and test images that are read once."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import tradeoffs
+from tradeoffs import records, series, smaller
+from tradeoffs.__main__ import main
+from tradeoffs.models import count_parameters
+from tradeoffs.models.rows import CYCLE, ROWS, Row
+from tradeoffs.recorded import FIRST_SEED_OF_ROWS, ROW_SERIES, Series
+
+SMALL = {"filters": [2, 3], "pools": 4}
+QUICK = CYCLE.replace(epochs=2, batch_size=100)
+
+
+@pytest.fixture
+def row(tmp_path, monkeypatch, mnist):
+    """A row of its own, in a results folder of its own, on a few images."""
+    monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
+    monkeypatch.setitem(ROWS, 9, Row(SMALL, QUICK))
+    own = Series("tiny", "pytorch", QUICK, 2, {"parameters": 9}, first_seed=3)
+    monkeypatch.setattr(smaller, "ROW_SERIES", [own])
+    few = mnist.head(2_000, 10_000)
+    few = tradeoffs.Dataset("mnist", *few_arrays(few), few.pixels)
+    monkeypatch.setattr(series, "dataset_named", lambda _: few)
+    return own.experiments()
+
+
+def few_arrays(data):
+    return data.train_images, data.train_labels, data.test_images, data.test_labels
+
+
+def read(limit=9):
+    smaller._read_test_images(limit, jobs=1, progress=False, position=0)
+
+
+def test_a_row_is_tested_after_its_last_epoch_alone(row, mnist):
+    read()
+    for experiment in row:
+        run = records.load(experiment)
+        assert run.history_columns["test_accuracy"][:-1] == [None]
+        assert run.history_columns["test_loss"][:-1] == [None]
+        network = tradeoffs.trained(run)
+        assert not list(network.buffers())  # no statistics of a norm
+        images = torch.tensor(mnist.test_images)[:, None].float() / 255
+        images = (images - mnist.pixels[0]) / mnist.pixels[1]
+        with torch.inference_mode():
+            predicted = network(images).argmax(1).numpy()
+        assert np.array_equal(predicted, run.test_predictions)
+        assert run.num_parameters == count_parameters("tiny", **SMALL)
+    note = json.loads(series.note_path(row[0]).read_text())
+    assert note["weights"].keys() == {"3", "4"}
+    assert note["network"] == "tiny,filters=2x3,pools=4"
+
+
+def test_test_images_are_read_once(row, capsys):
+    with pytest.raises(records.RecordError, match="were not read yet for tiny,param"):
+        series.train(row, progress=False)
+    read()
+    with pytest.raises(RuntimeError, match=r"read once, and .*9\.json says so"):
+        smaller.read_test_images([9])
+    # The recipe can be trained again, for the audit.
+    (_, again), *_ = series.train(row, progress=False)
+    assert again.test_accuracy == records.load(row[0]).test_accuracy
+
+
+def test_what_was_stopped_between_goes_on_with_the_same_weights(row):
+    read()
+    paths = [records.results_folder() / experiment.path for experiment in row]
+    paths[0].unlink()
+    read()
+    assert paths[0].exists()
+    path = series.note_path(row[0])
+    note = json.loads(path.read_text())
+    note["weights"]["3"] = "0" * 64
+    path.write_text(json.dumps(note))
+    with pytest.raises(RuntimeError, match="not read for others"):
+        read()
+
+
+def test_a_row_that_there_is_not(capsys):
+    with pytest.raises(ValueError, match="no row of 517 parameters; there are 300, "):
+        smaller.read_test_images([517])
+    with pytest.raises(SystemExit):
+        main(["smaller", "--test", "517"])
+    assert "invalid choice: 517" in capsys.readouterr().err
+
+
+def test_scores_are_of_each_network_rate_and_seed(mnist, monkeypatch):
+    class Few:
+        def validation_split(self):
+            return mnist.head(1_000, 500)
+
+    monkeypatch.setattr(smaller, "mnist", Few)
+    networks = [SMALL, SMALL | {"filters": [3, 3]}]
+    options = {"learning_rates": [0.02, 1e9], "progress": False}
+    table = smaller.score(networks, QUICK, [0, 1], **options)
+    assert list(table.num_parameters) == [87, 87, 109, 109]
+    assert list(table.diverged) == [0, 2, 0, 2]
+    assert set(table.accuracies[table.diverged == 2]) == {"0.1000 0.1000"}
+    assert json.loads(table.schedule[0]) == {
+        "epochs": 2,
+        "batch_size": 100,
+        "learning_rate": 0.02,
+    }
+
+
+@pytest.mark.parametrize("name", ["candidates", "ablation"])
+def test_recorded_scores_are_whole(name):
+    table = smaller.table(name)
+    assert table["mean"].between(0, 1).all()
+    assert table.tried.notna().all()
+    assert set(table.seeds.str.split().sum()) & {
+        str(FIRST_SEED_OF_ROWS + n) for n in range(5)
+    } == (set())
+
+
+def test_a_table_that_is_cut_off_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
+    with pytest.raises(records.RecordError, match=r"candidates\.csv is no table"):
+        smaller.table("candidates")
+    (tmp_path / "smaller").mkdir()
+    (tmp_path / "smaller" / "candidates.csv").write_text("tried,seeds\na,0\n")
+    with pytest.raises(records.RecordError, match=r"candidates\.csv is no table"):
+        smaller.table("candidates")
+
+
+def test_rows_keep_their_limits_and_were_read():
+    for limit, one in zip(ROWS, ROW_SERIES, strict=True):
+        counted = count_parameters("tiny", parameters=limit)
+        assert counted <= limit
+        note = json.loads(series.note_path(one.experiments()[0]).read_text())
+        assert note["num_parameters"] == counted
+        assert note["schedule"] == one.schedule.content()
+        for experiment in one.experiments():
+            network = tradeoffs.trained(records.load(experiment))
+            digest = note["weights"][str(experiment.seed)]
+            assert smaller._digest(network) == digest
