@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import tradeoffs
-from tradeoffs import records, series, smaller
+from tradeoffs import held_back, records, series, smaller
 from tradeoffs.__main__ import main
 from tradeoffs.models import count_parameters
 from tradeoffs.models.rows import CYCLE, ROWS, Row
@@ -95,10 +95,10 @@ def test_scores_are_of_each_network_rate_and_seed(mnist, monkeypatch):
         def validation_split(self):
             return mnist.head(1_000, 500)
 
-    monkeypatch.setattr(smaller, "mnist", Few)
+    monkeypatch.setattr(held_back, "mnist", Few)
     networks = [SMALL, SMALL | {"filters": [3, 3]}]
     options = {"learning_rates": [0.02, 1e9], "progress": False}
-    table = smaller.score(networks, QUICK, [0, 1], **options)
+    table = held_back.score(networks, QUICK, [0, 1], **options)
     assert list(table.num_parameters) == [87, 87, 109, 109]
     assert list(table.diverged) == [0, 2, 0, 2]
     assert set(table.accuracies[table.diverged == 2]) == {"0.1000 0.1000"}
@@ -111,7 +111,7 @@ def test_scores_are_of_each_network_rate_and_seed(mnist, monkeypatch):
 
 @pytest.mark.parametrize("name", ["candidates", "ablation"])
 def test_recorded_scores_are_whole(name):
-    table = smaller.table(name)
+    table = held_back.table(name)
     assert table["mean"].between(0, 1).all()
     assert table.tried.notna().all()
     assert set(table.seeds.str.split().sum()) & {
@@ -122,11 +122,11 @@ def test_recorded_scores_are_whole(name):
 def test_a_table_that_is_cut_off_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
     with pytest.raises(records.RecordError, match=r"candidates\.csv is no table"):
-        smaller.table("candidates")
+        held_back.table("candidates")
     (tmp_path / "smaller").mkdir()
     (tmp_path / "smaller" / "candidates.csv").write_text("tried,seeds\na,0\n")
     with pytest.raises(records.RecordError, match=r"candidates\.csv is no table"):
-        smaller.table("candidates")
+        held_back.table("candidates")
 
 
 def test_rows_keep_their_limits_and_were_read():

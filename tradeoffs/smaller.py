@@ -1,9 +1,7 @@
-"""How few parameters are enough: what was tried, what was chosen, and one test.
+"""How few parameters are enough: what was chosen, and one test of each row.
 
-`docs/protocol.md` says how. `results/smaller/candidates.csv` has every candidate, and
-`ablation.csv` what each change of the 518 row is worth; both are scored on training
-images that were held back. `<limit>.json` notes that the test images were read for a
-row, which they are once.
+`docs/protocol.md` says how. `results/smaller/<limit>.json` notes that the test images
+were read for a row, which they are once.
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Iterable
 from concurrent.futures import as_completed
 from dataclasses import replace
 from importlib.resources import files
@@ -19,17 +16,13 @@ from importlib.resources import files
 import numpy as np
 
 from tradeoffs import records, series, weights
-from tradeoffs.data import mnist
 from tradeoffs.experiments import variant
 from tradeoffs.frameworks import set_threads
-from tradeoffs.models import build, count_parameters
-from tradeoffs.models.rows import CYCLE, ROWS
+from tradeoffs.models import count_parameters
+from tradeoffs.models.rows import ROWS
 from tradeoffs.probes.profile import NOT_MEASURED
 from tradeoffs.processes import FreshProcesses
 from tradeoffs.recorded import ROW_SERIES
-from tradeoffs.schedules import Schedule
-
-CHANCE = 0.1  # the accuracy that one that diverged counts as
 
 
 def row_series(limit: int):
@@ -115,106 +108,6 @@ def _digest(network):
     for name, tensor in network.state_dict().items():
         digest.update(name.encode() + np.ascontiguousarray(tensor).tobytes())
     return digest.hexdigest()
-
-
-def score(
-    networks: list[dict],
-    schedule: Schedule,
-    seeds: Iterable[int],
-    *,
-    learning_rates: Iterable[float | None] = (None,),
-    progress: bool = True,
-):
-    """Accuracies of tiny networks on 10,000 training images that were held back.
-
-    Each is trained side by side with the others on the other 50,000, to the last
-    epoch, on one thread.
-
-    Args:
-        networks: arguments of `tradeoffs.build("tiny", ...)` for each, of equal layers.
-        schedule: a `Schedule`.
-        seeds: each network is trained with each.
-        learning_rates: and with each of these; by default with the schedule's.
-        progress: show a bar.
-
-    Returns:
-        A DataFrame of a row a network and learning rate: its arguments and what its
-        schedule has other than `CYCLE`, as JSON; its parameters, seeds, and accuracies
-        in the order of the seeds; how many diverged, which count as chance; and the
-        seconds of a training.
-    """
-    import pandas as pd
-
-    from tradeoffs.training import TrainingError
-    from tradeoffs.training.stacked import fit_stacked
-
-    seeds = list(seeds)
-    set_threads("pytorch", series.THREADS)
-    recipes = [
-        (arguments, schedule.replace(learning_rate=rate or schedule.learning_rate))
-        for arguments in networks
-        for rate in learning_rates
-    ]
-    runs = fit_stacked(
-        [build("tiny", seed=seed, **a) for a, _ in recipes for seed in seeds],
-        mnist().validation_split(),
-        schedule,
-        seeds * len(recipes),
-        learning_rates=[s.learning_rate for _, s in recipes for _ in seeds],
-        threads=series.THREADS,
-        progress=progress,
-    )
-    rows = []
-    for place, (arguments, changed) in enumerate(recipes):
-        of_seeds = runs[place * len(seeds) : (place + 1) * len(seeds)]
-        fine = [run for run in of_seeds if not isinstance(run, TrainingError)]
-        found = [CHANCE if run not in fine else run.test_accuracy for run in of_seeds]
-        seconds = [sum(run.history_columns["train_seconds"]) for run in fine]
-        rows.append(
-            {
-                "network": json.dumps(arguments),
-                "schedule": json.dumps(_differences(changed)),
-                "num_parameters": count_parameters("tiny", **arguments),
-                "seeds": " ".join(map(str, seeds)),
-                "accuracies": " ".join(f"{accuracy:.4f}" for accuracy in found),
-                "diverged": len(of_seeds) - len(fine),
-                "seconds": round(float(np.mean(seconds or [0])), 1),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _differences(schedule):
-    """The values of a schedule that are not those of `CYCLE`."""
-    usual = CYCLE.content()
-    return {k: v for k, v in schedule.content().items() if usual.get(k) != v}
-
-
-def table(name: str):
-    """A table of scores on held-back images, with the mean and deviation over seeds.
-
-    Args:
-        name: "candidates", everything that was tried for every row; or "ablation", the
-            518 row with one change taken back at a time.
-
-    Returns:
-        A DataFrame with the columns of `score`, what was tried ("tried"), and mean and
-        std, from 0 to 1; the sample deviation, NaN for a single seed.
-
-    Raises:
-        RecordError: the file is missing or damaged.
-    """
-    import pandas as pd
-
-    path = records.results_folder() / "smaller" / f"{name}.csv"
-    try:
-        found = pd.read_csv(path, dtype={"seeds": str, "accuracies": str})
-        each = [np.array(text.split(), float) for text in found.accuracies]
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise records.RecordError(f"{path} is no table of scores: {error}") from error
-    mean = [values.mean() for values in each]
-    std = [values.std(ddof=1) if len(values) > 1 else np.nan for values in each]
-    return found.assign(mean=mean, std=std)
 
 
 def published():

@@ -74,7 +74,7 @@ def ablation(table, title: str):
     """What each change that is taken back costs, in points, with 95 % intervals.
 
     Args:
-        table: of `tradeoffs.smaller.table("ablation")`; its first row has all changes.
+        table: of `held_back.table("ablation")`; its first row has all changes.
         title: of the figure.
     """
     each = [np.array(text.split(), float) for text in table.accuracies]

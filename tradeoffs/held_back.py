@@ -1,0 +1,182 @@
+"""Scores of tiny networks on training images that were held back.
+
+`results/smaller/candidates.csv` has every candidate of the search for smaller networks,
+and `ablation.csv` what each change of the 518 row is worth.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from concurrent.futures import as_completed
+
+import numpy as np
+
+from tradeoffs import records, series
+from tradeoffs.data import mnist
+from tradeoffs.frameworks import set_threads
+from tradeoffs.models import build, count_parameters
+from tradeoffs.models.rows import CYCLE, ROWS
+from tradeoffs.processes import FreshProcesses
+from tradeoffs.progress import bar
+from tradeoffs.schedules import Schedule
+
+CHANCE = 0.1  # the accuracy that one that diverged counts as
+ABLATED = 518
+ABLATION_EPOCHS = 30
+ABLATION_SEEDS = range(200, 205)
+AS_CHOSEN = "as chosen"
+# What is taken back, one at a time: arguments of `tiny`, and of the schedule.
+CHANGES = {
+    "max pools": ({"pool_kind": "max"}, {}),
+    "ReLU": ({"activation": "relu"}, {}),
+    "no fixed factor": ({"scale": 1}, {}),
+    "norms with a scale, a filter less": (
+        {"norm": "batch", "filters": [4, 6, 8, 10]},
+        {},
+    ),
+    "no norms": ({"norm": None}, {}),
+    "a tenth of the learning rate": ({}, {"learning_rate": 0.01}),
+    "a constant learning rate": ({}, {"cycle": False}),
+    "SGD, as the article's": (
+        {},
+        {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.0},
+    ),
+    "8 epochs": ({}, {"epochs": 8}),
+}
+
+
+def score(
+    networks: list[dict],
+    schedule: Schedule,
+    seeds: Iterable[int],
+    *,
+    learning_rates: Iterable[float | None] = (None,),
+    progress: bool = True,
+):
+    """Accuracies of tiny networks on 10,000 training images that were held back.
+
+    Each is trained side by side with the others on the other 50,000, to the last
+    epoch, on one thread.
+
+    Args:
+        networks: arguments of `tradeoffs.build("tiny", ...)` for each, of equal layers.
+        schedule: a `Schedule`.
+        seeds: each network is trained with each.
+        learning_rates: and with each of these; by default with the schedule's.
+        progress: show a bar.
+
+    Returns:
+        A DataFrame of a row a network and learning rate: its arguments and what its
+        schedule has other than `CYCLE`, as JSON; its parameters, seeds, and accuracies
+        in the order of the seeds; how many diverged, which count as chance; and the
+        seconds of a training.
+    """
+    import pandas as pd
+
+    from tradeoffs.training import TrainingError
+    from tradeoffs.training.stacked import fit_stacked
+
+    seeds = list(seeds)
+    set_threads("pytorch", series.THREADS)
+    recipes = [
+        (arguments, schedule.replace(learning_rate=rate or schedule.learning_rate))
+        for arguments in networks
+        for rate in learning_rates
+    ]
+    runs = fit_stacked(
+        [build("tiny", seed=seed, **a) for a, _ in recipes for seed in seeds],
+        mnist().validation_split(),
+        schedule,
+        seeds * len(recipes),
+        learning_rates=[s.learning_rate for _, s in recipes for _ in seeds],
+        threads=series.THREADS,
+        progress=progress,
+    )
+    rows = []
+    for place, (arguments, changed) in enumerate(recipes):
+        of_seeds = runs[place * len(seeds) : (place + 1) * len(seeds)]
+        fine = [run for run in of_seeds if not isinstance(run, TrainingError)]
+        found = [CHANCE if run not in fine else run.test_accuracy for run in of_seeds]
+        seconds = [sum(run.history_columns["train_seconds"]) for run in fine]
+        rows.append(
+            {
+                "network": json.dumps(arguments),
+                "schedule": json.dumps(_differences(changed)),
+                "num_parameters": count_parameters("tiny", **arguments),
+                "seeds": " ".join(map(str, seeds)),
+                "accuracies": " ".join(f"{accuracy:.4f}" for accuracy in found),
+                "diverged": len(of_seeds) - len(fine),
+                "seconds": round(float(np.mean(seconds or [0])), 1),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _differences(schedule):
+    """The values of a schedule that are not those of `CYCLE`."""
+    usual = CYCLE.content()
+    return {k: v for k, v in schedule.content().items() if usual.get(k) != v}
+
+
+def record_ablation(*, jobs: int = 1, progress: bool = True) -> None:
+    """Score the 518 row as it is, and with each of `CHANGES` taken back; five seeds.
+
+    All have `ABLATION_EPOCHS`, so that the many trainings take no hours, and seeds that
+    neither a candidate nor a row had.
+
+    Args:
+        jobs: changes at once, a process and a thread each.
+        progress: show a bar.
+    """
+    import pandas as pd
+
+    path = records.results_folder() / "smaller" / "ablation.csv"
+    records.check_writable(path)
+    row, scored = ROWS[ABLATED], {}
+    with (
+        FreshProcesses(jobs, threads=series.THREADS) as processes,
+        bar(progress, total=1 + len(CHANGES), desc="ablation") as shown,
+    ):
+        waiting = {}
+        for tried, (arguments, changes) in {AS_CHOSEN: ({}, {}), **CHANGES}.items():
+            network = row.arguments | arguments
+            schedule = row.schedule.replace(**{"epochs": ABLATION_EPOCHS} | changes)
+            options = {"progress": False}
+            future = processes.submit(
+                score, [network], schedule, ABLATION_SEEDS, **options
+            )
+            waiting[future] = tried
+        for future in as_completed(waiting):
+            scored[waiting[future]] = future.result()
+            shown.update()
+    found = pd.concat([scored[tried] for tried in waiting.values()])
+    found.insert(0, "tried", list(waiting.values()))
+    records.write(path, found.to_csv(index=False))
+
+
+def table(name: str):
+    """A table of scores on held-back images, with the mean and deviation over seeds.
+
+    Args:
+        name: "candidates", everything that was tried for every row; or "ablation", the
+            518 row with one change taken back at a time.
+
+    Returns:
+        A DataFrame with the columns of `score`, what was tried ("tried"), and mean and
+        std, from 0 to 1; the sample deviation, NaN for a single seed.
+
+    Raises:
+        RecordError: the file is missing or damaged.
+    """
+    import pandas as pd
+
+    path = records.results_folder() / "smaller" / f"{name}.csv"
+    try:
+        found = pd.read_csv(path, dtype={"seeds": str, "accuracies": str})
+        each = [np.array(text.split(), float) for text in found.accuracies]
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise records.RecordError(f"{path} is no table of scores: {error}") from error
+    mean = [values.mean() for values in each]
+    std = [values.std(ddof=1) if len(values) > 1 else np.nan for values in each]
+    return found.assign(mean=mean, std=std)
