@@ -10,8 +10,9 @@ import tradeoffs
 from tradeoffs import held_back, records, series, smaller
 from tradeoffs.__main__ import main
 from tradeoffs.models import count_parameters
-from tradeoffs.models.rows import CYCLE, ROWS, Row
+from tradeoffs.models.rows import ROWS, Row
 from tradeoffs.recorded import FIRST_SEED_OF_ROWS, ROW_SERIES, Series
+from tradeoffs.schedules import CYCLE
 
 SMALL = {"filters": [2, 3], "pools": 4}
 QUICK = CYCLE.replace(epochs=2, batch_size=100)

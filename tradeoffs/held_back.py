@@ -16,10 +16,10 @@ from tradeoffs import records, series
 from tradeoffs.data import mnist
 from tradeoffs.frameworks import set_threads
 from tradeoffs.models import build, count_parameters
-from tradeoffs.models.rows import CYCLE, ROWS
+from tradeoffs.models.rows import ROWS
 from tradeoffs.processes import FreshProcesses
 from tradeoffs.progress import bar
-from tradeoffs.schedules import Schedule
+from tradeoffs.schedules import CYCLE, Schedule
 
 CHANCE = 0.1  # the accuracy that one that diverged counts as
 ABLATED = 518

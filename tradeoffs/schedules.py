@@ -247,6 +247,18 @@ KERAS_CNN_RECIPE = Schedule(
 # The same with the default of today.
 KERAS_CNN_RECIPE_TODAY = KERAS_CNN_RECIPE.replace(learning_rate=1e-3)
 
+# AdamW and a learning rate that rises and falls once, for the smaller networks.
+CYCLE = Schedule(
+    epochs=8,
+    batch_size=64,
+    learning_rate=0.04,
+    optimizer="adamw",
+    weight_decay=0.01,
+    cycle=True,
+)
+# What was chosen for each limit of parameters; `tradeoffs.models.rows` has the rest.
+SMALLER = {}
+
 BATCH_SIZES = (1, 4, 16, 64, 256, 1024, 8192)
 
 
@@ -283,3 +295,5 @@ for _size in BATCH_SIZES:
         SCHEDULES[f"article_batch{_size}"] = at_batch_size(_size)
     if _size > ARTICLE.batch_size:
         SCHEDULES[f"article_batch{_size}_scaled"] = at_batch_size(_size, scaled=True)
+for _limit, _schedule in SMALLER.items():
+    SCHEDULES[f"smaller_{_limit}"] = _schedule

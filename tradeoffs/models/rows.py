@@ -20,15 +20,6 @@ class Row:
     schedule: Schedule
 
 
-# AdamW with a learning rate that rises and falls once; rows differ from it in some.
-CYCLE = Schedule(
-    epochs=8,
-    batch_size=64,
-    learning_rate=0.04,
-    optimizer="adamw",
-    weight_decay=0.01,
-    cycle=True,
-)
 ROWS = {}
 
 
