@@ -23,7 +23,7 @@ from tradeoffs.schedules import CYCLE, Schedule
 
 CHANCE = 0.1  # the accuracy that one that diverged counts as
 ABLATED = 518
-ABLATION_EPOCHS = 30
+ABLATION_EPOCHS = 15
 ABLATION_SEEDS = range(200, 205)
 AS_CHOSEN = "as chosen"
 # What is taken back, one at a time: arguments of `tiny`, and of the schedule.
@@ -42,7 +42,6 @@ CHANGES = {
         {},
         {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.0},
     ),
-    "8 epochs": ({}, {"epochs": 8}),
 }
 
 

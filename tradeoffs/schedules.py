@@ -191,41 +191,6 @@ ARTICLE = Schedule(
     nesterov=True,
 )
 
-
-def altered(
-    epochs: int = 1,
-    *,
-    compressed: bool = False,
-    learning_rate: float = ARTICLE.learning_rate,
-    batch_size: int = ARTICLE.batch_size,
-    optimizer: str = ARTICLE.optimizer,
-    momentum: float = ARTICLE.momentum,
-) -> Schedule:
-    """The first epochs of the article's schedule, with some values changed.
-
-    Args:
-        epochs: how many, up to 20.
-        compressed: the whole schedule in so many epochs, at least 5, instead.
-        learning_rate, batch_size, optimizer: of `Schedule`.
-        momentum: Nesterov's, for "sgd" alone; other optimizers take none.
-
-    >>> altered(3, optimizer="adam").momentum
-    0.0
-    """
-    if compressed:
-        schedule = ARTICLE.compressed(max(whole_number("epochs", epochs), 5))
-    else:
-        schedule = ARTICLE.first(epochs)
-    momentum = momentum if optimizer == "sgd" else 0.0
-    return schedule.replace(
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        momentum=momentum,
-        nesterov=momentum > 0,
-    )
-
-
 KERAS_MLP_RECIPE = Schedule(
     epochs=20,
     batch_size=128,
@@ -257,7 +222,15 @@ CYCLE = Schedule(
     cycle=True,
 )
 # What was chosen for each limit of parameters; `tradeoffs.models.rows` has the rest.
-SMALLER = {}
+_MOVED = Augmentation(shift=1.5, rotation=8, scaling=0.1)
+SMALLER = {
+    300: CYCLE.replace(epochs=30, learning_rate=0.1),
+    518: CYCLE.replace(epochs=60, learning_rate=0.1),
+    697: CYCLE.replace(epochs=60, learning_rate=0.1),
+    1_000: CYCLE.replace(epochs=60, learning_rate=0.1),
+    2_000: CYCLE.replace(epochs=30, learning_rate=0.05),
+    7_090: CYCLE.replace(epochs=30, learning_rate=0.03, augmentation=_MOVED),
+}
 
 BATCH_SIZES = (1, 4, 16, 64, 256, 1024, 8192)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tradeoffs.checks import one_of
-from tradeoffs.schedules import Schedule
+from tradeoffs.schedules import SMALLER, Schedule
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,18 @@ class Row:
     schedule: Schedule
 
 
-ROWS = {}
+_NETWORKS = {
+    300: {"filters": [3, 4, 5, 6]},
+    518: {"filters": [4, 6, 8, 11]},
+    697: {"filters": [4, 6, 8, 9, 11], "pools": [2, 2, None, None, None]},
+    1_000: {"filters": [5, 8, 10, 12, 14], "pools": [2, 2, None, None, None]},
+    2_000: {"filters": [8, 12, 16, 20, 22], "pools": [2, 2, None, None, None]},
+    7_090: {"filters": [16, 32, 48, 64]},
+}
+ROWS = {
+    limit: Row({"scale": 40, **arguments}, SMALLER[limit])
+    for limit, arguments in _NETWORKS.items()
+}
 
 
 def arguments_of(parameters: int) -> dict:
