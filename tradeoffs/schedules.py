@@ -222,14 +222,14 @@ CYCLE = Schedule(
     cycle=True,
 )
 # What was chosen for each limit of parameters; `tradeoffs.models.rows` has the rest.
-_MOVED = Augmentation(shift=1.5, rotation=8, scaling=0.1)
+_AUGMENTATION = Augmentation(shift=1.5, rotation=8, scaling=0.1)
 SMALLER = {
     300: CYCLE.replace(epochs=30, learning_rate=0.1),
     518: CYCLE.replace(epochs=60, learning_rate=0.1),
     697: CYCLE.replace(epochs=60, learning_rate=0.1),
     1_000: CYCLE.replace(epochs=60, learning_rate=0.1),
     2_000: CYCLE.replace(epochs=30, learning_rate=0.05),
-    7_090: CYCLE.replace(epochs=30, learning_rate=0.03, augmentation=_MOVED),
+    7_090: CYCLE.replace(epochs=30, learning_rate=0.03, augmentation=_AUGMENTATION),
 }
 
 BATCH_SIZES = (1, 4, 16, 64, 256, 1024, 8192)
@@ -268,5 +268,7 @@ for _size in BATCH_SIZES:
         SCHEDULES[f"article_batch{_size}"] = at_batch_size(_size)
     if _size > ARTICLE.batch_size:
         SCHEDULES[f"article_batch{_size}_scaled"] = at_batch_size(_size, scaled=True)
-for _limit, _schedule in SMALLER.items():
-    SCHEDULES[f"smaller_{_limit}"] = _schedule
+for _schedule in SMALLER.values():
+    _moved = "_augmented" if _schedule.augmentation else ""
+    _rate = f"{_schedule.learning_rate:g}"
+    SCHEDULES[f"cycle{_schedule.epochs}_rate{_rate}{_moved}"] = _schedule
