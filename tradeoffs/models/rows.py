@@ -21,7 +21,7 @@ class Row:
 
 
 _NETWORKS = {
-    300: {"filters": [3, 4, 5, 6]},
+    300: {"filters": [3, 3, 5, 7]},
     518: {"filters": [4, 6, 8, 11]},
     697: {"filters": [4, 6, 8, 9, 11], "pools": [2, 2, None, None, None]},
     1_000: {"filters": [5, 8, 10, 12, 14], "pools": [2, 2, None, None, None]},
