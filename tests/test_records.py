@@ -15,8 +15,8 @@ from tradeoffs.experiments import HISTORY_COLUMNS
 from tradeoffs.measurements import device_folder, measurements_path, profile_path
 from tradeoffs.models import MODELS
 from tradeoffs.probes.profile import PRECISIONS
-from tradeoffs.recorded import KEPT, recorded_experiments
-from tradeoffs.series import missing
+from tradeoffs.recorded import KEPT, ROW_SERIES, recorded_experiments
+from tradeoffs.series import missing, note_path
 from tradeoffs.training.pytorch import images_to_tensor
 from tradeoffs.weights import save_weights
 
@@ -80,6 +80,7 @@ def test_every_file_in_results_is_a_known_record():
         for framework in MODELS[run.experiment.model].frameworks
         for computed in runtimes[framework]
     ]
+    measured += [note_path(one.experiments()[0]) for one in ROW_SERIES]
     known = {path.relative_to(folder) for path in measured}
     assert kept == known | {experiment.path for experiment in recorded_experiments()}
 
@@ -259,7 +260,9 @@ def test_missing_seed_is_named(tmp_path, monkeypatch):
 
 
 SMALL = [
-    e for e in recorded_experiments() if (e.model, e.dataset) == ("small_net", "mnist")
+    experiment
+    for experiment in recorded_experiments()
+    if experiment.model in ("small_net", "tiny") and experiment.dataset == "mnist"
 ]
 
 

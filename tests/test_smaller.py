@@ -12,7 +12,7 @@ from tradeoffs.__main__ import main
 from tradeoffs.models import count_parameters
 from tradeoffs.models.rows import ROWS, Row
 from tradeoffs.recorded import FIRST_SEED_OF_ROWS, ROW_SERIES, Series
-from tradeoffs.schedules import CYCLE
+from tradeoffs.schedules import CYCLE, Schedule
 
 SMALL = {"filters": [2, 3], "pools": 4}
 QUICK = CYCLE.replace(epochs=2, batch_size=100)
@@ -141,3 +141,13 @@ def test_rows_keep_their_limits_and_were_read():
             network = tradeoffs.trained(records.load(experiment))
             digest = note["weights"][str(experiment.seed)]
             assert smaller._digest(network) == digest
+
+
+def test_rows_are_the_best_candidates_of_three_seeds():
+    table = held_back.table("candidates")
+    table = table[table.seeds.str.split().str.len() >= 3]
+    for limit, row in ROWS.items():
+        best = table[table.num_parameters <= limit].nlargest(1, "mean").iloc[0]
+        assert json.loads(best.network) == row.arguments, limit
+        content = CYCLE.content() | json.loads(best.schedule)
+        assert Schedule(**content) == row.schedule
