@@ -136,7 +136,7 @@ def test_rows_keep_their_limits_and_were_read():
         assert counted <= limit
         note = json.loads(series.note_path(one.experiments()[0]).read_text())
         assert note["num_parameters"] == counted
-        assert note["schedule"] == one.schedule.content()
+        assert Schedule(**note["schedule"]) == one.schedule
         for experiment in one.experiments():
             network = tradeoffs.trained(records.load(experiment))
             digest = note["weights"][str(experiment.seed)]

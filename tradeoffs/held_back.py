@@ -38,7 +38,7 @@ CHANGES = {
     "no norms": ({"norm": None}, {}),
     "a tenth of the learning rate": ({}, {"learning_rate": 0.01}),
     "a constant learning rate": ({}, {"cycle": False}),
-    "SGD, as the article's": (
+    "the article's optimizer, SGD": (
         {},
         {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.0},
     ),

@@ -70,10 +70,12 @@ def training(runs: list, title: str, mine: list = ()):
     return figure
 
 
-def ablation(table, title: str):
+def ablation(table, title: str, most: float = 2.0):
     """What each change that is taken back costs, in points, with 95 % intervals.
 
     Args:
+        most: points at which the axis ends; what is beyond is cut off there, and its
+            number, as all of them, stands at the end.
         table: of `held_back.table("ablation")`; its first row has all changes.
         title: of the figure.
     """
@@ -90,6 +92,10 @@ def ablation(table, title: str):
     figure, axis = draw.axes(0.45 * len(names) + 1.3)
     axis.barh(names, losses, xerr=np.transpose(reach), color="#009e73", capsize=3)
     axis.axvline(0, **draw.THIN)
+    for height, loss in enumerate(losses):
+        at_the_end = {"transform": axis.get_yaxis_transform(), "va": "center"}
+        axis.text(1.01, height, f"{loss:.1f}", fontsize=9, **at_the_end)
+    axis.set_xlim(-0.5, most)
     axis.invert_yaxis()
     text = "points of accuracy lost on held-back images (line: 95 % interval)"
     draw.finish(axis, text, "", title)
