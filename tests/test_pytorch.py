@@ -228,6 +228,7 @@ def test_norms_that_follow_no_convolution_are_not_folded():
         ({"scale": 0}, "scale is 0; it must be above 0"),
         ({"scale": -1}, "scale is -1; it must be 0 or more"),
         ({"parameters": 517}, "parameters is 517; it must be one of"),
+        ({"parameters": 518, "scale": 1}, "scale is 1 beside parameters=518"),
     ],
 )
 def test_tiny_names_a_value_that_is_not_allowed(arguments, said):

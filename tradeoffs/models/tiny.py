@@ -7,6 +7,7 @@ MobileNet, https://arxiv.org/abs/1704.04861, with one norm and one activation ea
 from __future__ import annotations
 
 import copy
+import inspect
 from collections import OrderedDict
 
 from torch import nn
@@ -84,6 +85,13 @@ def tiny(
         TypeError, ValueError: a value is not allowed; the message says what is.
     """
     if parameters is not None:
+        given = locals()
+        for name, parameter in inspect.signature(tiny).parameters.items():
+            if name != "parameters" and given[name] != parameter.default:
+                raise ValueError(
+                    f"{name} is {given[name]!r} beside parameters={parameters!r}, "
+                    "which says it all"
+                )
         return tiny(**arguments_of(parameters))
     if not isinstance(filters, (tuple, list)) or not filters:
         raise ValueError(
