@@ -1,5 +1,6 @@
 """The search for smaller networks: scores, and test images that are read once."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -58,11 +59,49 @@ def test_a_row_is_tested_after_its_last_epoch_alone(row, mnist):
     assert note["network"] == "tiny,filters=2x3,pools=4"
 
 
+def test_test_images_are_read_after_that_is_noted(row, mnist, monkeypatch):
+    tested, trained = series.tested, series._trained
+
+    def noted_before(network, run):
+        assert series.note_path(run.experiment).exists()
+        if run.experiment == row[1]:
+            raise KeyboardInterrupt
+        return tested(network, run)
+
+    def without_test_images(experiments, dataset, options):
+        assert np.array_equal(dataset.test_images, mnist.train_images[:1_000])
+        return trained(experiments, dataset, options)
+
+    monkeypatch.setattr(series, "tested", noted_before)
+    monkeypatch.setattr(series, "_trained", without_test_images)
+    with pytest.raises(KeyboardInterrupt):
+        read()
+    assert series.missing(row) == row[1:]
+    monkeypatch.setattr(series, "tested", tested)
+    read()
+    assert not series.missing(row)
+
+
+def test_what_is_taken_back_is_in_its_line():
+    table = held_back.table("ablation").set_index("tried")
+    row = ROWS[held_back.ABLATED]
+    assert list(table.index) == [held_back.AS_CHOSEN, *held_back.CHANGES]
+    for tried, (arguments, changes) in held_back.CHANGES.items():
+        assert json.loads(table.network[tried]) == row.arguments | arguments
+        known = dataclasses.asdict(CYCLE) | json.loads(table.schedule[tried])
+        epochs = {"epochs": held_back.ABLATION_EPOCHS}
+        assert Schedule(**known) == row.schedule.replace(**epochs | changes)
+
+
 def test_test_images_are_read_once(row, capsys):
-    with pytest.raises(records.RecordError, match="were not read yet for tiny,param"):
+    with pytest.raises(records.RecordError, match=r"not read yet for .*tiny,param"):
         series.train(row, progress=False)
     read()
-    with pytest.raises(RuntimeError, match=r"read once, and .*9\.json says so"):
+    other = dataclasses.replace(row[0], schedule=QUICK.replace(learning_rate=0.1))
+    for wrong in dataclasses.replace(row[0], seed=7), other:
+        with pytest.raises(records.RecordError, match="not read yet"):
+            series.train([wrong], progress=False)
+    with pytest.raises(RuntimeError, match=r"read once, and .*9\.json says when"):
         smaller.read_test_images([9])
     # The recipe can be trained again, for the audit.
     (_, again), *_ = series.train(row, progress=False)

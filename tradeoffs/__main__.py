@@ -20,7 +20,7 @@ from tradeoffs import (
     verdicts,
 )
 from tradeoffs.frameworks import FRAMEWORKS
-from tradeoffs.models import MODELS
+from tradeoffs.models import KNOWN_MODELS, MODELS
 from tradeoffs.models.rows import ROWS
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.search_table import FILE
@@ -71,8 +71,8 @@ def _parser():
         "Train what has no record yet, and record each run as it "
         "ends. After a stop or a kill, a second call goes on where it stopped.",
     )
-    text = f"only this model; may be repeated: {models}"
-    option("--only", action="append", choices=MODELS, metavar="MODEL", help=text)
+    text = f"only this model; may be repeated: {', '.join(KNOWN_MODELS)}"
+    option("--only", action="append", choices=KNOWN_MODELS, metavar="MODEL", help=text)
     option("--dataset", choices=fetching.SOURCES, help="only on it and its parts")
     option("--seeds", **count, help="only the first N seeds of each model")
     text = "train again what is recorded; a record is replaced when its run ends"

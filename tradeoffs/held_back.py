@@ -6,6 +6,7 @@ and `ablation.csv` what each change of the 518 row is worth.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable
 from concurrent.futures import as_completed
@@ -76,7 +77,7 @@ def score(
     from tradeoffs.training import TrainingError
     from tradeoffs.training.stacked import fit_stacked
 
-    seeds = list(seeds)
+    seeds, learning_rates = list(seeds), list(learning_rates)
     set_threads("pytorch", series.THREADS)
     recipes = [
         (arguments, schedule.replace(learning_rate=rate or schedule.learning_rate))
@@ -114,8 +115,9 @@ def score(
 
 def _differences(schedule):
     """The values of a schedule that are not those of `CYCLE`."""
-    usual = CYCLE.content()
-    return {k: v for k, v in schedule.content().items() if usual.get(k) != v}
+    usual = dataclasses.asdict(CYCLE)
+    given = dataclasses.asdict(schedule).items()
+    return {name: value for name, value in given if usual[name] != value}
 
 
 def record_ablation(*, jobs: int = 1, progress: bool = True) -> None:

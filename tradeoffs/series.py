@@ -8,6 +8,7 @@ frameworks never meet. The seeds of a small network train side by side in one.
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -127,13 +128,25 @@ def train(experiments: list[Experiment], **fit_options) -> list[tuple]:
     """
     if not experiments[0].tested_once:
         return _trained(experiments, dataset_named(experiments[0].dataset), fit_options)
-    if not note_path(experiments[0]).exists():
-        raise records.RecordError(
-            f"the test images were not read yet for {experiments[0].variant}; "
-            f"'{READS_TEST_IMAGES}' reads them"
-        )
+    _check_noted(experiments)
     done = trained_untested(experiments, **fit_options)
     return [(network, tested(network, run)) for network, run in done]
+
+
+def _check_noted(experiments):
+    """Raise a RecordError unless the test images were read for these already."""
+    path = note_path(experiments[0])
+    note = json.loads(path.read_text()) if path.exists() else {"weights": {}}
+    for experiment in experiments:
+        known = (
+            str(experiment.seed) in note["weights"] and experiment.dataset == "mnist"
+        )
+        if not known or Schedule(**note["schedule"]) != experiment.schedule:
+            raise records.RecordError(
+                f"the test images were not read yet for {experiment.path}; "
+                f"'{READS_TEST_IMAGES}' reads them, once, for each row's own schedule "
+                "and seeds"
+            )
 
 
 def trained_untested(experiments: list[Experiment], **fit_options) -> list[tuple]:

@@ -29,8 +29,7 @@ def row_series(limit: int):
     """The series of a row.
 
     Raises:
-        ValueError: there is no such row, or nothing was chosen for it; the message
-            lists those that there are.
+        ValueError: there is no such row; the message lists those that there are.
     """
     known = {one.model_arguments["parameters"]: one for one in ROW_SERIES}
     if limit not in known:
@@ -57,14 +56,14 @@ def read_test_images(limits: list[int], *, jobs: int = 1, progress: bool = True)
         RuntimeError: the test images were read for one already, and nothing was
             trained; or the weights are not those that were noted.
     """
+    limits = list(dict.fromkeys(limits))
     for limit in limits:
         experiments = row_series(limit).experiments()
-        path = series.note_path(experiments[0])
-        if path.exists() and not series.missing(experiments):
+        path, missing = series.note_path(experiments[0]), series.missing(experiments)
+        if not missing or (len(missing) < len(experiments) and not path.exists()):
             raise RuntimeError(
-                f"the test images were read for the row of {limit} parameters on "
-                f"{json.loads(path.read_text())['date']}; they are read once, and "
-                f"{path} says so"
+                f"the test images were read for the row of {limit} parameters; they "
+                f"are read once, and {path} says when"
             )
         records.check_writable(path)
     with FreshProcesses(jobs, threads=series.THREADS) as processes:
@@ -97,6 +96,8 @@ def _read_test_images(limit, jobs, progress, position):
             "the test images are not read for others"
         )
     for network, untested in done:
+        if not series.missing([untested.experiment]):
+            continue
         run = series.tested(network, untested)
         weights.save_weights(run, network)
         noted = run.environment | {"trainings_at_once": jobs}

@@ -1,7 +1,7 @@
 """The rows of the search for smaller networks: what was chosen for each limit.
 
 A row is a limit of parameters. `docs/protocol.md` says how its network and its
-schedule were chosen, and when the test images were read.
+schedule are chosen, and `results/smaller/` when the test images were read.
 """
 
 from __future__ import annotations
