@@ -228,9 +228,14 @@ def train_and_record(
         position: the line of the bar.
     """
     for network, found in train(experiments, progress=progress, position=position):
-        noted = found.environment | {"trainings_at_once": jobs}
-        weights.save_weights(found, network)
-        records.save(replace(found, environment=noted))
+        record(network, found, jobs)
+
+
+def record(network, run: Run, jobs: int) -> None:
+    """Write a run's record, and its network's weights if they are kept."""
+    noted = run.environment | {"trainings_at_once": jobs}
+    weights.save_weights(run, network)
+    records.save(replace(run, environment=noted))
 
 
 def missing(experiments: list[Experiment]) -> list[Experiment]:

@@ -10,19 +10,18 @@ import datetime
 import hashlib
 import json
 from concurrent.futures import as_completed
-from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
 
-from tradeoffs import records, series, weights
+from tradeoffs import records, series
 from tradeoffs.experiments import variant
 from tradeoffs.frameworks import set_threads
 from tradeoffs.models import count_parameters
 from tradeoffs.models.rows import ROWS
-from tradeoffs.probes.profile import NOT_MEASURED
 from tradeoffs.processes import FreshProcesses
 from tradeoffs.recorded import ROW_SERIES
+from tradeoffs.tables import percent
 
 
 def row_series(limit: int):
@@ -98,10 +97,7 @@ def _read_test_images(limit, jobs, progress, position):
     for network, untested in done:
         if not series.missing([untested.experiment]):
             continue
-        run = series.tested(network, untested)
-        weights.save_weights(run, network)
-        noted = run.environment | {"trainings_at_once": jobs}
-        records.save(replace(run, environment=noted))
+        series.record(network, series.tested(network, untested), jobs)
 
 
 def _digest(network):
@@ -132,22 +128,19 @@ def row_table():
 
     Returns:
         A DataFrame with the columns at_most (parameters), parameters, accuracy (mean ±
-        deviation over five seeds, in per cent) and network.
+        deviation over five seeds) and network.
     """
     import pandas as pd
 
     rows = []
     for limit, row in ROWS.items():
         runs = [records.load(e) for e in row_series(limit).experiments()]
-        tested = None not in runs
-        found = 100 * np.array([run.test_accuracy for run in runs if run])
+        found = [run.test_accuracy if run else np.nan for run in runs]
         rows.append(
             {
                 "at_most": limit,
                 "parameters": count_parameters("tiny", parameters=limit),
-                "accuracy": f"{found.mean():.2f} ± {found.std(ddof=1):.2f}"
-                if tested
-                else NOT_MEASURED,
+                "accuracy": percent(np.mean(found), np.std(found, ddof=1)),
                 "network": variant("tiny", row.arguments),
             }
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
 from tradeoffs import drawing as draw
+from tradeoffs.claim import difference
 from tradeoffs.labels import label
 from tradeoffs.plots import ERROR, PARAMETERS
 from tradeoffs.search_plots import weights_of
@@ -83,15 +83,10 @@ def ablation(table, title: str, most: float = 2.0):
         table: of `held_back.table("ablation")`; its first row has all changes.
         title: of the figure.
     """
-    each = [np.array(text.split(), float) for text in table.accuracies]
-    whole, *others = each
-    losses = [100 * (whole.mean() - values.mean()) for values in others]
-    tests = [stats.ttest_ind(whole, values, equal_var=False) for values in others]
-    ends = [100 * np.array(test.confidence_interval()) for test in tests]
-    reach = [
-        (loss - low, high - loss)
-        for loss, (low, high) in zip(losses, ends, strict=True)
-    ]
+    whole, *others = [100 * np.array(s.split(), float) for s in table.accuracies]
+    found = [difference(whole, values) for values in others]
+    losses = [finding.value for finding in found]
+    reach = [(f.value - f.low, f.high - f.value) for f in found]
     names = list(table.tried[1:])
     figure, axis = draw.axes(0.45 * len(names) + 1.3)
     axis.barh(names, losses, xerr=np.transpose(reach), color="#009e73", capsize=3)
