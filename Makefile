@@ -66,7 +66,7 @@ unit: data
 	$(BIN)/pytest -q tests/test_keras.py
 
 audit: data  ## retrain the first epoch of each recorded series, and compare
-	$(BIN)/pytest -q -n 2 tests/test_audit.py
+	$(BIN)/pytest -q -n 2 --dist worksteal tests/test_audit.py
 
 check-notebooks: data
 	$(BIN)/pytest -q -n 2 --dist loadfile --nbval --nbval-current-env notebooks

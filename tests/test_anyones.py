@@ -48,6 +48,19 @@ def shares_a_layer():
     return nn.Sequential(layer, nn.ReLU(), nn.Sequential(layer), nn.Flatten())
 
 
+def contrasts(self, x, y):
+    return self.a(x) @ self.b(y).t()
+
+
+def asks(self, x):
+    scores = self.q(self.queries) @ self.k(x).transpose(1, 2)
+    return self.head(scores.softmax(-1) @ x).mean(1)
+
+
+def branches(self, x):
+    return self.head(self.deep(self.a(x)) if x.mean() > 9 else self.a(x))
+
+
 CONVOLUTION_AND_HEAD = 26 * 26 * 4 * 9 + 27_040
 
 
@@ -102,6 +115,33 @@ CONVOLUTION_AND_HEAD = 26 * 26 * 4 * 9 + 27_040
             (6, 6),
             216,
         ),
+        # What does not grow with the batch, and what grows with its square.
+        (
+            Calling(contrasts, a=nn.Linear(8, 4), b=nn.Linear(8, 4)),
+            ((8,), (8,)),
+            2 * 32 + 4,
+        ),
+        (
+            Calling(
+                asks,
+                queries=nn.Parameter(torch.ones(4, 8)),
+                q=nn.Linear(8, 8),
+                k=nn.Linear(8, 8),
+                head=nn.Linear(8, 3),
+            ),
+            (6, 8),
+            4 * 64 + 6 * 64 + 2 * 4 * 6 * 8 + 4 * 24,
+        ),
+        (
+            Calling(
+                branches,
+                a=nn.Linear(10, 16),
+                deep=nn.Linear(16, 16),
+                head=nn.Linear(16, 3),
+            ),
+            (10,),
+            160 + 48,
+        ),
         # Products that are not known: no number, and the operator's name.
         (
             Calling(lambda m, x: m.b(x, x), b=nn.Bilinear(4, 4, 2)),
@@ -112,7 +152,8 @@ CONVOLUTION_AND_HEAD = 26 * 26 * 4 * 9 + 27_040
     ],
 )
 def test_macs_are_counted_by_operators(model, shape, macs):
-    counted, unknown = Probe(model, (shape,), None, "cpu", 16).macs()
+    shapes = shape if isinstance(shape[0], tuple) else (shape,)
+    counted, unknown = Probe(model, shapes, None, "cpu", 16).macs()
     if isinstance(macs, str):
         assert (counted, unknown) == (None, {macs})
     else:
@@ -124,13 +165,30 @@ def test_macs_are_counted_by_operators(model, shape, macs):
     [
         parametrizations.weight_norm,
         parametrizations.spectral_norm,
+        parametrizations.orthogonal,
         nn.utils.weight_norm,
+        nn.utils.spectral_norm,
     ],
 )
 def test_norm_of_a_weight_is_no_part_of_an_image_s_macs(norm):
     layers = norm(nn.Conv2d(1, 4, 3)), nn.ReLU(), nn.Flatten(), nn.Linear(2704, 10)
-    probe = Probe(nn.Sequential(*layers), (PICTURE,), None, "cpu", 16)
+    network = nn.Sequential(*layers)
+    probe = Probe(network, (PICTURE,), None, "cpu", 16)
     assert probe.macs() == (CONVOLUTION_AND_HEAD, set())
+    network.train()(torch.ones(1, *PICTURE)).sum().backward()  # its norms still work
+    assert probe.macs() == (CONVOLUTION_AND_HEAD, set())
+
+
+def keeps(self, x):
+    self.cache.setdefault(len(x), torch.zeros(x.shape))
+    return self.head(x + self.cache[len(x)])
+
+
+def test_a_count_leaves_nothing_behind_in_the_model():
+    model = Calling(keeps, head=nn.Linear(9, 3), cache={})
+    probe = Probe(model, ((9,),), None, "cpu", 16)
+    assert probe.macs() == (27, set())
+    assert model.cache == {}
 
 
 @pytest.fixture
@@ -157,7 +215,7 @@ def test_counts_are_those_that_torchvision_publishes(part, no_first_weights):
             options["init_weights"] = False
         model = models.get_model(name, **options)
         probe = Probe(model, ((3, side, side),), None, "cpu", 1)
-        macs, unknown = probe.counted(1)
+        macs, unknown = probe.macs()
         assert (name, round(macs / 1e9, 3)) == (name, weights.meta["_ops"])
         parameters = sum(parameter.numel() for parameter in model.parameters())
         assert (name, parameters) == (name, weights.meta["num_params"])
@@ -198,6 +256,65 @@ def quantised():
         return torch.ao.quantization.quantize_dynamic(
             nn.Sequential(*layers), {nn.Linear}, dtype=torch.qint8
         )
+
+
+def quantised_recurrent():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(
+            nn.Sequential(nn.LSTM(8, 16)), {nn.LSTM}, dtype=torch.qint8
+        )
+
+
+def quantised_convolution():
+    quantization = torch.ao.quantization
+    stubs = quantization.QuantStub(), quantization.DeQuantStub()
+    layers = nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 3)
+    model = nn.Sequential(stubs[0], *layers, stubs[1]).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.qconfig = quantization.get_default_qconfig("x86")
+        quantization.prepare(model, inplace=True)(torch.rand(2, 1, 8, 8))
+        return quantization.convert(model, inplace=True)
+
+
+class WithMore(nn.Linear):
+    """A layer whose file holds more than its weights."""
+
+    def get_extra_state(self):
+        return {"highest": torch.zeros(16)}
+
+    def set_extra_state(self, state):
+        pass
+
+
+class Graph(nn.Linear):
+    """A layer with a sparse matrix."""
+
+    def __init__(self):
+        super().__init__(6, 3)
+        self.register_buffer("edges", torch.eye(6).to_sparse())
+
+    def forward(self, x):
+        return super().forward(torch.sparse.mm(self.edges, x.T).T)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "count", "num_bytes"),
+    [
+        (quantised_recurrent(), (5, 8), 4 * 16 * (8 + 16 + 2), 4 * 16 * (24 + 2 * 4)),
+        (quantised_convolution(), (1, 8, 8), 40 + 435, 36 + 432 + 4 * 7 + 3 * 4),
+        (WithMore(8, 3), (8,), 27, 108),
+        (Graph(), (6,), 21, 84 + 6 * (2 * 8 + 4)),
+    ],
+)
+def test_weights_are_those_of_layers_however_they_are_kept(
+    model, shape, count, num_bytes
+):
+    probe = Probe(model, (shape,), None, "cpu", 16)
+    found = probe.size()
+    assert (found["num_parameters"], found["weight_bytes"]) == (count, num_bytes)
+    assert probe.file_bytes() > num_bytes
 
 
 def test_one_part_that_cannot_be_had_leaves_the_others():
@@ -255,6 +372,16 @@ def test_inputs_may_be_words_or_several():
     assert (both.macs, both.train_step_ms) == (14, None)
     assert both.predicted_gpu_memory_mib > 0
     assert any("models of one input" in note for note in both.notes)
+    options = QUICK | {"parts": ("size", "startup", "prediction")}
+    mixed = Calling(
+        lambda m, ids, x: m.look(ids).mean(1) + m.a(x),
+        look=nn.Embedding(9, 2),
+        a=nn.Linear(4, 2),
+    )
+    dtypes = "int64", "float32"
+    found = tradeoffs.measure(mixed, ((7,), (4,)), input_dtype=dtypes, **options)
+    assert (found.macs, found.startup_seconds > 0, found.notes) == (8, True, ())
+    assert found.predicted_gpu_memory_mib > 0
     late = Calling(
         lambda m, x: m.look(x).mean(1), pad=nn.Linear(1, 1), look=nn.Embedding(9, 2)
     )
@@ -320,6 +447,19 @@ def test_last_batch_of_one_joins_the_one_before():
     assert np.isfinite(run.history.train_loss).all()
 
 
+def test_a_model_that_works_in_place_leaves_the_images_alone():
+    def shifts(self, x):
+        x -= 0.5
+        return self.head(x.flatten(1))
+
+    model = Calling(shifts, head=nn.Linear(24, 2))
+    data = pictures((6, 4), [0, 1], np.float32)
+    options = {"learning_rate": 1e-12, "epochs": 3, "milestones": ()}
+    schedule = ARTICLE.replace(**options)
+    run = tradeoffs.fit(model, data, schedule, np.int64(3), progress=False)
+    assert np.ptp(run.history.test_loss) < 1e-6
+
+
 def test_class_numbers_are_not_cut():
     model = nn.Sequential(nn.Flatten(), nn.Linear(24, 1000))
     nn.init.zeros_(model[1].weight)
@@ -353,6 +493,35 @@ def test_data_that_do_not_fit_are_one_clear_sentence(make, said):
     with pytest.raises((ValueError, TypeError, TrainingError), match=said) as caught:
         fit_an_epoch(model, make())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("last", "batch_size", "said"),
+    [
+        (Calling(lambda m, x: x.argmax(1, keepdim=True)), 16, "must return real"),
+        (nn.BatchNorm1d(10), 1, "use batches of 2 images or more"),
+    ],
+)
+def test_what_cannot_be_trained_is_said(last, batch_size, said):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(24, 10), last)
+    with pytest.raises(TrainingError, match=said):
+        fit_an_epoch(model, pictures((6, 4), [0]), batch_size=batch_size)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (Calling(lambda m, x: {"y": m.a(x)}, a=nn.Linear(9, 2)), "returned a dict"),
+        (Calling(lambda m, x: x[:, :2]), "nothing to train"),
+        (
+            Calling(lambda m, x: m.a(x) * x.sum().item(), a=nn.Linear(9, 2)),
+            "tried without its values, fails: aten._local_scalar_dense",
+        ),
+    ],
+)
+def test_what_cannot_be_predicted_is_said(model, said):
+    with pytest.raises(tradeoffs.MeasureError, match=said):
+        tradeoffs.predict_memory(model, [((9,), 4)], progress=False)
 
 
 def test_model_too_large_for_the_machine_is_told_so():

@@ -278,7 +278,8 @@ def test_windows_are_taken_until_their_median_is_stable(monkeypatch, tick, windo
     calls = []
     seconds = timing.steady_seconds(calls.append, max_seconds=1e9)
     assert seconds == (tick / calls[-1],) * 3
-    assert len(calls) == 2 + 1 + windows
+    warm_up = calls[-1] > 1  # of a whole window, where that is more than the first two
+    assert len(calls) == 2 + warm_up + windows
 
 
 def test_accelerator_s_memory_is_what_framework_and_driver_say(monkeypatch):

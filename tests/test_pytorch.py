@@ -226,7 +226,7 @@ def test_norms_that_follow_no_convolution_are_not_folded():
         ({"activation": "tanh"}, "it must be one of relu, silu"),
         ({"norm": True}, "norm is True; it must be one of batch, shift, None"),
         ({"scale": 0}, "scale is 0; it must be above 0"),
-        ({"scale": -1}, "scale is -1; it must be 0 or more"),
+        ({"scale": -1}, "scale is -1; it must be above 0"),
         ({"parameters": 517}, "parameters is 517; it must be one of"),
         ({"parameters": 518, "scale": 1}, "scale is 1 beside parameters=518"),
     ],

@@ -104,8 +104,8 @@ def tiny(
     one_of("pool_kind", pool_kind, tuple(POOL_KINDS))
     one_of("activation", activation, tuple(ACTIVATIONS))
     one_of("norm", norm, tuple(NORMS))
-    if number("scale", scale, least=0) == 0:
-        raise ValueError("scale is 0; it must be above 0")
+    if number("scale", scale) <= 0:
+        raise ValueError(f"scale is {scale}; it must be above 0")
     layers, side, before = {}, SIDE, 1
     for place, (after, kernel, window) in enumerate(
         zip(filters, kernels, windows, strict=True), 1

@@ -19,7 +19,8 @@ from tradeoffs.probes.asking import OutOfMemoryError, ask
 from tradeoffs.probes.files import is_model_file, measure_file
 from tradeoffs.probes.memory import DEVICES
 from tradeoffs.probes.profile import Profile, median_profile
-from tradeoffs.probes.source import MeasureError, source_of
+from tradeoffs.probes.source import DTYPES as DTYPES
+from tradeoffs.probes.source import MeasureError, checked_dtype, source_of
 from tradeoffs.probes.timing import BUSY
 from tradeoffs.probes.units import dead_units as dead_units
 from tradeoffs.progress import bar
@@ -28,7 +29,6 @@ from tradeoffs.schedules import ARTICLE
 # Each in a process of its own.
 _TRAINING = ("size", "training_time", "training_memory")
 _INFERENCE = ("inference_time", "inference_memory")
-DTYPES = ("float16", "bfloat16", "float32", "float64", "int32", "int64", "uint8")
 PARTS = (*_TRAINING, *_INFERENCE, "prediction")
 _ALLOWED = (*PARTS, "startup")
 ATTEMPTS = 3  # at a quiet measurement
@@ -38,7 +38,7 @@ def measure(
     model,
     input_shape: tuple | None = None,
     *,
-    input_dtype: str | None = None,
+    input_dtype: str | tuple | None = None,
     framework: str | None = None,
     batch_size: int = ARTICLE.batch_size,
     inference_batch_size: int = 1000,
@@ -62,8 +62,8 @@ def measure(
         input_shape: of one input, without the batch, such as (1, 28, 28); of
             several inputs, a tuple of shapes. Named models know theirs, and so do
             most Keras models.
-        input_dtype: of the inputs, such as "int64"; by default the model's own, or
-            whole numbers for one whose first layer is an embedding.
+        input_dtype: of the inputs, such as "int64", or of each one; by default the
+            model's own, or whole numbers for one whose first layer is an embedding.
         framework: of a named model, where there are two.
         batch_size: of the training steps.
         inference_batch_size: of the inference; latency is of one image always.
@@ -122,7 +122,7 @@ def measure(
         processor=processor(),
         model_arguments=model_arguments,
     )
-    one_of("input_dtype", input_dtype, (None, *DTYPES))
+    checked_dtype(input_dtype)
     asked = [part for part in parts if part not in ("prediction", "startup")]
     failures = []
     with bar(progress, desc=f"measuring {source.label}", total=len(asked)) as shown:
@@ -154,8 +154,12 @@ def measure(
         raise MeasureError(failures[0])
     if "startup" in parts:
         # Nothing may be imported before.
-        task = tasks.started, source, profile
-        found = ask(*task, batch_size=1, threads=threads, on_cpu=False)
+        task = tasks.started, source, profile, input_dtype
+        try:
+            found = ask(*task, batch_size=1, threads=threads, on_cpu=False)
+        except MeasureError as error:
+            note = f"startup not measured: {error}"
+            found = {"notes": (*profile.notes, note)}
         profile = dataclasses.replace(profile, **found)
     if "prediction" in parts:
         profile = dataclasses.replace(
@@ -226,7 +230,7 @@ def predict_memory(
     model,
     points: list[tuple[tuple, int]],
     *,
-    input_dtype: str | None = None,
+    input_dtype: str | tuple | None = None,
     progress: bool = True,
     **model_arguments,
 ):
@@ -263,17 +267,13 @@ def predict_memory(
     points = [
         (input_shapes(shape), whole_number("batch_size", n)) for shape, n in points
     ]
-    one_of("input_dtype", input_dtype, (None, *DTYPES))
+    checked_dtype(input_dtype)
     if not points:
         raise ValueError("there are no points to predict")
     source = source_of(model, "pytorch", model_arguments)
     largest = max(batch_size for _, batch_size in points)
     with bar(progress, desc=f"predicting {source.label}", total=len(points)) as shown:
-        several = [
-            (shape if isinstance(shape[0], tuple) else (shape,), size)
-            for shape, size in points
-        ]
-        task = tasks.predicted, source, several, input_dtype
+        task = tasks.predicted, source, points, input_dtype
         found = ask(*task, batch_size=largest, threads=1)
         shown.update(len(points))
     return pd.DataFrame(

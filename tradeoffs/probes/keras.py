@@ -92,16 +92,18 @@ class Probe:
         """Counts and bytes of the weights; see `Profile`."""
         weights = [w for w in self.model.weights if "seed_generator" not in w.path]
         trainable = sum(math.prod(w.shape) for w in self.model.trainable_weights)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.keras"
-            self.model.save(path)
-            file_bytes = path.stat().st_size
         return {
             "num_parameters": count_parameters(self.model),
             "num_trainable_parameters": trainable,
             "weight_bytes": sum(w.numpy().nbytes for w in weights),
-            "file_bytes": file_bytes,
         }
+
+    def file_bytes(self):
+        """Of a `.keras` file."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.keras"
+            self.model.save(path)
+            return path.stat().st_size
 
     def macs(self):
         """Multiply-accumulates of one input, and the operators not counted."""
@@ -111,8 +113,9 @@ class Probe:
         unknown = [name for name, count in counts.items() if count is None]
         return (None if unknown else sum(counts.values())), unknown
 
-    def tensor_bytes(self, trainer):
-        """Nothing: TensorFlow does not tell which tensors it keeps."""
+    def second_step(self, trainer, indices):
+        """Take a step; TensorFlow does not tell which tensors it keeps for it."""
+        trainer.train_steps(indices)
         return {}
 
 

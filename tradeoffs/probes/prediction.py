@@ -11,6 +11,7 @@ documentation and source of PyTorch's CUDA caching allocator.
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from typing import NamedTuple
 
@@ -23,7 +24,10 @@ from torch.utils._pytree import tree_leaves
 
 from tradeoffs.models.pytorch import for_input
 from tradeoffs.probes.profile import MIB
-from tradeoffs.probes.pytorch import Probe, input_dtype
+from tradeoffs.probes.pytorch import Probe, storages
+from tradeoffs.probes.source import MeasureError, num_classes
+from tradeoffs.probes.units import input_dtypes
+from tradeoffs.training import one_sentence
 
 BLOCK = 512  # sizes are rounded up to it
 SMALL = MIB  # up to here, from segments of two MiB
@@ -105,15 +109,16 @@ class _Replay(TorchDispatchMode):
         result = function(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
             if isinstance(tensor, torch.Tensor):
-                self.note(tensor.untyped_storage())
+                self.note(tensor)
         return result
 
-    def note(self, storage):
-        key = storage._cdata
-        if key not in self.known:
-            self.known.add(key)
-            block = self.allocator.allocate(storage.nbytes())
-            weakref.finalize(storage, self.end, key, block)
+    def note(self, tensor):
+        for storage in storages(tensor):
+            key = storage._cdata
+            if key not in self.known:
+                self.known.add(key)
+                block = self.allocator.allocate(storage.nbytes())
+                weakref.finalize(storage, self.end, key, block)
 
     def end(self, key, block):
         self.known.discard(key)
@@ -134,12 +139,16 @@ def training_memory(
 
     Returns:
         "allocated_mib" (tensors alone) and "reserved_mib" (segments), at peak.
+
+    Raises:
+        MeasureError: the model cannot take the inputs, or cannot be trained on them
+            without their values.
     """
     allocator = CachingAllocator()
     # Tensors that a model holds, but not as parameters or buffers, are let in.
     replay, mode = _Replay(allocator), FakeTensorMode(allow_non_fake_inputs=True)
     if named:  # of any size, so without contents from the start
-        with mode:
+        with _without_values(shapes, batch_size), mode:
             module = for_input(make(), shapes[0])
     else:
         module = make()
@@ -148,14 +157,16 @@ def training_memory(
             probe.call(probe.inputs(2))  # lazy layers then know their sizes
     _make_fake(module.train(), mode)
     for tensor in (*module.parameters(), *module.buffers()):
-        replay.note(tensor.untyped_storage())
-    dtype = getattr(torch, dtype) if dtype else input_dtype(module)
+        replay.note(tensor)
+    given = list(zip(shapes, input_dtypes(module, dtype, len(shapes)), strict=True))
+    with mode:
+        _check_trainable(module, batch_size, given)
     with mode, replay:
         optimizer = torch.optim.SGD(
             module.parameters(), 5e-3, momentum=0.9, nesterov=True
         )
         for _ in range(STEPS):
-            _take_step(module, optimizer, batch_size, shapes, dtype)
+            _take_step(module, optimizer, batch_size, given)
     return {
         "allocated_mib": allocator.peak_allocated / MIB,
         "reserved_mib": allocator.peak_reserved / MIB,
@@ -178,9 +189,36 @@ def _make_fake(module, mode):
                 tensors[name] = fakes[id(tensor)][0]
 
 
-def _take_step(module, optimizer, batch_size, shapes, dtype):
+def _check_trainable(module, batch_size, given):
+    """Raise a MeasureError that says why a step cannot be taken, if it cannot."""
+    with _without_values([shape for shape, _ in given], batch_size):
+        output = module(*_inputs(batch_size, given))
+    if isinstance(said := num_classes(output, batch_size), str):
+        raise MeasureError(said)
+    if not output.requires_grad:
+        raise MeasureError("the model has nothing to train")
+
+
+@contextlib.contextmanager
+def _without_values(shapes, batch_size):
+    """Say of an error on what it came up."""
+    try:
+        yield
+    except Exception as error:
+        raise MeasureError(
+            f"a training step at batch size {batch_size} with an input of shape "
+            f"{shapes[0] if len(shapes) == 1 else shapes}, tried without its values, "
+            f"fails: {one_sentence(error)}"
+        ) from error
+
+
+def _inputs(batch_size, given):
+    return [torch.zeros(batch_size, *shape, dtype=dtype) for shape, dtype in given]
+
+
+def _take_step(module, optimizer, batch_size, given):
     # A loader brings a new batch to the device for each step.
-    inputs = [torch.zeros(batch_size, *shape, dtype=dtype) for shape in shapes]
+    inputs = _inputs(batch_size, given)
     labels = torch.zeros(batch_size, dtype=torch.long)
     loss = functional.cross_entropy(module(*inputs), labels)
     loss.backward()

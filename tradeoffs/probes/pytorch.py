@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import itertools
 
@@ -11,9 +12,13 @@ import torch
 import torch._dynamo  # optimizers and fake tensors want it, at 70 MiB and a second
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.utils import parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.utils._pytree import tree_leaves
 
+from tradeoffs.probes.source import MeasureError
 from tradeoffs.probes.timing import seconds_of
+from tradeoffs.probes.units import embeddings, input_dtypes
 from tradeoffs.training.macs import macs_of
 from tradeoffs.training.pytorch import Trainer, lay_out
 
@@ -32,8 +37,8 @@ class Probe:
     Args:
         model: the module.
         shapes: of its inputs, each without the batch.
-        dtype: of the inputs' numbers; by default the model's own, or whole numbers
-            for one whose first layer is an embedding.
+        dtype: of the inputs' numbers, or of each one's; by default the model's own, or
+            whole numbers for one whose first layer is an embedding.
         device: where to compute.
         batch_size: of a training step.
     """
@@ -41,20 +46,23 @@ class Probe:
     framework, trainer = "pytorch", Trainer
 
     def __init__(self, model, shapes, dtype, device, batch_size):
+        if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+            raise MeasureError("the model is on the meta device, and has no values")
         self.model, self.shapes = model.to(device), shapes
         self.device, self.batch_size = device, batch_size
-        self.dtype = getattr(torch, dtype) if dtype else input_dtype(model)
-        self.vocabulary = min((e.num_embeddings for e in _tables(model)), default=2)
+        self.dtypes = input_dtypes(model, dtype, len(shapes))
+        sizes = (table.num_embeddings for table in embeddings(model))
+        self.vocabulary = min(sizes, default=2)
 
     def inputs(self, count):
         """Inputs of [count, *shape] each, of the kind that the model takes."""
         return [
-            torch.rand(count, *shape, device=self.device).to(self.dtype)
-            if self.dtype.is_floating_point
+            torch.rand(count, *shape, device=self.device).to(dtype)
+            if dtype.is_floating_point
             else torch.randint(
-                self.vocabulary, (count, *shape), dtype=self.dtype, device=self.device
+                self.vocabulary, (count, *shape), dtype=dtype, device=self.device
             )
-            for shape in self.shapes
+            for shape, dtype in zip(self.shapes, self.dtypes, strict=True)
         ]
 
     @staticmethod
@@ -94,61 +102,65 @@ class Probe:
     def size(self):
         """Counts and bytes of the weights; see `Profile`."""
         parameters = list(self.model.parameters())
-        state = self.model.state_dict()
-        # A quantised layer keeps its weights packed, and none as a parameter.
-        packed = [
-            tensor
-            for entry in state.values()
-            if not isinstance(entry, torch.Tensor)
-            for tensor in tree_leaves(entry)
-            if isinstance(tensor, torch.Tensor)
-        ]
+        packed = [tensor for layer in self.model.modules() for tensor in _packed(layer)]
         count = sum(tensor.numel() for tensor in (*parameters, *packed))
-        fixed = sum(p.numel() for p in parameters if not p.requires_grad)
+        trained = sum(p.numel() for p in parameters if p.requires_grad)
         tensors = (*parameters, *self.model.buffers(), *packed)
         return {
             "num_parameters": count,
-            "num_trainable_parameters": count - fixed - sum(p.numel() for p in packed),
+            "num_trainable_parameters": trained,
             "weight_bytes": _bytes(tensors),
-            "file_bytes": _file_bytes(state),
         }
 
+    def file_bytes(self):
+        """Of a file with the model's state, in which what is shared is written once."""
+        unique, state = {}, self.model.state_dict()
+        for name, tensor in state.items():
+            plain = isinstance(tensor, torch.Tensor) and not tensor.is_quantized
+            if not plain or tensor.layout != torch.strided:
+                return _pickled_bytes(state)
+            key = tensor.data_ptr(), tensor.shape, tensor.stride()
+            unique.setdefault(key, (name, tensor.detach().cpu().contiguous().clone()))
+        return len(safetensors.torch.save(dict(unique.values())))
+
     def macs(self):
-        """Multiply-accumulates of one input, and the operators not counted.
-
-        What does not grow with the inputs, such as the norm of a weight, is left
-        out: two inputs are counted, less one.
-        """
-        (one, unknown), (two, _) = (self.counted(count) for count in (1, 2))
-        return (None if unknown else two - one or one), unknown
-
-    def step_macs(self):
-        """Of a step's forward pass, as far as counted: see `computing_on`."""
-        return self.counted(1)[0] * self.batch_size
-
-    def counted(self, count):
-        """Multiply-accumulates of so many inputs, and the operators not counted."""
+        """Multiply-accumulates of one input, and the operators not counted."""
         with contextlib.suppress(Exception):
             # On tensors without contents a forward pass takes no time; a model that
             # looks at its values needs real ones.
-            fake = FakeTensorMode(allow_non_fake_inputs=True)
-            inputs = [fake.from_tensor(one) for one in self.inputs(count)]
-            with fake:
-                return macs_of(self.call, inputs)
-        return macs_of(self.call, self.inputs(count))
+            return _counted(*self._without_contents())
+        return _counted(self.model, self.inputs(1), contextlib.nullcontext())
 
-    def tensor_bytes(self, trainer):
-        """Bytes of gradients, optimizer state and kept activations of a step."""
+    def _without_contents(self):
+        """A copy of the model, which is free to keep what it is given, and an input."""
+        fake = FakeTensorMode(allow_non_fake_inputs=True)
+        tensors = (*self.model.parameters(), *self.model.buffers())
+        known = {id(tensor): fake.from_tensor(tensor) for tensor in tensors}
+        inputs = [fake.from_tensor(one) for one in self.inputs(1)]
+        return copy.deepcopy(self.model, known), inputs, fake
+
+    def step_macs(self):
+        """Of a step's forward pass, 0 where they are not known: see `computing_on`."""
+        return (self.macs()[0] or 0) * self.batch_size
+
+    def second_step(self, trainer, indices):
+        """Take a step but for its update, which needs no memory of its own.
+
+        Returns:
+            Bytes of gradients, optimizer state and kept activations.
+        """
         tensors = [*self.model.parameters(), *self.model.buffers()]
-        kept, weights = {}, {t.untyped_storage().data_ptr() for t in tensors}
+        kept, weights = {}, {s.data_ptr() for t in tensors for s in storages(t)}
 
         def keep(tensor):
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in weights:
-                kept[storage.data_ptr()] = storage.nbytes()
+            for storage in storages(tensor):
+                if storage.data_ptr() not in weights:
+                    kept[storage.data_ptr()] = storage.nbytes()
             return tensor
 
-        images, labels = trainer.train_images.clone(), trainer.train_labels
+        (batch,) = torch.from_numpy(indices).to(trainer.train_labels.device)
+        images, labels = trainer.train_images[batch], trainer.train_labels[batch]
+        trainer.optimizer.zero_grad()
         self.model.train()
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             loss = nn.functional.cross_entropy(self.model(images), labels)
@@ -163,36 +175,61 @@ class Probe:
         }
 
 
-def _tables(model):
-    kinds = nn.Embedding, nn.EmbeddingBag
-    return [layer for layer in model.modules() if isinstance(layer, kinds)]
+@torch.no_grad()
+def _counted(model, inputs, mode):
+    model.eval()
+    with mode, parametrize.cached():
+        model(*inputs)  # computes norms of weights and the like, which are kept
+        with _without_norms_of_weights(model):
+            macs, unknown = macs_of(model, *inputs)
+    return (None if unknown else macs), unknown
 
 
-def input_dtype(model) -> torch.dtype:
-    """Of the numbers that a model takes, as far as its layers tell."""
-    layers = [m for m in model.modules() if not list(m.children())]
-    first = next((m for m in layers if list(m.parameters(recurse=False))), None)
-    if first is not None and first in _tables(model):
-        return torch.int64
-    floats = (p.dtype for p in model.parameters() if p.is_floating_point())
-    return next(floats, torch.float32)
+@contextlib.contextmanager
+def _without_norms_of_weights(model):
+    """Without the older kind of norms, whose weights a call before has left behind."""
+    kept = []
+    for layer in model.modules():
+        for key, hook in list(layer._forward_pre_hooks.items()):
+            if isinstance(hook, SpectralNorm):
+                kept.append((layer._forward_pre_hooks, key, hook))
+                del layer._forward_pre_hooks[key]
+    try:
+        yield
+    finally:
+        for hooks, key, hook in kept:
+            hooks[key] = hook
+
+
+def _packed(layer):
+    """The weights and biases that a quantised layer keeps packed, and no parameter."""
+    if ".quantized." not in type(layer).__module__:
+        return []
+    names = "weight", "bias", "get_weight", "get_bias"
+    getters = filter(callable, (getattr(layer, name, None) for name in names))
+    found = tree_leaves([get() for get in getters])
+    return [tensor for tensor in found if isinstance(tensor, torch.Tensor)]
+
+
+_PARTS = {  # of sparse tensors
+    torch.sparse_coo: ("_indices", "_values"),
+    torch.sparse_csr: ("crow_indices", "col_indices", "values"),
+    torch.sparse_csc: ("ccol_indices", "row_indices", "values"),
+    torch.sparse_bsr: ("crow_indices", "col_indices", "values"),
+    torch.sparse_bsc: ("ccol_indices", "row_indices", "values"),
+}
+
+
+def storages(tensor):
+    """The storage of a tensor; of a sparse one those of its parts."""
+    parts = [getattr(tensor, name)() for name in _PARTS.get(tensor.layout, ())]
+    return [part.untyped_storage() for part in parts or [tensor]]
 
 
 def _bytes(tensors):
     """Of different storages: what is shared counts once."""
-    storages = [tensor.untyped_storage() for tensor in tensors]
-    return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
-
-
-def _file_bytes(state):
-    """Of a file with a state, in which what is shared is written once."""
-    unique = {}
-    for name, tensor in state.items():
-        if not isinstance(tensor, torch.Tensor):
-            return _pickled_bytes(state)
-        key = tensor.data_ptr(), tensor.shape, tensor.stride()
-        unique.setdefault(key, (name, tensor.detach().cpu().contiguous().clone()))
-    return len(safetensors.torch.save(dict(unique.values())))
+    found = [storage for tensor in tensors for storage in storages(tensor)]
+    return sum({s.data_ptr(): s.nbytes() for s in found}.values())
 
 
 def _pickled_bytes(state):

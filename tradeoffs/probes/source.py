@@ -14,6 +14,8 @@ from tradeoffs.checks import one_of
 from tradeoffs.frameworks import FRAMEWORKS, framework_of
 from tradeoffs.models import MODELS, build, framework_for
 
+DTYPES = ("float16", "bfloat16", "float32", "float64", "int32", "int64", "uint8")
+
 
 class MeasureError(RuntimeError):
     """A model that could not be measured; the message says why.
@@ -95,6 +97,25 @@ def source_of(model, framework: str | None, arguments: dict) -> Source:
             f"{label} cannot be handed to a process of its own ({error}); give a "
             "function that makes it instead"
         ) from error
+
+
+def checked_dtype(given):
+    """What `measure` takes as `input_dtype`: a name of `DTYPES`, None, or several."""
+    several = given if isinstance(given, (tuple, list)) else [given]
+    for one in several:
+        one_of("input_dtype", one, (None, *DTYPES))
+    return given
+
+
+def num_classes(output, count: int) -> int | str:
+    """Of a model's output for so many inputs; or why it cannot be trained."""
+    shape = tuple(getattr(output, "shape", ()))
+    if len(shape) == 2 and shape[0] == count:
+        return int(shape[1])
+    return (
+        f"the model returned a {type(output).__name__} of shape {shape} for {count} "
+        "inputs; to be trained it must return one tensor [n, classes]"
+    )
 
 
 def _unpickled(content):

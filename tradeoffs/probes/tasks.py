@@ -21,7 +21,7 @@ from tradeoffs.frameworks import (
 from tradeoffs.probes.asking import reason_of, wants_memory
 from tradeoffs.probes.memory import PeakMemory, accelerator_memory, peak_bytes
 from tradeoffs.probes.profile import MIB
-from tradeoffs.probes.source import MeasureError
+from tradeoffs.probes.source import MeasureError, num_classes
 from tradeoffs.probes.timing import (
     OtherWork,
     Time,
@@ -112,12 +112,15 @@ def _size(probe, parts, max_seconds):
     yield from probe.size().items()
     try:
         macs, unknown = probe.macs()
+        yield "macs", macs
+        if unknown:
+            yield "notes", [f"MACs are not counted for {', '.join(sorted(unknown))}"]
     except Exception as error:
         yield "notes", [f"MACs were not counted: {one_sentence(error)}"]
-        return
-    yield "macs", macs
-    if unknown:
-        yield "notes", [f"MACs are not counted for {', '.join(sorted(unknown))}"]
+    try:
+        yield "file_bytes", probe.file_bytes()
+    except Exception as error:
+        yield "notes", [f"the model was not saved: {one_sentence(error)}"]
 
 
 def _training(probe, peak, classes, parts, max_seconds):
@@ -130,10 +133,10 @@ def _training(probe, peak, classes, parts, max_seconds):
     yield "first_step_seconds", seconds_of(trainer.train_steps, step)
     if "training_memory" in parts:
         # The first step made gradients and momentum; now all are there.
-        trainer.train_steps(step)
+        tensors = probe.second_step(trainer, step)
         yield "peak_train_memory_mib", peak.mib()
         yield from accelerator_memory(probe.framework, probe.device).items()
-        yield from probe.tensor_bytes(trainer).items()
+        yield from tensors.items()
     if "training_time" in parts:
         # An epoch's images, unless they are large.
         most = DATA_BYTES // (4 * math.prod(probe.shapes[0]))
@@ -198,20 +201,26 @@ def _inference(probe, peak, batch, parts, max_seconds):
             yield f"latency_ms_p{percent}", Time(median, *ends)
 
 
-def started(source, profile) -> dict:
-    """The start-up of a process: imports, the model, and the answer for one image."""
+def started(source, profile, dtype) -> dict:
+    """The start-up of a process: imports, the model, and the answer for one input."""
     began = time.perf_counter()
     model = source.maker()()
     framework = framework_of(model)
-    (shape,) = _shapes(source, profile, framework, model)
-    image = np.zeros((1, *shape), np.float32)
+    shapes = _shapes(source, profile, framework, model)
     if framework == "keras":
-        np.asarray(model(image, training=False))
+        inputs = [np.zeros((1, *shape), np.float32) for shape in shapes]
+        answer = model(inputs if len(inputs) > 1 else inputs[0], training=False)
+        np.asarray(answer)
     else:
         import torch
 
+        from tradeoffs.probes.units import input_dtypes
+
+        dtypes = input_dtypes(model, dtype, len(shapes))
+        given = zip(shapes, dtypes, strict=True)
+        inputs = [torch.zeros(1, *shape, dtype=of) for shape, of in given]
         with torch.inference_mode():
-            model.eval()(torch.tensor(image))
+            model.eval()(*inputs)
     seconds = time.perf_counter() - began
     return {"startup_seconds": seconds, "startup_memory_mib": peak_bytes() / MIB}
 
@@ -221,11 +230,9 @@ def predicted(source, points, dtype) -> list[dict]:
     from tradeoffs.probes.prediction import training_memory
 
     make, named, found = source.maker(), source.kind == "name", []
-    for shapes, batch_size in points:
-        try:
-            found.append(training_memory(make, shapes, batch_size, dtype, named))
-        except (RuntimeError, ValueError, TypeError) as error:
-            raise _unfit(shapes, error) from error
+    for shape, batch_size in points:
+        shapes = shape if shape and isinstance(shape[0], tuple) else (shape,)
+        found.append(training_memory(make, shapes, batch_size, dtype, named))
     return found
 
 
@@ -252,23 +259,15 @@ def _shapes(source, profile, framework, model):
 
 def _num_classes(probe):
     """How many classes a model tells apart, or a sentence on why that is not known."""
-    try:
-        output = probe.call(probe.inputs(2))
-    except Exception as error:
-        if wants_memory(error):
-            raise
-        raise _unfit(probe.shapes, error) from error
-    shape = tuple(getattr(output, "shape", ()))
-    if len(shape) == 2 and shape[0] == 2:
-        return int(shape[1])
-    return (
-        f"the model returned a {type(output).__name__} of shape {shape} for 2 inputs; "
-        "to be trained it must return one tensor [n, classes]"
-    )
-
-
-def _unfit(shapes, error):
-    shape = shapes[0] if len(shapes) == 1 else shapes
-    return MeasureError(
-        f"the model cannot take an input of shape {shape}: {one_sentence(error)}"
-    )
+    counts, failures = dict.fromkeys((2, probe.batch_size)), []
+    for count in counts:  # a model may take none but its own
+        try:
+            return num_classes(probe.call(probe.inputs(count)), count)
+        except Exception as error:
+            if wants_memory(error):
+                raise
+            failures.append(error)
+    shape = probe.shapes[0] if len(probe.shapes) == 1 else probe.shapes
+    raise MeasureError(
+        f"the model cannot take an input of shape {shape}: {one_sentence(failures[0])}"
+    ) from failures[0]

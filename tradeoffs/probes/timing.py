@@ -57,7 +57,8 @@ def steady_seconds(call: Callable[[int], object], max_seconds: float) -> Time:
     began = time.perf_counter()
     once = min(seconds_of(call, 1) for _ in range(2))
     calls = int(np.clip(WINDOW_SECONDS / max(once, 1e-9), 1, MAX_CALLS))
-    seconds_of(call, calls)  # a whole window of warm-up
+    if calls > 1:
+        seconds_of(call, calls)  # a whole window of warm-up
     windows = []
     while True:
         windows.append(seconds_of(call, calls) / calls)

@@ -1,4 +1,4 @@
-"""A look inside a trained PyTorch network."""
+"""A look inside a PyTorch network."""
 
 from __future__ import annotations
 
@@ -50,3 +50,34 @@ def dead_units(network, images) -> np.ndarray:
         for handle in handles:
             handle.remove()
     return torch.cat(highest).le(0).numpy()
+
+
+def embeddings(model) -> list:
+    """The layers of a PyTorch network that take places in a table."""
+    from torch.nn import Embedding, EmbeddingBag
+
+    kinds = Embedding, EmbeddingBag
+    return [layer for layer in model.modules() if isinstance(layer, kinds)]
+
+
+def input_dtype(model):
+    """The `torch.dtype` of the numbers that a network takes, as far as layers tell."""
+    import torch
+
+    layers = [m for m in model.modules() if not list(m.children())]
+    first = next((m for m in layers if list(m.parameters(recurse=False))), None)
+    if first is not None and first in embeddings(model):
+        return torch.int64
+    floats = (p.dtype for p in model.parameters() if p.is_floating_point())
+    return next(floats, torch.float32)
+
+
+def input_dtypes(model, given, count: int) -> list:
+    """The `torch.dtype` of each of so many inputs; `given` as `measure` takes it."""
+    import torch
+
+    several = [given] * count if isinstance(given, (str, type(None))) else given
+    if len(several) != count:
+        raise ValueError(f"input_dtype is {given!r} for {count} inputs")
+    own = input_dtype(model)
+    return [getattr(torch, name) if name else own for name in several]

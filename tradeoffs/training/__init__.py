@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 
+from tradeoffs.checks import whole_number
 from tradeoffs.data import Dataset
 from tradeoffs.experiments import HISTORY_COLUMNS, Experiment, Run, environment
 from tradeoffs.frameworks import (
@@ -92,7 +93,7 @@ def fit(
     >>> run.num_parameters, len(run.history), run.test_accuracy > 0.3
     (7090, 2, True)
     """
-    framework = framework_of(model)
+    framework, seed = framework_of(model), whole_number("seed", seed, least=0)
     check_data_and_schedule(dataset, schedule)
     experiment = experiment or Experiment(
         type(model).__name__, framework, schedule, seed, dataset=dataset.name

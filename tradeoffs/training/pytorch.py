@@ -72,7 +72,11 @@ def check_outputs(model, images, dataset) -> None:
     """
     name = type(model).__name__
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        outputs = first_outputs(name, model.eval(), images[:2], dataset)
+        outputs = first_outputs(name, model.eval(), images[:2].clone(), dataset)
+    if not outputs.is_floating_point():
+        raise TrainingError(
+            f"{name} returns {outputs.dtype}; to be trained it must return real numbers"
+        )
     # Rows of shares that sum to 1, within what this precision can tell.
     precise = max(1e-4, 8 * torch.finfo(outputs.dtype).eps)
     off = (outputs.float().sum(1) - 1).abs().max()
@@ -160,7 +164,7 @@ class Trainer:
 
     def step_macs(self):
         """Multiply-accumulates of a step's forward pass."""
-        return forward_macs(self.model, self.train_images[:1]) * self.batch_size
+        return forward_macs(self.model, self.train_images[:1].clone()) * self.batch_size
 
     def set_learning_rates(self, learning_rates):
         """Set the rate of each network: of one."""
@@ -168,8 +172,14 @@ class Trainer:
 
     def train_steps(self, indices: np.ndarray) -> float:
         """A step for each row of indices; the sum of the batches' losses."""
-        with self.randomness:
-            return self._train_steps(torch.from_numpy(indices))
+        try:
+            with self.randomness:
+                return self._train_steps(torch.from_numpy(indices))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            said = "a batch norm cannot be trained on one value a channel; use batches"
+            raise TrainingError(f"{said} of 2 images or more") from error
 
     def _train_steps(self, indices):
         batch = indices.shape[1]
@@ -218,7 +228,7 @@ class Trainer:
             self.test_labels.split(EVALUATION_BATCH),
             strict=True,
         ):
-            logits = self.model(images)
+            logits = self.model(images.clone())  # it may work in place
             loss += functional.cross_entropy(logits, labels, reduction="sum").item()
             predictions.append(logits.argmax(1).cpu())
         return loss / len(self.test_labels), torch.cat(predictions).numpy()

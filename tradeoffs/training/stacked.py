@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tradeoffs.checks import whole_number
 from tradeoffs.data import Dataset
 from tradeoffs.experiments import Experiment, Run
 from tradeoffs.schedules import Schedule
@@ -83,6 +84,7 @@ def fit_stacked(
     for name, values in lists.items():
         if values is not None and len(values) != len(models):
             raise ValueError(f"{len(values)} {name} for {len(models)} networks")
+    seeds = [whole_number("seed", seed, least=0) for seed in seeds]
     trainer = StackedTrainer(models, dataset, schedule, seeds)
     experiments = experiments or [
         Experiment(
