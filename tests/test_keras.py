@@ -17,11 +17,24 @@ def keras():
     return import_keras()
 
 
-def dense(keras):
+def dense(keras, dtype=None):
     """A model of the reader's own, which returns logits."""
-    return keras.Sequential(
-        [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
-    )
+    inputs = keras.Input((28, 28, 1), dtype=dtype)
+    return keras.Sequential([inputs, keras.layers.Flatten(), keras.layers.Dense(10)])
+
+
+def subclassed(keras, change=lambda outputs, training: outputs):
+    """The same without weights as yet, and with a change to what it returns."""
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__(name="own")
+            self.flatten, self.dense = keras.layers.Flatten(), keras.layers.Dense(10)
+
+        def call(self, images, training=False):
+            return change(self.dense(self.flatten(images)), training)
+
+    return Own()
 
 
 def fit(model, dataset, schedule, **options):
@@ -105,6 +118,22 @@ def test_parameters_of_keras_applications_are_those_published(keras):
             of_both = (count + statistics) / 1e6
             assert (name, of_both) == (name, pytest.approx(millions, abs=0.1))
             assert count == IN_TORCHVISION.get(name, count)
+    keras.utils.clear_session()  # or a later scope gives all of them their values
+
+
+@pytest.mark.parametrize(
+    ("change", "count"),
+    [
+        (lambda layer: layer.enable_lora(2), 7_850 + 2 * (784 + 10)),
+        (lambda layer: layer.quantize("int8"), 7_850),
+    ],
+)
+def test_frozen_and_quantized_weights_are_parameters(keras, change, count):
+    from tradeoffs.training.keras import count_parameters
+
+    model = dense(keras)
+    change(model.layers[-1])
+    assert count_parameters(model) == count
 
 
 def test_fit_learns_and_repeats_for_a_seed(small):
@@ -178,8 +207,24 @@ def test_recipe_learns_with_a_smaller_last_batch(small, name, recipe):
     assert run.test_accuracy > 0.7
 
 
-def test_fit_takes_a_model_that_returns_logits(keras, small):
-    assert fit(dense(keras), small, ARTICLE.first(2)).test_accuracy > 0.7
+@pytest.mark.parametrize("make", [dense, subclassed])
+def test_fit_takes_a_model_that_returns_logits(keras, small, make):
+    assert fit(make(keras), small, ARTICLE.first(2)).test_accuracy > 0.7
+
+
+@pytest.mark.parametrize(
+    ("make", "change", "says"),
+    [
+        (dense, "uint8", "takes uint8 inputs, and images come as scaled float32"),
+        (subclassed, lambda out, training: out.no, "cannot take images .* 'no'$"),
+        (subclassed, lambda out, training: (out,) if training else out, "a tuple"),
+        (subclassed, lambda out, training: out > 0, "cannot be trained: No gradients"),
+    ],
+)
+def test_fit_refuses_a_model_in_a_line(keras, small, make, change, says):
+    with pytest.raises((TrainingError, ValueError), match=says) as caught:
+        fit(make(keras, change), small, QUICK)
+    assert "\n" not in str(caught.value)
 
 
 def test_loss_that_is_not_finite_stops_with_advice(keras, small):
@@ -218,3 +263,38 @@ def test_model_that_only_this_process_can_make_is_measured_by_its_function(keras
     profile = tradeoffs.measure(make, **quick)
     assert profile.num_parameters == 7_850
     assert profile.macs == 7_840
+
+
+def test_measure_refuses_a_model_in_a_line(keras):
+    def make():
+        return subclassed(keras, lambda out, training: out.no)
+
+    with pytest.raises(tradeoffs.MeasureError, match=r"shape \(28, 28, 1\): .* 'no'$"):
+        tradeoffs.measure(make, (28, 28, 1), parts="size", progress=False)
+
+
+def product_of_some(rows):
+    import tensorflow as tf
+
+    return tf.matmul(tf.boolean_mask(rows, rows[:, 0] > 0), tf.ones((8, 5)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "made", "macs", "unknown"),
+    [
+        ((20, 3), lambda k: k.layers.Conv1D(5, 3, dilation_rate=3), 14 * 5 * 9, ""),
+        ((6, 8), lambda k: lambda x: k.ops.einsum("bij->bji", x), 0, ""),
+        ((6, 8), lambda k: lambda x: k.ops.einsum("...i,...i->...", x, x), 48, ""),
+        ((8,), lambda k: k.layers.Dense(5, dtype="int8_from_float32"), 40, ""),
+        ((8,), lambda k: k.layers.Lambda(product_of_some), None, "MatMul"),
+        ((6, 6), lambda k: k.ops.inv, None, "MatrixInverse"),
+        ((6,), lambda k: lambda x: k.ops.rfft(x)[0], None, "rfft"),
+    ],
+)
+def test_macs_are_known_or_an_operator_is_named(keras, shape, made, macs, unknown):
+    from tradeoffs.probes.keras import Probe
+
+    inputs = keras.Input(shape)
+    model = keras.Model(inputs, made(keras)(inputs))
+    found, names = Probe(model, (shape,), None, "cpu", 1).macs()
+    assert found == macs and unknown in "".join(names)

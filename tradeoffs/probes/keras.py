@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import tempfile
 from pathlib import Path
@@ -11,14 +10,18 @@ import numpy as np
 
 from tradeoffs.frameworks import import_keras
 from tradeoffs.probes.source import MeasureError
-from tradeoffs.training.keras import Trainer, count_parameters
+from tradeoffs.training.keras import Trainer, count_parameters, plain_errors
 
 keras = import_keras()
 
 import tensorflow as tf  # noqa: E402  after Keras has chosen its backend
 
 # In the names of operators whose multiplications are not known from their shapes.
-_MAY_MULTIPLY = ("MatMul", "Conv", "Einsum", "While", "If", "Case", "Func", "Call")
+_MAY_MULTIPLY = (
+    *("MatMul", "Conv", "Einsum", "While", "If", "Case", "Func", "Call"),
+    *("MatrixInverse", "Solve", "Determinant", "SquareRoot", "Logarithm"),
+    *("Cholesky", "Qr", "Lu", "Eig", "Svd", "FFT"),
+)
 
 
 def devices() -> list[str]:
@@ -49,8 +52,6 @@ class Probe:
         elif "string" in known:
             raise MeasureError("the model takes text; models of numbers are measured")
         self.dtypes = known
-        if not model.built:
-            self.call(self.inputs(1))
         self._compiled = tf.function(self.call, reduce_retracing=True)
 
     def inputs(self, count):
@@ -72,7 +73,8 @@ class Probe:
 
     def call(self, inputs):
         """The output of a forward pass."""
-        return self.model(self._packed(inputs), training=False)
+        with plain_errors():
+            return self.model(self._packed(inputs), training=False)
 
     def _packed(self, inputs):
         """Inputs as the model wants them: one, a list, or a mapping by name."""
@@ -144,14 +146,14 @@ def _macs(operator):
     if not any(word in operator.type for word in _MAY_MULTIPLY):
         return 0
     inputs = [tensor.shape for tensor in operator.inputs]
-    output = operator.outputs[0]
-    # A dilated convolution runs on slices; they are put together and cut after it.
-    joined = [use for use in output.consumers() if use.type == "BatchToSpaceND"]
-    num_outputs = (joined[0].outputs[0] if joined else output).shape.num_elements()
+    output = _joined(operator.outputs[0]).shape
+    if not all(shape.is_fully_defined() for shape in (*inputs, output)):
+        return None
+    num_outputs = output.num_elements()
     match operator.type:
         case "MatMul":
             return num_outputs * inputs[0][0 if operator.get_attr("transpose_a") else 1]
-        case "BatchMatMulV2":
+        case "BatchMatMulV2" | "BatchMatMulV3":
             return num_outputs * inputs[0][-2 if operator.get_attr("adj_x") else -1]
         case "Conv2D" | "Conv3D":
             return num_outputs * math.prod(inputs[1][:-1])
@@ -160,9 +162,29 @@ def _macs(operator):
         case "Conv2DBackpropInput" | "Conv3DBackpropInputV2":
             return inputs[2].num_elements() * math.prod(inputs[1][:-1])
         case "Einsum":
-            names = operator.get_attr("equation").decode().split("->")[0]
-            sizes = dict(
-                zip(names.replace(",", ""), itertools.chain(*inputs), strict=True)
-            )
-            return math.prod(sizes.values())
+            return _einsum_macs(operator.get_attr("equation").decode(), inputs)
     return None
+
+
+def _joined(output):
+    """An output, or what a dilated convolution's slices are joined and cut to."""
+    for use in output.consumers():
+        if use.type == "BatchToSpaceND":
+            return use.outputs[0]
+        if use.type == "Squeeze":  # a convolution in one dimension is one in two
+            return _joined(use.outputs[0])
+    return output
+
+
+def _einsum_macs(equation, shapes):
+    """The product of all sizes, each once; none where there is nothing to multiply."""
+    operands, sizes = equation.split("->")[0].split(","), {}
+    if len(operands) == 1:
+        return 0
+    for names, shape in zip(operands, shapes, strict=True):
+        first, _, last = names.partition("...")
+        # The dimensions of an ellipsis are called -2, -1, and are aligned at the end.
+        others = range(len(first + last) - len(shape), 0)
+        for name, size in zip((*first, *others, *last), shape, strict=True):
+            sizes[name] = max(size, sizes.get(name, 1))
+    return math.prod(sizes.values())

@@ -6,6 +6,7 @@ a compiled loop, and SGD is TensorFlow's own fused update.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -14,7 +15,7 @@ import numpy as np
 
 from tradeoffs.data import MNIST_PIXELS
 from tradeoffs.frameworks import import_keras
-from tradeoffs.training import chunks, first_outputs
+from tradeoffs.training import TrainingError, chunks, first_outputs, one_sentence
 from tradeoffs.training.allocation import keep_freed_memory
 
 keras = import_keras()
@@ -42,13 +43,32 @@ def count_parameters(model) -> int:
 
     So PyTorch counts them; `model.count_params()` has the statistics too.
     """
-    kept = [(layer, layer.trainable) for layer in model._flatten_layers()]
-    for layer, _ in kept:
-        layer.trainable = True
-    count = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-    for layer, trainable in kept:  # parents come before their children
-        layer.trainable = trainable
-    return count
+    # Each layer keeps these as it made them, whatever is frozen later.
+    layers = model._flatten_layers()
+    made = {id(weight) for layer in layers for weight in layer._trainable_variables}
+    return sum(
+        math.prod(weight.shape)
+        for weight in model.weights
+        if weight.trainable or id(weight) in made or _is_quantized(weight)
+    )
+
+
+def _is_quantized(weight):
+    """Whether a weight was trained and is whole numbers now, unlike its scale."""
+    names = "kernel", "embeddings"
+    return weight.dtype == "int8" and weight.name.endswith(names)
+
+
+@contextlib.contextmanager
+def plain_errors():
+    """Let Keras' errors come as they were raised, without colours and arguments."""
+    if filtered := keras.config.is_traceback_filtering_enabled():
+        keras.config.disable_traceback_filtering()
+    try:
+        yield
+    finally:
+        if filtered:
+            keras.config.enable_traceback_filtering()
 
 
 class FusedSGD(keras.optimizers.SGD):
@@ -88,13 +108,17 @@ class Trainer:
         )
         self.train_labels = tf.constant(dataset.train_labels.astype(np.int32))
         self.test_labels = dataset.test_labels.astype(np.int32)
-        if not model.built:
+        if isinstance(model, keras.Sequential) and not model.built:
+            # Its first call would fix the size of its batches.
             model.build((None, *self.train_images.shape[1:]))
-        if not model.trainable_variables:
-            raise ValueError(f"{model.name} has nothing to train")
+        _check_inputs(model, self.train_images)
         few = tf.gather(self.train_images, np.arange(FEW) % len(self.train_images))
         call = functools.partial(model, training=False)
-        self._first_outputs = first_outputs(model.name, call, few, dataset)
+        with plain_errors():
+            self._first_outputs = first_outputs(model.name, call, few, dataset)
+        # Only now: a subclassed model makes its weights in its first call.
+        if not model.trainable_variables:
+            raise ValueError(f"{model.name} has nothing to train")
         _seed_dropout(model, seed)
         self.optimizer = _optimizer(schedule)
         self.optimizer.build(model.trainable_variables)
@@ -111,10 +135,20 @@ class Trainer:
         ]
         for size in {part.shape[1] for part in chunks(order, schedule.batch_size)}:
             indices = tf.TensorSpec([None, size], tf.int32)
-            self._steps.get_concrete_function(*data, indices)
+            self._trace(*data, indices)
         self._predict = tf.function(
             lambda images: model(images, training=False), reduce_retracing=True
         )
+
+    def _trace(self, *specs):
+        try:
+            with plain_errors():
+                self._steps.get_concrete_function(*specs)
+        except Exception as error:
+            # TensorFlow raises it again, with its own code listed in the message.
+            reason = one_sentence(error.__context__ or error)
+            said = f"{self.model.name} cannot be trained: {reason}"
+            raise TrainingError(said) from error
 
     def _returns_probabilities(self):
         """Whether outputs are shares that sum to 1, as far as their precision tells."""
@@ -144,6 +178,11 @@ class Trainer:
             labels = tf.gather(train_labels, batch)
             with tf.GradientTape() as tape:
                 outputs = self.model(images, training=True)
+                if not isinstance(outputs, tf.Tensor):
+                    raise TypeError(
+                        f"it returns a {type(outputs).__name__} while it trains; "
+                        "it must return one tensor [n, classes]"
+                    )
                 loss = self.loss(labels, _at_least_float32(outputs))
                 if self.model.losses:  # regularisation
                     loss += tf.add_n(self.model.losses)
@@ -162,6 +201,16 @@ class Trainer:
         )
         loss = float(self.loss(self.test_labels, _at_least_float32(probabilities)))
         return loss, np.argmax(probabilities, axis=1)
+
+
+def _check_inputs(model, images):
+    """Raise a ValueError if the model would cut images to whole numbers."""
+    inputs = getattr(model, "inputs", None)
+    if inputs and tf.as_dtype(inputs[0].dtype).is_integer and images.dtype.is_floating:
+        raise ValueError(
+            f"{model.name} takes {inputs[0].dtype} inputs, and images come as scaled "
+            f"{images.dtype.name} numbers; give it a float input"
+        )
 
 
 def _at_least_float32(outputs):
