@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import tradeoffs
-from tradeoffs import ARTICLE, MeasureError, Profile, RecordError, measurements
+from tradeoffs import ARTICLE, MeasureError, Profile, RecordError, recording
 from tradeoffs.probes import memory, timing
 from tradeoffs.probes.prediction import MIB, CachingAllocator
 from tradeoffs.probes.profile import OF_FILES
@@ -381,5 +381,5 @@ def test_recording_refuses_a_busy_machine(monkeypatch, tmp_path):
     monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
     said = r"small_net: times measured on a busy machine.*nothing was recorded"
     with in_background(), pytest.raises(RecordError, match=said):
-        measurements.record_profiles(["small_net"], turns=1, **QUICK)
+        recording.record_profiles(["small_net"], turns=1, **QUICK)
     assert not list(tmp_path.rglob("*.json"))

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import itertools
 import json
 import math
 import re
@@ -30,14 +29,10 @@ from tradeoffs.claim import (
 )
 from tradeoffs.evidence import Evidence
 from tradeoffs.findings import FINDINGS, LAST_CONVOLUTION, LAST_LINEAR
-from tradeoffs.measurements import (
-    DEAD_AFTER,
-    MEMORY_POINTS,
-    EvidenceError,
-    count_dead_units,
-)
+from tradeoffs.measurements import EvidenceError
 from tradeoffs.models import MODELS
 from tradeoffs.recorded import SMALL_NETS
+from tradeoffs.recording import DEAD_AFTER, MEMORY_POINTS, count_dead_units
 
 
 @pytest.fixture
@@ -281,8 +276,8 @@ def test_margins_are_the_known_formulas():
         ),
         ("profiles/keras_mlp.json", "", "measure --record"),
         ("gpu_memory.json", "convolutions-are-memory-hungry", "measure --record"),
-        ("dead_units.json", "small-nets-have-dead-neurons", "measure --record"),
-        ("small_net_search.csv", "five-per-cent-less", "search"),
+        ("dead_units.json", "batch-norm-speeds-up", "measure --record"),
+        ("small_net_search.csv", "leaky-relu-helps", "search"),
     ],
 )
 def test_a_claim_that_loses_its_evidence_is_an_error(copy, file, claim_id, makes):
@@ -370,13 +365,16 @@ def test_recorded_memory_is_what_is_predicted():
         assert row.reserved_mib == pytest.approx(recorded, abs=0.001)
 
 
-def test_recorded_dead_units_are_those_of_the_recorded_weights(monkeypatch):
-    monkeypatch.setattr(measurements, "DEAD_AFTER", DEAD_AFTER[-1:])
+def test_recorded_dead_units_are_those_of_the_recorded_weights():
     found = Evidence()
-    for row in count_dead_units():
-        assert found.dead_units(**row["model_arguments"]) == row["dead"]
-    for net, epochs in itertools.product(SMALL_NETS, DEAD_AFTER):
-        assert len(found.dead_units(epochs, **net)) == 20
+    for net in SMALL_NETS:
+        row = count_dead_units(net, max(DEAD_AFTER))
+        assert found.dead_units(**net) == row["dead"]
+        accuracies = found.accuracies("small_net", **net) / 100
+        assert row["accuracies"] == pytest.approx(accuracies, abs=1e-9)
+        for epochs, seeds in DEAD_AFTER.items():
+            assert len(found.dead_units(epochs, **net)) == seeds
+            assert len(found.accuracies_after(epochs, **net)) == seeds
 
 
 def test_a_convolution_does_what_the_last_layer_does():
@@ -441,7 +439,7 @@ def test_a_wrong_call_of_measure_says_what_is_allowed(arguments, said):
 
 
 def test_measuring_records_a_profile_where_it_is_read(tmp_path, monkeypatch):
-    from tradeoffs.measurements import record_profiles
+    from tradeoffs.recording import record_profiles
 
     monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
     (made,) = record_profiles(["small_net"], parts="size", threads=1)

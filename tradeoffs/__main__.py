@@ -13,6 +13,7 @@ from tradeoffs import (
     fetching,
     measurements,
     probes,
+    recording,
     records,
     reproduce_command,
     search_command,
@@ -98,10 +99,11 @@ def _parser():
     shape = {"type": _shape, "action": "append", "metavar": "N,N,N"}
     option("--input-shape", **shape, help=text)
     text = (
-        "of the inputs (default: the model's own, or whole numbers for one whose "
-        "first layer is an embedding)"
+        "of the inputs, or again for each of several (default: the model's own, or "
+        "whole numbers for one whose first layer is an embedding)"
     )
-    option("--input-dtype", choices=probes.DTYPES, metavar="TYPE", help=text)
+    dtype = {"choices": probes.DTYPES, "action": "append", "metavar": "TYPE"}
+    option("--input-dtype", **dtype, help=text)
     option("--framework", choices=FRAMEWORKS, help="of a model that is in both")
     text = f"of the training steps (default: {ARTICLE.batch_size})"
     option("--batch-size", **count, help=text)
@@ -225,11 +227,10 @@ def _measure(options):
         if not Path(options.json).resolve().parent.is_dir():
             raise ValueError(f"there is no folder for {options.json}")
         records.check_writable(Path(options.json))
-    shapes = options.input_shape or [None]
     profile = probes.measure(
         options.model,
-        tuple(shapes) if len(shapes) > 1 else shapes[0],
-        input_dtype=options.input_dtype,
+        _one_or_several(options.input_shape),
+        input_dtype=_one_or_several(options.input_dtype),
         framework=options.framework,
         batch_size=options.batch_size or ARTICLE.batch_size,
         threads=options.threads,
@@ -241,6 +242,10 @@ def _measure(options):
     return None
 
 
+def _one_or_several(given):
+    return given[0] if given and len(given) == 1 else given and tuple(given)
+
+
 def _record_measurements(options):
     for name in ("input_shape", "input_dtype", "framework", "batch_size", "json"):
         if getattr(options, name):
@@ -249,13 +254,13 @@ def _record_measurements(options):
     records.check_writable(measurements.profile_path(options.model or "keras_mlp"))
     measured = {"threads": options.threads, "device": options.device}
     models = [options.model] if options.model else MODELS
-    for profile in measurements.record_profiles(models, **measured):
+    for profile in recording.record_profiles(models, **measured):
         print(profile)
     if not options.model:
         device.record_device_profiles()
-        measurements.record_gpu_memory()
-        measurements.record_dead_units()
-        measurements.record_replays()
+        recording.record_gpu_memory()
+        recording.record_dead_units()
+        recording.record_replays()
         ensembles.record_ensembles()
 
 

@@ -88,8 +88,15 @@ class Evidence:
             epochs: after which they were counted, of `DEAD_AFTER`.
             model_arguments: of one of `SMALL_NETS`.
         """
+        return self._after(epochs, model_arguments)["dead"]
+
+    def accuracies_after(self, epochs: int, **model_arguments):
+        """Test accuracies of each seed in per cent, [n]; as for `dead_units`."""
+        return np.array(self._after(epochs, model_arguments)["accuracies"]) * 100
+
+    def _after(self, epochs, model_arguments):
         wanted = {"model_arguments": model_arguments, "epochs": epochs}
-        return self._measured("dead_units", **wanted)["dead"]
+        return self._measured("dead_units", **wanted)
 
     def on_device(self, model: str) -> Profile:
         """The recorded profile of a model's file in float32, in ONNX Runtime."""

@@ -1,32 +1,23 @@
-"""Recorded measurements, beside the runs: what they are, and how they are made.
+"""Recorded measurements, beside the runs.
 
 `results/profiles/<model>.json` are `Profile`s of the five models as they were
 published, `<model>-pytorch.json` beside them those of ports, and `results/device/`
 those of exported ones. `results/gpu_memory.json` (predicted),
 `results/dead_units.json` (of the Small Nets) and `results/search_replays.json` hold
-what takes long to find out. All are made by
-`python -m tradeoffs measure --record`; times are fair only on a machine that does
-nothing else meanwhile.
+what takes long to find out. `recording` and `device` make them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from tradeoffs import article, records, series
+from tradeoffs import article, records
 from tradeoffs.models import MODELS, model_info
 from tradeoffs.probes.profile import Profile
-from tradeoffs.processes import in_fresh_process
-from tradeoffs.progress import bar
-from tradeoffs.recorded import SMALL_NETS
 from tradeoffs.records import RecordError
-from tradeoffs.schedules import ARTICLE
-from tradeoffs.search_table import read_table, replay
-from tradeoffs.weights import trained
 
 FORMAT = 1  # of the three files of rows
 RECORD = "python -m tradeoffs measure --record"
@@ -39,18 +30,6 @@ PICTURES = (
     *((PICTURE, batch) for batch in (1, article.SMALL_BATCH, article.LARGE_BATCH)),
     (LARGE_PICTURE, 1),
 )
-# Whose memory is predicted, at which shape and batch.
-MEMORY_POINTS = {
-    "keras_mlp": PICTURES,
-    "keras_cnn": (*PICTURES, (VOLUME, 1)),
-    "pytorch_cnn": (*PICTURES, (VOLUME, 1)),
-}
-MEMORY_COLUMNS = ["model", "input_shape", "batch_size", "allocated_mib", "reserved_mib"]
-# After which epochs the dead units of the recorded Small Nets are counted.
-DEAD_AFTER = 1, ARTICLE.epochs
-# How the recorded search is searched again, and how often, for so many networks.
-REPLAYED = ("grid", "tpe", "nsga2")
-REPLAYS, REPLAYED_NETWORKS = 200, 120
 
 
 class EvidenceError(RecordError):
@@ -180,103 +159,6 @@ def recorded_rows(subject: str) -> list[dict]:
         raise EvidenceError(
             f"{path} is not whole ({error!r}); '{RECORD}' makes it anew"
         ) from error
-
-
-def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 5, **options):
-    """Measure models in turns, in every framework they have, and write the profiles.
-
-    Args:
-        models: names of `MODELS`.
-        turns: how often each is measured.
-        options: of `tradeoffs.measure`; by default all on one thread, as the recorded
-            runs, so that their times compare and vary least.
-
-    Returns:
-        The `Profile`s that were written.
-
-    Raises:
-        EvidenceError: a model cannot be measured, or the machine was busy with
-            something else meanwhile; nothing was recorded.
-    """
-    from tradeoffs.probes import MeasureError, measure_in_turns
-
-    if options.get("threads") is None:
-        options["threads"] = series.THREADS
-    try:
-        asked = [
-            {"model": model, "framework": framework}
-            for model in models
-            for framework in model_info(model).frameworks
-        ]
-        found = measure_in_turns(asked, turns=turns, quiet=True, **options)
-    except MeasureError as error:
-        raise EvidenceError(f"{error}; nothing was recorded") from error
-    for profile in found:
-        path = profile_path(profile.name, profile.framework)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        profile.save(path)
-    return found
-
-
-def record_replays() -> None:
-    """Replay the recorded search `REPLAYS` times a sampler, and write the quartiles."""
-    table, most = read_table(), article.NUM_PARAMETERS["small_net"]
-    rows = []
-    for sampler in REPLAYED:
-        with bar(desc=f"replaying {sampler}", total=REPLAYS) as shown:
-            best = []
-            for seed in range(REPLAYS):
-                best.append(replay(table, sampler, REPLAYED_NETWORKS, seed, most))
-                shown.update()
-        # As long as no network is small enough, any is better.
-        quartiles = np.percentile(np.nan_to_num(best), (25, 50, 75), axis=0)
-        rows.append({"sampler": sampler, "quartiles": quartiles.round(4).tolist()})
-    write_rows("search_replays", rows)
-
-
-def record_gpu_memory() -> None:
-    """Predict the memory of `MEMORY_POINTS`, and write it."""
-    from tradeoffs.probes import predict_memory
-
-    rows = []
-    for model, points in MEMORY_POINTS.items():
-        table = predict_memory(model, points).round(3).assign(model=model)
-        rows += table[MEMORY_COLUMNS].to_dict(orient="records")
-    write_rows("gpu_memory", rows)
-
-
-def record_dead_units() -> None:
-    """Count the dead units of the recorded Small Nets, and write the counts.
-
-    In a process of its own, as it takes PyTorch, and the caller may hold Keras.
-    """
-    write_rows("dead_units", in_fresh_process(count_dead_units))
-
-
-def count_dead_units() -> list[dict]:
-    """The dead units of the recorded `SMALL_NETS`, on all test images.
-
-    Their seeds train again, side by side, for as long as their weights are not kept.
-    """
-    from tradeoffs.data import mnist
-    from tradeoffs.probes import dead_units
-    from tradeoffs.training.pytorch import images_to_tensor
-
-    images = images_to_tensor(mnist().test_images, ARTICLE.input_scaling)
-    rows = []
-    for arguments in SMALL_NETS:
-        runs = series.runs("small_net", **arguments)
-        for epochs in DEAD_AFTER:
-            if epochs == ARTICLE.epochs:
-                networks = [trained(run) for run in runs]
-            else:
-                experiments = [run.experiment for run in runs]
-                made = series.train(experiments, first_epochs=epochs)
-                networks = [network for network, _ in made]
-            dead = [int(dead_units(network, images).sum()) for network in networks]
-            row = {"model_arguments": arguments, "epochs": epochs, "dead": dead}
-            rows.append(row)
-    return rows
 
 
 def write_rows(subject: str, rows: list[dict]) -> None:

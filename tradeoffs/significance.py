@@ -78,8 +78,9 @@ def paired_tests(first: list[Run], second: list[Run], labels: np.ndarray):
     """`paired_test` of each pair of runs, as a DataFrame to read, a row a seed.
 
     >>> import tradeoffs
-    >>> first, second = tradeoffs.runs("gap_cnn")[:5], tradeoffs.runs("pytorch_cnn")
-    >>> table = tradeoffs.paired_tests(first, second, tradeoffs.mnist().test_labels)
+    >>> first, second = tradeoffs.runs("gap_cnn"), tradeoffs.runs("pytorch_cnn")
+    >>> labels = tradeoffs.mnist().test_labels
+    >>> table = tradeoffs.paired_tests(first[:5], second[:5], labels)
     >>> table.p_value.to_dict()
     {0: '0.133', 1: '0.002', 2: '0.155', 3: '0.241', 4: '< 0.001'}
     """

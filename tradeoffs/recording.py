@@ -1,0 +1,157 @@
+"""Measurements made anew, for `python -m tradeoffs measure --record`.
+
+Times are fair only on a machine that does nothing else meanwhile. `measurements` reads
+what is written here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+import numpy as np
+
+from tradeoffs import article, records, series
+from tradeoffs.experiments import Experiment
+from tradeoffs.frameworks import available_processors
+from tradeoffs.measurements import (
+    PICTURES,
+    VOLUME,
+    EvidenceError,
+    profile_path,
+    write_rows,
+)
+from tradeoffs.models import MODELS, model_info
+from tradeoffs.processes import FreshProcesses
+from tradeoffs.progress import bar
+from tradeoffs.recorded import SMALL_NETS
+from tradeoffs.schedules import ARTICLE
+from tradeoffs.search_table import read_table, replay
+from tradeoffs.weights import trained
+
+# Whose memory is predicted, at which shape and batch.
+MEMORY_POINTS = {
+    "keras_mlp": PICTURES,
+    "keras_cnn": (*PICTURES, (VOLUME, 1)),
+    "pytorch_cnn": (*PICTURES, (VOLUME, 1)),
+}
+MEMORY_COLUMNS = ["model", "input_shape", "batch_size", "allocated_mib", "reserved_mib"]
+# After which epochs the dead units of the Small Nets are counted, and of how many
+# seeds. What batch norm adds in the first epoch takes many.
+DEAD_AFTER = {1: 80, ARTICLE.epochs: 20}
+SIDE_BY_SIDE = 20
+# How the recorded search is searched again, and how often, for so many networks.
+REPLAYED = ("grid", "tpe", "nsga2")
+REPLAYS, REPLAYED_NETWORKS = 200, 120
+
+
+def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 5, **options):
+    """Measure models in turns, in every framework they have, and write the profiles.
+
+    Args:
+        models: names of `MODELS`.
+        turns: how often each is measured.
+        options: of `tradeoffs.measure`; by default all on one thread, as the recorded
+            runs, so that their times compare and vary least.
+
+    Returns:
+        The `Profile`s that were written.
+
+    Raises:
+        EvidenceError: a model cannot be measured, or the machine was busy with
+            something else meanwhile; nothing was recorded.
+    """
+    from tradeoffs.probes import MeasureError, measure_in_turns
+
+    if options.get("threads") is None:
+        options["threads"] = series.THREADS
+    try:
+        asked = [
+            {"model": model, "framework": framework}
+            for model in models
+            for framework in model_info(model).frameworks
+        ]
+        found = measure_in_turns(asked, turns=turns, quiet=True, **options)
+    except MeasureError as error:
+        raise EvidenceError(f"{error}; nothing was recorded") from error
+    for profile in found:
+        path = profile_path(profile.name, profile.framework)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        profile.save(path)
+    return found
+
+
+def record_replays() -> None:
+    """Replay the recorded search `REPLAYS` times a sampler, and write the quartiles."""
+    table, most = read_table(), article.NUM_PARAMETERS["small_net"]
+    rows = []
+    for sampler in REPLAYED:
+        with bar(desc=f"replaying {sampler}", total=REPLAYS) as shown:
+            best = []
+            for seed in range(REPLAYS):
+                best.append(replay(table, sampler, REPLAYED_NETWORKS, seed, most))
+                shown.update()
+        # As long as no network is small enough, any is better.
+        quartiles = np.percentile(np.nan_to_num(best), (25, 50, 75), axis=0)
+        rows.append({"sampler": sampler, "quartiles": quartiles.round(4).tolist()})
+    write_rows("search_replays", rows)
+
+
+def record_gpu_memory() -> None:
+    """Predict the memory of `MEMORY_POINTS`, and write it."""
+    from tradeoffs.probes import predict_memory
+
+    rows = []
+    for model, points in MEMORY_POINTS.items():
+        table = predict_memory(model, points).round(3).assign(model=model)
+        rows += table[MEMORY_COLUMNS].to_dict(orient="records")
+    write_rows("gpu_memory", rows)
+
+
+def record_dead_units() -> None:
+    """Count the dead units of the Small Nets by epoch, and write the counts.
+
+    In processes of their own, as it takes PyTorch, and the caller may hold Keras.
+    """
+    options = {"threads": series.THREADS, "framework": "pytorch"}
+    with FreshProcesses(available_processors(), **options) as processes:
+        found = [
+            processes.submit(count_dead_units, arguments, epochs)
+            for arguments, epochs in itertools.product(SMALL_NETS, DEAD_AFTER)
+        ]
+        rows = [each.result() for each in found]
+    write_rows("dead_units", rows)
+
+
+def count_dead_units(arguments: dict, epochs: int) -> dict:
+    """Dead units, and accuracies, of a Small Net's seeds, on all test images.
+
+    The seeds train again, side by side, for as long as their weights are not kept.
+
+    Args:
+        arguments: of one of `SMALL_NETS`.
+        epochs: one of `DEAD_AFTER`.
+    """
+    from tradeoffs.data import mnist
+    from tradeoffs.probes import dead_units
+    from tradeoffs.training.pytorch import images_to_tensor
+
+    experiments = [
+        Experiment("small_net", "pytorch", ARTICLE, seed, arguments)
+        for seed in range(DEAD_AFTER[epochs])
+    ]
+    if epochs == ARTICLE.epochs:
+        made = [(trained(run), run) for run in map(records.load, experiments)]
+    else:
+        starts = range(0, len(experiments), SIDE_BY_SIDE)
+        stacks = [experiments[start : start + SIDE_BY_SIDE] for start in starts]
+        made = [
+            one for some in stacks for one in series.train(some, first_epochs=epochs)
+        ]
+    images = images_to_tensor(mnist().test_images, ARTICLE.input_scaling)
+    return {
+        "model_arguments": arguments,
+        "epochs": epochs,
+        "dead": [int(dead_units(network, images).sum()) for network, _ in made],
+        "accuracies": [round(run.test_accuracy, 4) for _, run in made],
+    }
