@@ -23,6 +23,7 @@ from tradeoffs import (
 from tradeoffs.frameworks import FRAMEWORKS
 from tradeoffs.models import KNOWN_MODELS, MODELS
 from tradeoffs.models.rows import ROWS
+from tradeoffs.probes.source import DTYPES
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.search_table import FILE
 from tradeoffs.spaces import OBJECTIVES, SAMPLERS
@@ -102,7 +103,7 @@ def _parser():
         "of the inputs, or again for each of several (default: the model's own, or "
         "whole numbers for one whose first layer is an embedding)"
     )
-    dtype = {"choices": probes.DTYPES, "action": "append", "metavar": "TYPE"}
+    dtype = {"choices": DTYPES, "action": "append", "metavar": "TYPE"}
     option("--input-dtype", **dtype, help=text)
     option("--framework", choices=FRAMEWORKS, help="of a model that is in both")
     text = f"of the training steps (default: {ARTICLE.batch_size})"

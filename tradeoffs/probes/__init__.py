@@ -19,8 +19,7 @@ from tradeoffs.probes.asking import OutOfMemoryError, ask
 from tradeoffs.probes.files import is_model_file, measure_file
 from tradeoffs.probes.memory import DEVICES
 from tradeoffs.probes.profile import Profile, median_profile
-from tradeoffs.probes.source import DTYPES as DTYPES
-from tradeoffs.probes.source import MeasureError, checked_dtype, source_of
+from tradeoffs.probes.source import MeasureError, check_dtype, source_of
 from tradeoffs.probes.timing import BUSY
 from tradeoffs.probes.units import dead_units as dead_units
 from tradeoffs.progress import bar
@@ -122,7 +121,7 @@ def measure(
         processor=processor(),
         model_arguments=model_arguments,
     )
-    checked_dtype(input_dtype)
+    check_dtype(input_dtype)
     asked = [part for part in parts if part not in ("prediction", "startup")]
     failures = []
     with bar(progress, desc=f"measuring {source.label}", total=len(asked)) as shown:
@@ -267,7 +266,7 @@ def predict_memory(
     points = [
         (input_shapes(shape), whole_number("batch_size", n)) for shape, n in points
     ]
-    checked_dtype(input_dtype)
+    check_dtype(input_dtype)
     if not points:
         raise ValueError("there are no points to predict")
     source = source_of(model, "pytorch", model_arguments)

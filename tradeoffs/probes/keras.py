@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tradeoffs.frameworks import import_keras
-from tradeoffs.probes.source import MeasureError
+from tradeoffs.probes.source import MeasureError, dtype_of_each
 from tradeoffs.training.keras import Trainer, count_parameters, plain_errors
 
 keras = import_keras()
@@ -48,7 +48,8 @@ class Probe:
         known = [keras.backend.standardize_dtype(each.dtype) for each in inputs]
         if dtype or not known:
             looks_up = next((one for one in layers if one.weights), None) in tables
-            known = [dtype or ("int32" if looks_up else "float32")] * len(shapes)
+            usual = "int32" if looks_up else "float32"
+            known = [name or usual for name in dtype_of_each(dtype, len(shapes))]
         elif "string" in known:
             raise MeasureError("the model takes text; models of numbers are measured")
         self.dtypes = known

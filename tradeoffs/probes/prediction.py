@@ -11,7 +11,6 @@ documentation and source of PyTorch's CUDA caching allocator.
 
 from __future__ import annotations
 
-import contextlib
 import weakref
 from typing import NamedTuple
 
@@ -27,7 +26,6 @@ from tradeoffs.probes.profile import MIB
 from tradeoffs.probes.pytorch import Probe, storages
 from tradeoffs.probes.source import MeasureError, num_classes
 from tradeoffs.probes.units import input_dtypes
-from tradeoffs.training import one_sentence
 
 BLOCK = 512  # sizes are rounded up to it
 SMALL = MIB  # up to here, from segments of two MiB
@@ -141,14 +139,13 @@ def training_memory(
         "allocated_mib" (tensors alone) and "reserved_mib" (segments), at peak.
 
     Raises:
-        MeasureError: the model cannot take the inputs, or cannot be trained on them
-            without their values.
+        MeasureError: the model has nothing to train, or returns no [n, classes].
     """
     allocator = CachingAllocator()
     # Tensors that a model holds, but not as parameters or buffers, are let in.
     replay, mode = _Replay(allocator), FakeTensorMode(allow_non_fake_inputs=True)
     if named:  # of any size, so without contents from the start
-        with _without_values(shapes, batch_size), mode:
+        with mode:
             module = for_input(make(), shapes[0])
     else:
         module = make()
@@ -191,25 +188,11 @@ def _make_fake(module, mode):
 
 def _check_trainable(module, batch_size, given):
     """Raise a MeasureError that says why a step cannot be taken, if it cannot."""
-    with _without_values([shape for shape, _ in given], batch_size):
-        output = module(*_inputs(batch_size, given))
+    output = module(*_inputs(batch_size, given))
     if isinstance(said := num_classes(output, batch_size), str):
         raise MeasureError(said)
     if not output.requires_grad:
         raise MeasureError("the model has nothing to train")
-
-
-@contextlib.contextmanager
-def _without_values(shapes, batch_size):
-    """Say of an error on what it came up."""
-    try:
-        yield
-    except Exception as error:
-        raise MeasureError(
-            f"a training step at batch size {batch_size} with an input of shape "
-            f"{shapes[0] if len(shapes) == 1 else shapes}, tried without its values, "
-            f"fails: {one_sentence(error)}"
-        ) from error
 
 
 def _inputs(batch_size, given):

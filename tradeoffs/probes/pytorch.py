@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import io
 import itertools
 
@@ -123,13 +124,19 @@ class Probe:
             unique.setdefault(key, (name, tensor.detach().cpu().contiguous().clone()))
         return len(safetensors.torch.save(dict(unique.values())))
 
-    def macs(self):
-        """Multiply-accumulates of one input, and the operators not counted."""
+    @functools.cached_property
+    def counted(self):
+        """Multiply-accumulates of one input, as far as known, and what is not."""
         with contextlib.suppress(Exception):
             # On tensors without contents a forward pass takes no time; a model that
             # looks at its values needs real ones.
             return _counted(*self._without_contents())
         return _counted(self.model, self.inputs(1), contextlib.nullcontext())
+
+    def macs(self):
+        """Multiply-accumulates of one input, and the operators not counted."""
+        macs, unknown = self.counted
+        return (None if unknown else macs), unknown
 
     def _without_contents(self):
         """A copy of the model, which is free to keep what it is given, and an input."""
@@ -140,8 +147,8 @@ class Probe:
         return copy.deepcopy(self.model, known), inputs, fake
 
     def step_macs(self):
-        """Of a step's forward pass, 0 where they are not known: see `computing_on`."""
-        return (self.macs()[0] or 0) * self.batch_size
+        """Of a step's forward pass, as far as known: see `computing_on`."""
+        return self.counted[0] * self.batch_size
 
     def second_step(self, trainer, indices):
         """Take a step but for its update, which needs no memory of its own.
@@ -181,8 +188,7 @@ def _counted(model, inputs, mode):
     with mode, parametrize.cached():
         model(*inputs)  # computes norms of weights and the like, which are kept
         with _without_norms_of_weights(model):
-            macs, unknown = macs_of(model, *inputs)
-    return (None if unknown else macs), unknown
+            return macs_of(model, *inputs)
 
 
 @contextlib.contextmanager

@@ -99,12 +99,27 @@ def source_of(model, framework: str | None, arguments: dict) -> Source:
         ) from error
 
 
-def checked_dtype(given):
-    """What `measure` takes as `input_dtype`: a name of `DTYPES`, None, or several."""
+def check_dtype(given) -> None:
+    """Raise a ValueError unless this is what `measure` takes as `input_dtype`."""
     several = given if isinstance(given, (tuple, list)) else [given]
     for one in several:
         one_of("input_dtype", one, (None, *DTYPES))
-    return given
+
+
+def dtype_of_each(given, count: int) -> list:
+    """An `input_dtype` as one name, or None, for each of so many inputs.
+
+    Raises:
+        ValueError: it is of another number of inputs.
+    """
+    if not isinstance(given, (tuple, list)):
+        return [given] * count
+    if len(given) != count:
+        raise ValueError(
+            f"input_dtype is {given!r}; it must be one type, or one for each of "
+            f"{count} inputs"
+        )
+    return list(given)
 
 
 def num_classes(output, count: int) -> int | str:

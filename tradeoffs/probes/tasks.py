@@ -232,7 +232,15 @@ def predicted(source, points, dtype) -> list[dict]:
     make, named, found = source.maker(), source.kind == "name", []
     for shape, batch_size in points:
         shapes = shape if shape and isinstance(shape[0], tuple) else (shape,)
-        found.append(training_memory(make, shapes, batch_size, dtype, named))
+        try:
+            found.append(training_memory(make, shapes, batch_size, dtype, named))
+        except (RuntimeError, ValueError, TypeError) as error:
+            if isinstance(error, MeasureError):
+                raise
+            raise MeasureError(
+                f"a training step at batch size {batch_size} with an input of shape "
+                f"{shape}, tried without its values, fails: {one_sentence(error)}"
+            ) from error
     return found
 
 

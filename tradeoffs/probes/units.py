@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tradeoffs.probes.source import dtype_of_each
+
 
 def dead_units(network, images) -> np.ndarray:
     """Which units no image makes positive, before their rectifier.
@@ -76,8 +78,5 @@ def input_dtypes(model, given, count: int) -> list:
     """The `torch.dtype` of each of so many inputs; `given` as `measure` takes it."""
     import torch
 
-    several = [given] * count if isinstance(given, (str, type(None))) else given
-    if len(several) != count:
-        raise ValueError(f"input_dtype is {given!r} for {count} inputs")
-    own = input_dtype(model)
-    return [getattr(torch, name) if name else own for name in several]
+    own, names = input_dtype(model), dtype_of_each(given, count)
+    return [getattr(torch, name) if name else own for name in names]
