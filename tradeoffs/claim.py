@@ -187,7 +187,7 @@ class Claim:
             is larger, or smaller. "at least", "at most": with `tolerance`.
         tolerance: of the test, where it takes one.
         matters: of an effect, the smallest that would matter, above the article's
-            number: one that is surely smaller does not hold.
+            number: one that may be none and is surely smaller does not hold.
         reason: why the test is fair.
     """
 

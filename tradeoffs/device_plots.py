@@ -39,8 +39,12 @@ def in_the_app(table, app_mib: float, title: str):
         axis.axvline(mib, **draw.THIN)
         place = {"transform": axis.get_xaxis_transform(), "va": "bottom", "ha": side}
         axis.text(mib, 0.03, f" {runtime} ", rotation=90, fontsize=7, **place)
-    axis.axvspan(app_mib, 2 * app_mib, color="#d55e00", alpha=0.12)
-    return _finished(figure, axis, table, "MiB in the app", title)
+    end = 2 * max(app_mib, table.runtime_bytes.max() / MIB)
+    too_much = f"more than the {app_mib:g} MiB of the app"
+    axis.axvspan(app_mib, end, color="#d55e00", alpha=0.12, label=too_much)
+    _finished(figure, axis, table, "MiB in the app", title)
+    axis.set_xlim(right=end)
+    return figure
 
 
 def latencies(table, title: str):

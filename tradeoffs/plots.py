@@ -108,7 +108,9 @@ def error_against_parameters(runs: list, title: str):
         draw.point(axis, name, x, error, row.accuracy_std, text, side=side)
         if row.variant == name:  # hollow, and around ours where the two agree
             published = 1 - article.ACCURACY[name]
-            draw.point(axis, name, x, published, size=14, markerfacecolor="none")
+            text = f"the article's: {x:,}" if small else ""
+            look = {"size": 14, "markerfacecolor": "none", "side": side}
+            draw.point(axis, name, x, published, text=text, **look)
     draw.filled_and_hollow(axis, "measured: mean ± deviation", "the article")
     axis.set(xscale="log", yscale="log")  # so that margins are of what is seen
     axis.margins(x=0.15, y=0.2)
@@ -159,7 +161,8 @@ def losses_by_size(runs: list, title: str):
     sizes = [run.num_parameters for run in ordered]
     train = [run.history.train_loss.iloc[-1] for run in ordered]
     test = [run.test_loss for run in ordered]
-    axis.fill_between(sizes, train, test, color="#cc79a7", alpha=0.15)
+    look = {"color": "#cc79a7", "alpha": 0.15, "label": "the lead"}
+    axis.fill_between(sizes, train, test, **look)
     axis.plot(sizes, train, "o--", color="#0072b2", label="training images")
     axis.plot(sizes, test, "s-", color="#d55e00", label="test images")
     names = PARAMETERS, "cross-entropy, last epoch (nats)", title
@@ -169,12 +172,12 @@ def losses_by_size(runs: list, title: str):
 
 def rule_of_thumb(bounds, counts: dict[str, int], title: str):
     """Numbers of parameters on a line, with the range that the rule advises."""
-    figure, axis = draw.axes(2.2)
+    figure, axis = draw.axes(2.6)
     axis.axvspan(bounds.lower, bounds.upper, color="#009e73", alpha=0.12)
     for height, (name, count) in enumerate(counts.items()):
         text = f"{label(name)}, {count:,}"
-        draw.point(axis, name, count, height, text=text, size=6, side="right")
-    axis.set(xlim=(100, 2e7), ylim=(-0.7, len(counts) - 0.3), yticks=[])
+        draw.point(axis, name, count, height, text=text, size=6)
+    axis.set(xlim=(100, 2e7), ylim=(-0.7, len(counts)), yticks=[])
     axis.spines["left"].set_visible(False)
     draw.finish(axis, PARAMETERS, "", title, log="x")
     return figure

@@ -16,6 +16,7 @@ from tradeoffs.schedules import ARTICLE
 
 DAYS_PER_MONTH = 30
 SECONDS_PER_HOUR = 3600
+ROUNDING = 1e-9  # of points
 
 
 def cost(
@@ -109,7 +110,7 @@ def epoch_returns(runs: list[Run], epoch_seconds: float, price_per_hour: float):
         A DataFrame, a row an epoch: epoch, accuracy (mean over seeds, 0 to 1),
         gain_points (percentage points on the epoch before; the first epoch's on
         guessing one of ten), cost (of this epoch), total_cost (up to it), and
-        cost_per_point (NaN where there was no gain).
+        cost_per_point (NaN where there was no gain but for rounding).
 
     Raises:
         TypeError, ValueError: a number is none or negative; no runs, or runs of
@@ -138,7 +139,7 @@ def epoch_returns(runs: list[Run], epoch_seconds: float, price_per_hour: float):
     epochs = np.arange(1, len(accuracy) + 1)
     columns = {"epoch": epochs, "accuracy": accuracy, "gain_points": gain}
     table = pd.DataFrame(columns).assign(cost=each, total_cost=epochs * each)
-    return table.assign(cost_per_point=each / table.gain_points.where(gain > 0))
+    return table.assign(cost_per_point=each / table.gain_points.where(gain > ROUNDING))
 
 
 def expected_best(scores) -> np.ndarray:

@@ -130,7 +130,7 @@ def mistakes(images, labels, predictions, title: str, columns: int = 10):
     wrong = np.flatnonzero(labels != predictions)
     chosen = wrong[np.linspace(0, len(wrong) - 1, columns).astype(int)]
     for axis, index in zip(panels, chosen, strict=True):
-        text = f"{labels[index]}, not {predictions[index]}"
-        draw.picture(axis, images[index], text, fontsize=9)
+        text = f"{labels[index]} read as {predictions[index]}"
+        draw.picture(axis, images[index], text, fontsize=8)
     figure.suptitle(title)
     return figure
