@@ -1,7 +1,5 @@
 """The command line, for long unattended work."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -3,8 +3,6 @@
 `tradeoffs.training.augmenting` does it.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Checks of the values that readers give, with errors that say what is allowed."""
 
-from __future__ import annotations
-
 import math
 import numbers
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Profiles side by side, as tables: what models cost beside what they score."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable
 

@@ -4,8 +4,6 @@ See `findings`. On other data the Keras models are their ports, so that one
 framework trains all.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tradeoffs.claim import (

@@ -3,8 +3,6 @@
 Errors are on logarithmic axes, as on the page `plots`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tradeoffs import drawing as draw

@@ -5,8 +5,6 @@ wherever there is Python, NumPy and a runtime. `results/device/` holds what was
 measured here, in turns with the frameworks.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import shutil

@@ -3,8 +3,6 @@
 All is of files in float32, in ONNX Runtime, an image at a time.
 """
 
-from __future__ import annotations
-
 from tradeoffs.claim import COUNT, TIMES, Finding, difference, smallest
 from tradeoffs.models import MODELS
 from tradeoffs.probes.profile import MIB

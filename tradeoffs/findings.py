@@ -4,8 +4,6 @@
 counts and memory are here, the others on the pages that it gathers.
 """
 
-from __future__ import annotations
-
 from tradeoffs.article import LARGE_BATCH, SMALL_BATCH
 from tradeoffs.claim import ESTIMATE, TIMES, Finding
 from tradeoffs.data_findings import DATA_FINDINGS

@@ -1,7 +1,5 @@
 """What networks are called, in tables and to read."""
 
-from __future__ import annotations
-
 from tradeoffs.experiments import variant
 from tradeoffs.models import KNOWN_MODELS
 from tradeoffs.recorded import CHOSEN_SMALL_NET

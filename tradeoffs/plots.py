@@ -4,8 +4,6 @@ Near 100 % accuracies look alike, so figures show the test error, what the accur
 leaves, on a logarithmic axis: lower is better.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tradeoffs import article

@@ -4,8 +4,6 @@ Times are fair only on a machine that does nothing else meanwhile. `measurements
 what is written here.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable
 

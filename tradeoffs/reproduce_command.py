@@ -1,7 +1,5 @@
 """`python -m tradeoffs reproduce`."""
 
-from __future__ import annotations
-
 from tradeoffs import fetching, recorded, records, series
 from tradeoffs.data import check_name
 

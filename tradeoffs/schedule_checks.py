@@ -1,7 +1,5 @@
 """Whether the values of a `Schedule` can be, with errors that say what can."""
 
-from __future__ import annotations
-
 import numbers
 from collections.abc import Mapping
 

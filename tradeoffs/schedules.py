@@ -5,8 +5,6 @@ the seed. Sources: the article for `ARTICLE`; the `mnist_mlp` and `mnist_cnn`
 examples as Keras shipped them in 2017 for the two recipes.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import itertools
@@ -87,14 +85,14 @@ class Schedule:
             if wrong:
                 raise ValueError(said)
 
-    def replace(self, **changes) -> Schedule:
+    def replace(self, **changes) -> "Schedule":
         """The same schedule with some values changed, and checked again."""
         known = [field.name for field in dataclasses.fields(self)]
         for name in changes:
             one_of("a schedule's value", name, known)
         return dataclasses.replace(self, **changes)
 
-    def first(self, epochs: int) -> Schedule:
+    def first(self, epochs: int) -> "Schedule":
         """The first `epochs` epochs; milestones after them drop out.
 
         >>> ARTICLE.first(12).milestones
@@ -114,7 +112,7 @@ class Schedule:
         kept = tuple(m for m in self.milestones if m < epochs)
         return self.replace(epochs=epochs, milestones=kept)
 
-    def compressed(self, epochs: int) -> Schedule:
+    def compressed(self, epochs: int) -> "Schedule":
         """The whole schedule in fewer epochs, or more: the rate drops as often.
 
         >>> ARTICLE.compressed(5).milestones

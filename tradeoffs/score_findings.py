@@ -4,8 +4,6 @@ See `findings`. A number of the article is one run of its author's; beside it ou
 is where one more run of ours would lie.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """`python -m tradeoffs search`."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from pathlib import Path

@@ -4,8 +4,6 @@ The article's text leaves open where the network pools, so what it reaches is as
 of every reading: of the best of them, with intervals that hold for all at once.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -4,8 +4,6 @@
 were read for a row, which they are once.
 """
 
-from __future__ import annotations
-
 import datetime
 import hashlib
 import json

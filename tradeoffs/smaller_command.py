@@ -1,7 +1,5 @@
 """`python -m tradeoffs smaller`."""
 
-from __future__ import annotations
-
 from tradeoffs import fetching, smaller
 
 DESCRIPTION = """\

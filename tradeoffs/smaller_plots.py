@@ -1,7 +1,5 @@
 """The figures of the smaller networks; each function returns one."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tradeoffs import drawing as draw

@@ -6,8 +6,6 @@ value may itself be a mapping of arguments that only make sense together, such
 as a pool's window and kind.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import hashlib

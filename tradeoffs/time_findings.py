@@ -6,8 +6,6 @@ its interval goes from the lowest to the highest: a claim about times holds only
 does in every turn.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tradeoffs.claim import ESTIMATE, TIMES, Finding, largest

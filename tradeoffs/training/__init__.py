@@ -6,8 +6,6 @@ and are gathered there by index: at this size a data loader would cost more than
 the network.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import time

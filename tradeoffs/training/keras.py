@@ -4,8 +4,6 @@
 a compiled loop, and SGD is TensorFlow's own fused update.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import math

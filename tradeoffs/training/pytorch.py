@@ -1,7 +1,5 @@
 """Steps and evaluation in PyTorch."""
 
-from __future__ import annotations
-
 import contextlib
 import warnings
 
