@@ -233,20 +233,14 @@ def _seed_dropout(model, seed):
 
 
 def _optimizer(schedule):
-    rate = schedule.learning_rate
-    match schedule.optimizer:
-        case "sgd" if schedule.momentum:
-            return FusedSGD(
-                rate, momentum=schedule.momentum, nesterov=schedule.nesterov
-            )
-        case "sgd":
-            return keras.optimizers.SGD(rate)
-        case "adam":
-            return keras.optimizers.Adam(rate, epsilon=1e-7)
-        case "adamw":
-            decay = schedule.weight_decay
-            return keras.optimizers.AdamW(rate, weight_decay=decay, epsilon=1e-7)
-        case "rmsprop":
-            return keras.optimizers.RMSprop(rate, rho=0.9, epsilon=1e-7)
-        case "adadelta":
-            return keras.optimizers.Adadelta(rate, rho=0.95, epsilon=1e-7)
+    optimizers = keras.optimizers
+    momentum = {"momentum": schedule.momentum, "nesterov": schedule.nesterov}
+    decay = {"weight_decay": schedule.weight_decay}
+    kind, options = {
+        "sgd": (FusedSGD, momentum) if schedule.momentum else (optimizers.SGD, {}),
+        "adam": (optimizers.Adam, {"epsilon": 1e-7}),
+        "adamw": (optimizers.AdamW, {"epsilon": 1e-7} | decay),
+        "rmsprop": (optimizers.RMSprop, {"epsilon": 1e-7, "rho": 0.9}),
+        "adadelta": (optimizers.Adadelta, {"epsilon": 1e-7, "rho": 0.95}),
+    }[schedule.optimizer]
+    return kind(schedule.learning_rate, **options)
