@@ -96,7 +96,9 @@ class Trainer:
                 "PyTorch are trained"
             )
         keep_freed_memory()
-        _keep_convolutions()
+        # Set oneDNN's backward convolutions up once, not every step. TensorFlow reads
+        # this when the process first computes one; without oneDNN it never does.
+        os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "0")
         self.model = model
         self.train_images, self.test_images = (
             images
@@ -213,15 +215,6 @@ def _check_inputs(model, images):
 
 def _at_least_float32(outputs):
     return tf.cast(outputs, tf.float32) if outputs.dtype.size < 4 else outputs
-
-
-def _keep_convolutions():
-    """Set oneDNN's backward convolutions up once, not every step.
-
-    TensorFlow reads this when the process first computes one; where it is
-    built without oneDNN it never does.
-    """
-    os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "0")
 
 
 def _seed_dropout(model, seed):
