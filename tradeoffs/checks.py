@@ -64,6 +64,15 @@ def one_of(name: str, value, allowed: Iterable):
     return value
 
 
+def instance(name: str, value, kind: type, example: str) -> None:
+    """Raise a TypeError that gives an example, unless the value is of a type."""
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"{name} is a {type(value).__name__}; give a {kind.__name__}, such as "
+            f"{example}"
+        )
+
+
 def input_shapes(given) -> tuple:
     """A model's `input_shape`: a shape, or a tuple of one shape an input.
 
