@@ -13,9 +13,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tradeoffs.augmentation import Augmentation
 from tradeoffs.checks import one_of, whole_number
-from tradeoffs.schedule_checks import checked_values, faults
+from tradeoffs.schedule_values import Augmentation, checked_values, faults
 
 WARM_UP = 0.2  # the share of a cycle's steps in which the learning rate rises
 # Values that no schedule had when the first runs were recorded.
