@@ -73,9 +73,7 @@ def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 5, **options
     except MeasureError as error:
         raise EvidenceError(f"{error}; nothing was recorded") from error
     for profile in found:
-        path = profile_path(profile.name, profile.framework)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        profile.save(path)
+        profile.save(profile_path(profile.name, profile.framework))
     return found
 
 
