@@ -123,7 +123,7 @@ def test_what_was_stopped_between_goes_on_with_the_same_weights(row):
 
 
 def test_a_row_that_there_is_not(capsys):
-    with pytest.raises(ValueError, match="no row of 517 parameters; there are 300, "):
+    with pytest.raises(ValueError, match="limit is 517; it must be one of 300, "):
         smaller.read_test_images([517])
     with pytest.raises(SystemExit):
         main(["smaller", "--test", "517"])
