@@ -26,14 +26,9 @@ def row(tmp_path, monkeypatch, mnist):
     monkeypatch.setitem(ROWS, 9, Row(SMALL, QUICK))
     own = Series("tiny", "pytorch", QUICK, 2, {"parameters": 9}, first_seed=3)
     monkeypatch.setattr(smaller, "ROW_SERIES", [own])
-    few = mnist.head(2_000, 10_000)
-    few = tradeoffs.Dataset("mnist", *few_arrays(few), few.pixels)
+    few = dataclasses.replace(mnist.head(2_000, 10_000), name="mnist")
     monkeypatch.setattr(series, "dataset_named", lambda _: few)
     return own.experiments()
-
-
-def few_arrays(data):
-    return data.train_images, data.train_labels, data.test_images, data.test_labels
 
 
 def read(limit=9):
