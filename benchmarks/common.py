@@ -1,7 +1,5 @@
 """What every benchmark needs: its options, ways that take turns, and a table."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 

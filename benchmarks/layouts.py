@@ -3,8 +3,6 @@
 python benchmarks/layouts.py [--threads 1] [--turns 5] [--steps 20]
 """
 
-from __future__ import annotations
-
 import torch
 import torchvision
 from common import in_turns, options, show

@@ -3,8 +3,6 @@
 python benchmarks/longer.py [--images 600] [--times 1 10] [--seeds 3]
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from common import options, show

@@ -6,8 +6,6 @@ within two per cent, as tools differ on whether biases and rectifiers count.
     python benchmarks/macs.py [--cases "a linear layer" resnet18 ...]
 """
 
-from __future__ import annotations
-
 import torch
 import torchvision
 from common import options, show

@@ -10,8 +10,6 @@
     python benchmarks/overhead.py [--turns 5]
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import importlib

@@ -8,8 +8,6 @@ by `timeit`, in PyTorch in both layouts, of which the faster counts.
     python benchmarks/probes.py [--turns 5] [--images 60000] [--models MODEL ...]
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import timeit

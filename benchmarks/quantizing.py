@@ -3,8 +3,6 @@
 python benchmarks/quantizing.py [--turns 3] [--images 512]
 """
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

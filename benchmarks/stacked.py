@@ -6,8 +6,6 @@ network alone, on one thread or on all, whichever was faster.
     python benchmarks/stacked.py [--threads 2] [--turns 7] [--networks 1 2 4 ...]
 """
 
-from __future__ import annotations
-
 from common import BATCH, first_images, in_turns, options, show, spread
 
 import tradeoffs

@@ -8,8 +8,6 @@ start to end. The stock way is PyTorch's own MNIST example with a `DataLoader`, 
     python benchmarks/training_step.py [--threads 2] [--pairs 7] [--steps 200]
 """
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

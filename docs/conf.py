@@ -25,7 +25,7 @@ exclude_patterns = ["README.md", "docs/index.md", "docs/_templates"]
 nitpicky = True
 nitpick_ignore = [
     ("py:class", "numpy.ndarray"),
-    ("py:class", "tradeoffs.augmentation.Augmentation"),  # it is tradeoffs.Augmentation
+    ("py:class", "tradeoffs.schedule_values.Augmentation"),  # tradeoffs.Augmentation
 ]
 default_role = "code"  # of the docstrings' single backticks
 html_theme = "sphinx_book_theme"

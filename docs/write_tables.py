@@ -3,8 +3,6 @@
 `python docs/write_tables.py` does so from the records; a test compares the tables.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 
 # Before any kernel or worker starts: bars would be compared as output.
@@ -29,6 +30,13 @@ def fashion():
 def small(mnist):
     """The first images of MNIST: enough to see a loss fall."""
     return mnist.head(2000, 500)
+
+
+@pytest.fixture
+def run():
+    """Run Python with these arguments, until it ends."""
+    options = {"capture_output": True, "text": True, "timeout": 120}
+    return lambda *given: subprocess.run([sys.executable, *given], **options)
 
 
 @pytest.fixture

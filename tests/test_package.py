@@ -1,7 +1,5 @@
 import re
 import runpy
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -13,12 +11,6 @@ import tradeoffs
 from tradeoffs.__main__ import main
 
 ROOT = Path(__file__).parent.parent
-
-
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, timeout=120
-    )
 
 
 FRAMEWORKS = {"torch", "tensorflow", "keras"}
@@ -34,7 +26,7 @@ FRAMEWORKS = {"torch", "tensorflow", "keras"}
         ("tradeoffs.run('pytorch_cnn').test_accuracy", FRAMEWORKS),
     ],
 )
-def test_import_and_reading_a_record_load_no_framework(code, kept_out):
+def test_import_and_reading_a_record_load_no_framework(code, kept_out, run):
     done = run("-c", f"import sys, tradeoffs; {code}; print(*sys.modules)")
     assert done.returncode == 0, done.stderr
     assert kept_out.isdisjoint(done.stdout.split())
@@ -104,7 +96,7 @@ def test_a_wrong_call_says_what_is_allowed(arguments, said, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_reproduce_has_nothing_to_do_in_a_whole_checkout():
+def test_reproduce_has_nothing_to_do_in_a_whole_checkout(run):
     done = run("-m", "tradeoffs", "reproduce", "--list")
     assert done.returncode == 0, done.stderr
     assert " 0 to train" in done.stdout

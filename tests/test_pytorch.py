@@ -7,10 +7,10 @@ from torch import nn
 
 import tradeoffs
 from tradeoffs import ARTICLE, TrainingError, recorded, series
-from tradeoffs.augmentation import Augmentation
 from tradeoffs.frameworks import available_processors
 from tradeoffs.models import count_parameters
 from tradeoffs.models.rows import ROWS
+from tradeoffs.schedule_values import Augmentation
 from tradeoffs.training.augmenting import Augmenter
 from tradeoffs.training.pytorch import Trainer, channels_last_pays, images_to_tensor
 

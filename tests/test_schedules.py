@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tradeoffs import ARTICLE, KERAS_CNN_RECIPE, KERAS_MLP_RECIPE, Schedule, altered
-from tradeoffs.augmentation import Augmentation
+from tradeoffs.schedule_values import Augmentation
 
 
 def test_article_schedule_is_the_articles():

@@ -26,14 +26,9 @@ def row(tmp_path, monkeypatch, mnist):
     monkeypatch.setitem(ROWS, 9, Row(SMALL, QUICK))
     own = Series("tiny", "pytorch", QUICK, 2, {"parameters": 9}, first_seed=3)
     monkeypatch.setattr(smaller, "ROW_SERIES", [own])
-    few = mnist.head(2_000, 10_000)
-    few = tradeoffs.Dataset("mnist", *few_arrays(few), few.pixels)
+    few = dataclasses.replace(mnist.head(2_000, 10_000), name="mnist")
     monkeypatch.setattr(series, "dataset_named", lambda _: few)
     return own.experiments()
-
-
-def few_arrays(data):
-    return data.train_images, data.train_labels, data.test_images, data.test_labels
 
 
 def read(limit=9):
@@ -123,7 +118,7 @@ def test_what_was_stopped_between_goes_on_with_the_same_weights(row):
 
 
 def test_a_row_that_there_is_not(capsys):
-    with pytest.raises(ValueError, match="no row of 517 parameters; there are 300, "):
+    with pytest.raises(ValueError, match="limit is 517; it must be one of 300, "):
         smaller.read_test_images([517])
     with pytest.raises(SystemExit):
         main(["smaller", "--test", "517"])

@@ -6,8 +6,6 @@ import json
 import math
 import re
 import shutil
-import subprocess
-import sys
 from importlib.resources import files
 
 import numpy as np
@@ -42,12 +40,6 @@ def copy(tmp_path, monkeypatch):
     shutil.copytree(records.results_folder(), folder)
     monkeypatch.setenv("TRADEOFFS_RESULTS", str(folder))
     return folder
-
-
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, timeout=120
-    )
 
 
 def test_claims_are_a_table_with_a_row_a_claim():
@@ -392,7 +384,7 @@ def test_a_convolution_does_what_the_last_layer_does():
     torch.testing.assert_close(found, layer(inputs))
 
 
-def test_claims_take_no_framework():
+def test_claims_take_no_framework(run):
     code = (
         "import sys, tradeoffs; tradeoffs.decision_panel; tradeoffs.claims();"
         "loaded = {'torch', 'tensorflow', 'keras', 'optuna'} & set(sys.modules);"
@@ -402,7 +394,7 @@ def test_claims_take_no_framework():
     assert done.returncode == 0, done.stderr
 
 
-def test_command_prints_the_claims_for_people_and_for_machines():
+def test_command_prints_the_claims_for_people_and_for_machines(run):
     shown = run("-m", "tradeoffs", "claims")
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.strip().splitlines()[-1] == verdicts.tally(tradeoffs.claims())
@@ -413,7 +405,7 @@ def test_command_prints_the_claims_for_people_and_for_machines():
     assert rows[0].keys() >= {"id", "statement", "article", "ours", "unit", "verdict"}
 
 
-def test_command_says_in_one_line_what_is_missing(copy):
+def test_command_says_in_one_line_what_is_missing(copy, run):
     (copy / "profiles" / "keras_cnn.json").unlink()
     done = run("-m", "tradeoffs", "claims")
     assert done.returncode == 1
@@ -431,7 +423,7 @@ def test_command_says_in_one_line_what_is_missing(copy):
         (["measure", "--record", "--batch-size", "4"], "without --batch-size"),
     ],
 )
-def test_a_wrong_call_of_measure_says_what_is_allowed(arguments, said):
+def test_a_wrong_call_of_measure_says_what_is_allowed(arguments, said, run):
     done = run("-m", "tradeoffs", *arguments)
     assert done.returncode == 1
     assert said in done.stderr

@@ -9,7 +9,7 @@ import importlib
 _HOMES = {
     "data": ("mnist", "fashion_mnist", "Dataset"),
     "fetching": ("DataError",),
-    "augmentation": ("Augmentation",),
+    "schedule_values": ("Augmentation",),
     "models": ("MODELS", "build", "as_recorded", "parameters_by_layer"),
     "models.tiny": ("fold_norms",),
     "schedules": (

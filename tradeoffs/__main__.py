@@ -1,13 +1,12 @@
 """The command line, for long unattended work."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys
 from pathlib import Path
 
 from tradeoffs import (
+    commands,
     device,
     ensembles,
     fetching,
@@ -15,9 +14,6 @@ from tradeoffs import (
     probes,
     recording,
     records,
-    reproduce_command,
-    search_command,
-    smaller_command,
     verdicts,
 )
 from tradeoffs.frameworks import FRAMEWORKS
@@ -50,11 +46,12 @@ def _parser():
         prog="python -m tradeoffs",
         description="What a model costs beside what it scores, on real MNIST.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(run, name, text, description):
+    def command(run, name, text, description=None):
         """A further command; what comes back gives it an option."""
-        added = commands.add_parser(name, help=text, description=description)
+        description = description or run.__doc__
+        added = subparsers.add_parser(name, help=text, description=description)
         added.set_defaults(command=run)
         return added.add_argument
 
@@ -66,13 +63,8 @@ def _parser():
     text = fetching.fetch.__doc__.partition("Args:")[0]
     command(_fetch, "fetch", "fetch the data sets, and check them", text)
 
-    option = command(
-        reproduce_command.run,
-        "reproduce",
-        "train the recorded runs that are missing",
-        "Train what has no record yet, and record each run as it "
-        "ends. After a stop or a kill, a second call goes on where it stopped.",
-    )
+    text = "train the recorded runs that are missing"
+    option = command(commands.run_reproduce, "reproduce", text)
     text = f"only this model; may be repeated: {', '.join(KNOWN_MODELS)}"
     option("--only", action="append", choices=KNOWN_MODELS, metavar="MODEL", help=text)
     option("--dataset", choices=fetching.SOURCES, help="only on it and its parts")
@@ -119,12 +111,8 @@ def _parser():
     )
     option("--record", **flag, help=text)
 
-    option = command(
-        search_command.run,
-        "search",
-        "train every network of a space, and keep how each one does",
-        search_command.DESCRIPTION,
-    )
+    text = "train every network of a space, and keep how each one does"
+    option = command(commands.run_search, "search", text)
     text = "names to lists of values (default: tradeoffs.SMALL_NET_SPACE)"
     option("--space", metavar="FILE.json", help=text)
     text = f"whose arguments the space names {default}"
@@ -164,12 +152,8 @@ def _parser():
     option("--output", metavar="FILE.csv", help=text)
     option("--list", **flag, help="say what would be done, and stop")
 
-    option = command(
-        smaller_command.run,
-        "smaller",
-        "the networks of few parameters, and how each one does",
-        smaller_command.DESCRIPTION,
-    )
+    text = "the networks of few parameters, and how each one does"
+    option = command(commands.run_smaller, "smaller", text)
     text = (
         "train the recipes of these rows on all training images, with five seeds each, "
         f"and read the test images, once: of {', '.join(map(str, ROWS))}"

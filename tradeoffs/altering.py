@@ -1,7 +1,5 @@
 """`altered`: a part of the article's schedule with a reader's values."""
 
-from __future__ import annotations
-
 from tradeoffs.checks import whole_number
 from tradeoffs.schedules import ARTICLE, Schedule
 

@@ -1,7 +1,5 @@
 """Checks of the values that readers give, with errors that say what is allowed."""
 
-from __future__ import annotations
-
 import math
 import numbers
 from collections.abc import Iterable
@@ -64,6 +62,15 @@ def one_of(name: str, value, allowed: Iterable):
             f"{', '.join(a if isinstance(a, str) else repr(a) for a in allowed)}"
         )
     return value
+
+
+def instance(name: str, value, kind: type, example: str) -> None:
+    """Raise a TypeError that gives an example, unless the value is of a type."""
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"{name} is a {type(value).__name__}; give a {kind.__name__}, such as "
+            f"{example}"
+        )
 
 
 def input_shapes(given) -> tuple:

@@ -5,8 +5,6 @@ interval lies among them the claim holds, if none of it does the claim does not 
 and otherwise it is undecided.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 
@@ -82,7 +80,7 @@ class Finding:
         """Half the interval."""
         return (self.high - self.low) / 2
 
-    def with_seeds(self, seeds: int) -> Finding:
+    def with_seeds(self, seeds: int) -> "Finding":
         """About what so many seeds would give, were value and spread to stay."""
         before, now = (student(max(n - 1, 1)) for n in (self.seeds, seeds))
         surer = now / before if self.seeds > 1 else 1.0

@@ -3,8 +3,6 @@
 `tradeoffs.export` checks what comes out.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import io

@@ -1,7 +1,5 @@
 """The figures of what models cost; each function returns one."""
 
-from __future__ import annotations
-
 from tradeoffs import drawing as draw
 from tradeoffs.cost_tables import inversions
 from tradeoffs.labels import label

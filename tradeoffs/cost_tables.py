@@ -1,7 +1,5 @@
 """Profiles side by side, as tables: what models cost beside what they score."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable
 
@@ -10,7 +8,7 @@ import pandas as pd
 
 from tradeoffs import article
 from tradeoffs.experiments import Run
-from tradeoffs.labels import label, row_name
+from tradeoffs.labels import label
 from tradeoffs.models import MODELS
 from tradeoffs.probes.profile import NOT_MEASURED, Profile
 from tradeoffs.probes.timing import BUSY
@@ -85,9 +83,12 @@ def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
         of_name = [one.get(name, (float("nan"),) * 2) for one in ends]
         table[[f"{name}_lowest", f"{name}_highest"]] = of_name
     usual = {name: info.frameworks[0] for name, info in MODELS.items()}
-    table.index = pd.Index(
-        row_name(p, usual.setdefault(p.name, p.framework)) for p in profiles
-    )
+    names = []
+    for p in profiles:
+        unusual = p.framework != usual.setdefault(p.name, p.framework)
+        conditions = p.framework if unusual else None, p.precision
+        names.append(",".join([p.variant, *filter(None, conditions)]))
+    table.index = pd.Index(names)
     table["variant"] = [p.variant for p in profiles]
     table[["accuracy_mean", "accuracy_std"]] = [
         known.get(

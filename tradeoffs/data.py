@@ -1,7 +1,5 @@
 """Images and labels: `Dataset`; MNIST and Fashion-MNIST."""
 
-from __future__ import annotations
-
 import functools
 import math
 import re
@@ -93,7 +91,7 @@ class Dataset:
         shapes = f"train={self.train_images.shape}, test={self.test_images.shape}"
         return f"Dataset({self.name!r}, {shapes})"
 
-    def validation_split(self, size: int = 10_000, seed: int = 0) -> Dataset:
+    def validation_split(self, size: int = 10_000, seed: int = 0) -> "Dataset":
         """Hold back training images, so that choosing never sees the test set.
 
         Args:
@@ -120,7 +118,7 @@ class Dataset:
         name = f"{self.name}-validation{size}-seed{seed}"
         return Dataset(name, *arrays, self.pixels)
 
-    def cropped(self, border: int) -> Dataset:
+    def cropped(self, border: int) -> "Dataset":
         """Grey images without so many pixels at each side.
 
         Raises:
@@ -132,7 +130,7 @@ class Dataset:
         parts = (part[:, kept, kept] for part in (self.train_images, self.test_images))
         return self._with_images(f"crop{border}", *parts)
 
-    def pooled(self, window: int) -> Dataset:
+    def pooled(self, window: int) -> "Dataset":
         """Grey images of the means of windows of so many pixels a side, in float32.
 
         Raises:
@@ -153,7 +151,7 @@ class Dataset:
         parts = map(means, (self.train_images, self.test_images))
         return self._with_images(f"pool{window}", *parts)
 
-    def components(self, count: int) -> Dataset:
+    def components(self, count: int) -> "Dataset":
         """The first principal components, found on the training images alone.
 
         Each "image" is one row of them, float32 [n, 1, count].
@@ -179,7 +177,7 @@ class Dataset:
         name = f"{self.name}-{made}"
         return Dataset(name, train, labels[0], test, labels[1])
 
-    def head(self, num_train: int, num_test: int) -> Dataset:
+    def head(self, num_train: int, num_test: int) -> "Dataset":
         """The first images of each part, for a quick look."""
         train = self.train_images[:num_train], self.train_labels[:num_train]
         test = self.test_images[:num_test], self.test_labels[:num_test]

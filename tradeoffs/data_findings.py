@@ -4,8 +4,6 @@ See `findings`. On other data the Keras models are their ports, so that one
 framework trains all.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tradeoffs.claim import (
@@ -18,7 +16,7 @@ from tradeoffs.claim import (
 )
 from tradeoffs.recorded import GAP_FILTERS
 from tradeoffs.schedules import ARTICLE, BATCH_SIZES, at_batch_size
-from tradeoffs.small_net_findings import CHOSEN
+from tradeoffs.score_findings import CHOSEN
 
 SETS = "mnist", "fashion_mnist"
 FEWER_FEATURES = 50  # principal components

@@ -3,14 +3,12 @@
 Errors are on logarithmic axes, as on the page `plots`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tradeoffs import drawing as draw
 from tradeoffs.data import Dataset
 from tradeoffs.labels import label
-from tradeoffs.plots import ERROR, PARAMETERS
+from tradeoffs.plots import ERROR, finish_by_size
 from tradeoffs.tables import summarize
 
 # What the classes of Fashion-MNIST are, from label 0 on.
@@ -82,10 +80,7 @@ def error_by_dataset(runs: list, names: dict[str, str], title: str):
             draw.point(axis, row.model, *spot, text, side=side, **look)
     first, second = names.values()
     draw.filled_and_hollow(axis, f"{first}: mean ± deviation", second)
-    axis.set(xscale="log", yscale="log")  # so that margins are of what is seen
-    axis.margins(x=0.1, y=0.2)
-    draw.finish(axis, PARAMETERS, ERROR, title, log="xy")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    finish_by_size(figure, axis, title, x=0.1, y=0.2)
     return figure
 
 

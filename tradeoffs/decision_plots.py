@@ -1,7 +1,5 @@
 """The figures of decisions and verdicts; each function returns one."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tradeoffs import drawing as draw

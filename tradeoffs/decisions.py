@@ -3,8 +3,6 @@
 A table has a row a model, as `tradeoffs.cost_table` makes it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ wherever there is Python, NumPy and a runtime. `results/device/` holds what was
 measured here, in turns with the frameworks.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import shutil
@@ -118,9 +116,7 @@ def record_device_profiles(turns: int = 5) -> list[Profile]:
                 test_accuracy=in_fresh_process(_accuracy, path),
             )
     for profile in found:
-        path = _path(profile)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        profile.save(path)
+        profile.save(_path(profile))
     return found
 
 

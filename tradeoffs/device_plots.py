@@ -3,8 +3,6 @@
 Tables are of `tradeoffs.cost_table`, a row a model, runtime and precision.
 """
 
-from __future__ import annotations
-
 from tradeoffs import drawing as draw
 from tradeoffs.frameworks import FRAMEWORKS
 from tradeoffs.labels import label

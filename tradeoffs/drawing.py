@@ -5,8 +5,6 @@ colour, marker and line in every figure; the three differ in lightness and in fo
 so that they tell apart in greyscale too.
 """
 
-from __future__ import annotations
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import figure as figures

@@ -5,8 +5,6 @@ the networks, whose weights are mostly not kept: `results/ensembles.json` has wh
 scores, of networks that were trained again.
 """
 
-from __future__ import annotations
-
 import importlib
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace

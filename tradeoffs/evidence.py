@@ -1,7 +1,5 @@
 """What the verdicts stand on, read once."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import math

@@ -1,7 +1,5 @@
 """`Experiment`, what is trained and how, and `Run`, how it went."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import functools

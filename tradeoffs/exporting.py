@@ -3,8 +3,6 @@
 A file is checked before it is kept: its runtime must answer as the network does.
 """
 
-from __future__ import annotations
-
 import importlib
 import tempfile
 from pathlib import Path

@@ -4,8 +4,6 @@ The cache has the folder layout of torchvision (`MNIST/raw/`), so that other
 programs can share it. File format: http://yann.lecun.com/exdb/mnist/.
 """
 
-from __future__ import annotations
-
 import errno
 import functools
 import gzip

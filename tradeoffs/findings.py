@@ -4,17 +4,13 @@
 counts and memory are here, the others on the pages that it gathers.
 """
 
-from __future__ import annotations
-
 from tradeoffs.article import LARGE_BATCH, SMALL_BATCH
 from tradeoffs.claim import ESTIMATE, TIMES, Finding
 from tradeoffs.data_findings import DATA_FINDINGS
-from tradeoffs.device_findings import DEVICE_FINDINGS
 from tradeoffs.measurements import LARGE_PICTURE, PICTURE, VOLUME
 from tradeoffs.probes.profile import MIB
 from tradeoffs.returns import rule_of_thumb
-from tradeoffs.score_findings import SCORE_FINDINGS
-from tradeoffs.small_net_findings import AS_DESCRIBED, SMALL_NET_FINDINGS
+from tradeoffs.score_findings import AS_DESCRIBED, SCORE_FINDINGS
 from tradeoffs.time_findings import TIME_FINDINGS
 
 FIRST_LINEAR = 320 * 50 + 50  # weights and biases, of the PyTorch CNN
@@ -71,10 +67,8 @@ def _rule(evidence):
 
 FINDINGS = {
     **SCORE_FINDINGS,
-    **SMALL_NET_FINDINGS,
     **DATA_FINDINGS,
     **TIME_FINDINGS,
-    **DEVICE_FINDINGS,
     "smaller-footprint": _smaller_footprint,
     "convolutions-are-memory-hungry": lambda e: Finding(
         e.memory_mib("pytorch_cnn", PICTURE, LARGE_BATCH)

@@ -5,8 +5,6 @@ only one of them: PyTorch and TensorFlow loaded together are reported to hang
 or crash in notebooks and on macOS.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

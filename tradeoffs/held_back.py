@@ -4,8 +4,6 @@
 and `ablation.csv` what each change of the 518 row is worth.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Iterable

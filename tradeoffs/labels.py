@@ -1,7 +1,5 @@
 """What networks are called, in tables and to read."""
 
-from __future__ import annotations
-
 from tradeoffs.experiments import variant
 from tradeoffs.models import KNOWN_MODELS
 from tradeoffs.recorded import CHOSEN_SMALL_NET
@@ -21,14 +19,3 @@ def label(name: str) -> str:
     model, *arguments = name.replace(CHOSEN, "small_net,chosen").split(",")
     info = KNOWN_MODELS.get(model)
     return ", ".join([info.label, *arguments]) if info else name
-
-
-def row_name(profile, usual: str) -> str:
-    """A profile's row: its variant, and what it ran in where that is not the usual.
-
-    Args:
-        profile: a `Profile`.
-        usual: the framework that needs no word.
-    """
-    conditions = [profile.framework] if profile.framework != usual else []
-    return ",".join([profile.variant, *conditions, *filter(None, [profile.precision])])

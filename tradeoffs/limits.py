@@ -1,7 +1,5 @@
 """The quantities that decisions are about: names, units and directions."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -7,8 +7,6 @@ those of exported ones. `results/gpu_memory.json` (predicted),
 what takes long to find out. `recording` and `device` make them.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

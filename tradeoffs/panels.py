@@ -4,8 +4,6 @@ The panel is a Vega-Lite chart, made with Altair: a browser computes it, without
 kernel or a server.
 """
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd

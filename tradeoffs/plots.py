@@ -4,8 +4,6 @@ Near 100 % accuracies look alike, so figures show the test error, what the accur
 leaves, on a logarithmic axis: lower is better.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tradeoffs import article
@@ -112,15 +110,20 @@ def error_against_parameters(runs: list, title: str):
             look = {"size": 14, "markerfacecolor": "none", "side": side}
             draw.point(axis, name, x, published, text=text, **look)
     draw.filled_and_hollow(axis, "measured: mean ± deviation", "the article")
-    axis.set(xscale="log", yscale="log")  # so that margins are of what is seen
-    axis.margins(x=0.15, y=0.2)
-    draw.finish(axis, PARAMETERS, ERROR, title, log="xy")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    finish_by_size(figure, axis, title, x=0.15, y=0.2)
     return figure
 
 
 # Where a model's text stands, so that none touches another.
 _SIDES = {"gap_cnn": "below", "keras_cnn": "below"}
+
+
+def finish_by_size(figure, axis, title: str, **margins) -> None:
+    """End a figure of test errors against parameters: its scales, names and legend."""
+    axis.set(xscale="log", yscale="log")  # so that margins are of what is seen
+    axis.margins(**margins)
+    draw.finish(axis, PARAMETERS, ERROR, title, log="xy")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
 
 
 def filter_sweep(runs: list, reference: dict[str, list], title: str):

@@ -9,8 +9,6 @@ nothing, and forks for each call: seconds less, and as clean. It waits a minute 
 the next call.
 """
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import functools

@@ -1,7 +1,5 @@
 """Progress bars: on unless the caller or the environment says no."""
 
-from __future__ import annotations
-
 import os
 import threading
 

@@ -4,8 +4,6 @@ Every recorded run is one of a series, of a network under one schedule on one da
 set, seed by seed. `tradeoffs.series` makes them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 
 from tradeoffs import weights

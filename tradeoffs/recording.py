@@ -4,8 +4,6 @@ Times are fair only on a machine that does nothing else meanwhile. `measurements
 what is written here.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable
 
@@ -75,9 +73,7 @@ def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 5, **options
     except MeasureError as error:
         raise EvidenceError(f"{error}; nothing was recorded") from error
     for profile in found:
-        path = profile_path(profile.name, profile.framework)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        profile.save(path)
+        profile.save(profile_path(profile.name, profile.framework))
     return found
 
 

@@ -7,8 +7,6 @@ which takes a quarter of the room or less. A digest over the content catches eve
 later change, and what is read is checked whoever computed the digest.
 """
 
-from __future__ import annotations
-
 import base64
 import dataclasses
 import hashlib

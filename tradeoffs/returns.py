@@ -1,7 +1,5 @@
 """What models cost in money, and what more of something would bring."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import NamedTuple

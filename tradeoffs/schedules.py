@@ -5,8 +5,6 @@ the seed. Sources: the article for `ARTICLE`; the `mnist_mlp` and `mnist_cnn`
 examples as Keras shipped them in 2017 for the two recipes.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import itertools
@@ -15,9 +13,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tradeoffs.augmentation import Augmentation
 from tradeoffs.checks import one_of, whole_number
-from tradeoffs.schedule_checks import checked_values, faults
+from tradeoffs.schedule_values import Augmentation, checked_values, faults
 
 WARM_UP = 0.2  # the share of a cycle's steps in which the learning rate rises
 # Values that no schedule had when the first runs were recorded.
@@ -87,14 +84,14 @@ class Schedule:
             if wrong:
                 raise ValueError(said)
 
-    def replace(self, **changes) -> Schedule:
+    def replace(self, **changes) -> "Schedule":
         """The same schedule with some values changed, and checked again."""
         known = [field.name for field in dataclasses.fields(self)]
         for name in changes:
             one_of("a schedule's value", name, known)
         return dataclasses.replace(self, **changes)
 
-    def first(self, epochs: int) -> Schedule:
+    def first(self, epochs: int) -> "Schedule":
         """The first `epochs` epochs; milestones after them drop out.
 
         >>> ARTICLE.first(12).milestones
@@ -114,7 +111,7 @@ class Schedule:
         kept = tuple(m for m in self.milestones if m < epochs)
         return self.replace(epochs=epochs, milestones=kept)
 
-    def compressed(self, epochs: int) -> Schedule:
+    def compressed(self, epochs: int) -> "Schedule":
         """The whole schedule in fewer epochs, or more: the rate drops as often.
 
         >>> ARTICLE.compressed(5).milestones

@@ -1,7 +1,5 @@
 """The figures of the search for the Small Net, and of what it found."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tradeoffs import article

@@ -4,8 +4,6 @@ The file's first line is a comment with the plan, the environment and a digest
 of the rest. `replay` asks what other ways of searching would have found.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -5,8 +5,6 @@ executor a stack at a time, and keeps each result. `spaces` says what is searche
 and `search_table` is what comes out.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import math

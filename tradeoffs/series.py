@@ -6,8 +6,6 @@ order of additions does not depend on the machine's number of cores, and the
 frameworks never meet. The seeds of a small network train side by side in one.
 """
 
-from __future__ import annotations
-
 import json
 from concurrent.futures import as_completed
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Whether two accuracies differ by more than chance explains."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

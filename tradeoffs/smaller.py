@@ -4,8 +4,6 @@
 were read for a row, which they are once.
 """
 
-from __future__ import annotations
-
 import datetime
 import hashlib
 import json
@@ -15,6 +13,7 @@ from importlib.resources import files
 import numpy as np
 
 from tradeoffs import records, series
+from tradeoffs.checks import one_of
 from tradeoffs.experiments import variant
 from tradeoffs.frameworks import set_threads
 from tradeoffs.models import count_parameters
@@ -31,11 +30,7 @@ def row_series(limit: int):
         ValueError: there is no such row; the message lists those that there are.
     """
     known = {one.model_arguments["parameters"]: one for one in ROW_SERIES}
-    if limit not in known:
-        raise ValueError(
-            f"no row of {limit} parameters; there are {', '.join(map(str, known))}"
-        )
-    return known[limit]
+    return known[one_of("limit", limit, known)]
 
 
 def read_test_images(limits: list[int], *, jobs: int = 1, progress: bool = True):

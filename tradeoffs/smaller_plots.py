@@ -1,13 +1,11 @@
 """The figures of the smaller networks; each function returns one."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tradeoffs import drawing as draw
 from tradeoffs.claim import difference
 from tradeoffs.labels import label
-from tradeoffs.plots import ERROR, PARAMETERS
+from tradeoffs.plots import finish_by_size
 from tradeoffs.search_plots import weights_of
 from tradeoffs.tables import summarize
 
@@ -44,10 +42,7 @@ def ladder(runs: list, published, title: str):
         )
     style = draw.style("tiny", linestyle="none", markersize=7)
     axis.plot([], [], **style | {"label": "here: mean ± deviation of five seeds"})
-    axis.set(xscale="log", yscale="log")
-    axis.margins(x=0.08, y=0.12)
-    draw.finish(axis, PARAMETERS, ERROR, title, log="xy")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    finish_by_size(figure, axis, title, x=0.08, y=0.12)
     return figure
 
 

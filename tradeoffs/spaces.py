@@ -6,8 +6,6 @@ value may itself be a mapping of arguments that only make sense together, such
 as a pool's window and kind.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import hashlib
@@ -17,7 +15,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tradeoffs.checks import one_of, whole_number
+from tradeoffs.checks import instance, one_of, whole_number
 from tradeoffs.data import Dataset
 from tradeoffs.models import model_info
 from tradeoffs.schedules import ARTICLE, Schedule
@@ -116,14 +114,9 @@ class Plan:
 
     def __post_init__(self):
         _check_space(self.space)
-        if not isinstance(self.schedule, Schedule):
-            raise TypeError(
-                f"schedule is a {type(self.schedule).__name__}; give a Schedule, "
-                "such as tradeoffs.ARTICLE"
-            )
-        if not isinstance(self.dataset, (Dataset, type(None))):
-            kind = type(self.dataset).__name__
-            raise TypeError(f"dataset is a {kind}; give a Dataset")
+        instance("schedule", self.schedule, Schedule, "tradeoffs.ARTICLE")
+        if self.dataset is not None:
+            instance("dataset", self.dataset, Dataset, "tradeoffs.mnist()")
         one_of("sampler", self.sampler, SAMPLERS)
         whole_number("seed", self.seed, least=0)
         for name in ("num_trials", "num_images"):

@@ -5,8 +5,6 @@ there and nothing runs. Optuna's own samplers need to know what they have asked
 for; what a killed search has left running is failed when the next one begins.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

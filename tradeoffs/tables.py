@@ -1,7 +1,5 @@
 """Runs side by side, as tables: what models score."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,22 +1,33 @@
-"""Our numbers for the claims about time and its ratios; see `findings`.
+"""Our numbers for the claims about time, here and on a device; see `findings`.
 
 Models are measured in turns, so that whatever else the machine does meets all of them
 alike. A ratio of two times is the median over the turns of the ratio in each turn, and
 its interval goes from the lowest to the highest: a claim about times holds only if it
 does in every turn.
-"""
 
-from __future__ import annotations
+What a device's runtime takes is of files in float32, an image at a time, in ONNX
+Runtime.
+"""
 
 import numpy as np
 
-from tradeoffs.claim import ESTIMATE, TIMES, Finding, largest
+from tradeoffs.claim import (
+    COUNT,
+    ESTIMATE,
+    TIMES,
+    Finding,
+    difference,
+    largest,
+    smallest,
+)
 from tradeoffs.models import MODELS
-from tradeoffs.probes.profile import Profile
+from tradeoffs.probes.profile import MIB, Profile
 
-EPOCH, INFERENCE = "epoch_seconds", "inference_seconds"
+EPOCH, INFERENCE, LATENCY = "epoch_seconds", "inference_seconds", "latency_ms_p50"
 LARGE, MIDDLE, SMALL = "keras_cnn", "pytorch_cnn", "small_net"
 ONE_FRAMEWORK = "pytorch"  # that all five models are measured in, two as ports
+HALF, FIVE_TIMES = 0.5, 5  # the size and the speed of the article's offer
+GUESSING = 90.0  # per cent of errors, of a network of no size
 
 
 def of_turns(values, basis: str = TIMES) -> Finding:
@@ -87,6 +98,38 @@ def _share_faster(evidence, field, framework=None):
     return share_faster(evidence.pairs(profiles), field)
 
 
+def _in_the_app(evidence, model):
+    """MiB of the file of a model."""
+    return Finding(evidence.on_device(model).file_bytes / MIB, COUNT)
+
+
+def _latency_ratio(evidence):
+    return time_ratio(*map(evidence.on_device, (LARGE, MIDDLE)), LATENCY)
+
+
+def _share_of_pairs_faster(evidence):
+    return share_faster(evidence.pairs(map(evidence.on_device, MODELS)), LATENCY)
+
+
+def _errors_of_the_offer(evidence, points=False):
+    """How many more errors a model makes that is the article's offer.
+
+    In per cent of the larger model's errors, or in points. The offer is the best of
+    the models that are small enough and were fast enough in all turns.
+    """
+    large, errors = evidence.on_device(LARGE), 100 - evidence.accuracies(LARGE)
+    found = [Finding(GUESSING - errors.mean(), TIMES)]
+    for name in MODELS:
+        file = evidence.on_device(name)
+        faster = time_ratio(large, file, LATENCY)
+        if file.file_bytes <= HALF * large.file_bytes and faster.low >= FIVE_TIMES:
+            more = 100 - evidence.accuracies(name)
+            found.append(difference(more, errors, of_several=len(MODELS)))
+    unit = 1 if points else errors.mean() / 100
+    least = smallest(found)
+    return Finding(least.value / unit, TIMES, least.low / unit, least.high / unit)
+
+
 TIME_FINDINGS = {
     "smaller-usually-trains-faster": lambda e: _share_faster(e, EPOCH),
     "smaller-usually-trains-faster-in-one-framework": lambda e: _share_faster(
@@ -114,4 +157,12 @@ TIME_FINDINGS = {
     "small-net-epoch-ratio": lambda e: _ratio(e, MIDDLE, SMALL, EPOCH),
     "small-net-inference-seconds": lambda e: _seconds(e, SMALL, INFERENCE),
     "small-net-inference-ratio": lambda e: _ratio(e, MIDDLE, SMALL, INFERENCE),
+    "smaller-usually-infers-faster-on-a-runtime": _share_of_pairs_faster,
+    "keras-cnn-in-an-app": lambda e: _in_the_app(e, LARGE),
+    "pytorch-cnn-in-an-app": lambda e: _in_the_app(e, MIDDLE),
+    "inference-ratio-on-a-runtime": _latency_ratio,
+    "half-the-size-five-times-as-fast": _errors_of_the_offer,
+    "half-the-size-five-times-as-fast-in-points": lambda e: _errors_of_the_offer(
+        e, points=True
+    ),
 }

@@ -6,8 +6,6 @@ verdict is written down anywhere: each call computes all of them. Source: Micha≈
 Marcinkiewicz, 'The Real World is not a Kaggle Competition'.
 """
 
-from __future__ import annotations
-
 import csv
 import functools
 import json

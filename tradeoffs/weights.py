@@ -6,8 +6,6 @@ run of each larger model, in float16 with as few bits as leave its predictions a
 recorded.
 """
 
-from __future__ import annotations
-
 import importlib
 import lzma
 from pathlib import Path

@@ -5,8 +5,6 @@ Each model is built by one function in `tradeoffs.models.keras` or
 article; `build` knows `FURTHER_MODELS` too.
 """
 
-from __future__ import annotations
-
 import importlib
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Source: `mnist_mlp.py` and `mnist_cnn.py` among the examples of Keras 2.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tradeoffs.frameworks import import_keras

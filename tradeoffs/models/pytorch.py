@@ -5,8 +5,6 @@ All take images [n, 1, 28, 28] and return logits [n, 10]. Source of
 written; of `gap_cnn` and `small_net`: the article.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 
 import torch

@@ -4,8 +4,6 @@ A row is a limit of parameters. `docs/protocol.md` says how its network and its
 schedule are chosen, and `results/smaller/` when the test images were read.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tradeoffs.checks import one_of

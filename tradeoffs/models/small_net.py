@@ -4,8 +4,6 @@ Takes images [n, 1, 28, 28] and returns logits [n, 10]. Source: the article,
 whose text leaves open where the network pools.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 
 from torch import nn

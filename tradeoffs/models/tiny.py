@@ -4,8 +4,6 @@ Takes images [n, 1, 28, 28] and returns logits [n, 10]. Separable convolutions a
 MobileNet, https://arxiv.org/abs/1704.04861, with one norm and one activation each.
 """
 
-from __future__ import annotations
-
 import copy
 import inspect
 from collections import OrderedDict

@@ -6,8 +6,6 @@ built there; one in a file is made by its function there; a model or a function 
 the reader's own, from a notebook say, is pickled.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Mapping

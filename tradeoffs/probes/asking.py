@@ -1,7 +1,5 @@
 """Asking a process of its own, and what went wrong there in one sentence."""
 
-from __future__ import annotations
-
 import contextlib
 import sys
 

@@ -1,7 +1,5 @@
 """Exported models, measured in their runtime."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What a Keras model weighs, counts and computes."""
 
-from __future__ import annotations
-
 import math
 import tempfile
 from pathlib import Path

@@ -4,8 +4,6 @@ The accelerators' part is written against the documented interfaces; the tests r
 without a GPU.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -9,8 +9,6 @@ and the libraries' workspaces. Source of the allocator's constants: the
 documentation and source of PyTorch's CUDA caching allocator.
 """
 
-from __future__ import annotations
-
 import weakref
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """`Profile`: what a model costs, as a table, a row and a file."""
 
-from __future__ import annotations
-
 import dataclasses
 import html
 import json
@@ -211,7 +209,7 @@ class Profile:
         return Path(path)
 
     @classmethod
-    def load(cls, path: str | Path) -> Profile:
+    def load(cls, path: str | Path) -> "Profile":
         """The profile that `save` wrote.
 
         Raises:

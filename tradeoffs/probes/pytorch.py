@@ -1,7 +1,5 @@
 """What a PyTorch module weighs, counts and computes."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import functools

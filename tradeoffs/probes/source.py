@@ -1,7 +1,5 @@
 """Where a model comes from, and how it gets into a process of its own."""
 
-from __future__ import annotations
-
 import functools
 import runpy
 import sys

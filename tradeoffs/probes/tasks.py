@@ -1,7 +1,5 @@
 """What runs in a process of its own: a measurement or a prediction."""
 
-from __future__ import annotations
-
 import importlib
 import math
 import time

@@ -4,8 +4,6 @@ PyTorch's `torch.utils.benchmark` does the same for PyTorch; this page needs no
 framework, so that both are timed alike and neither meets the other.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -30,11 +28,11 @@ class Time(NamedTuple):
     highest: float
 
     @classmethod
-    def of(cls, windows) -> Time:
+    def of(cls, windows) -> "Time":
         """From the times of all windows."""
         return cls(float(np.median(windows)), min(windows), max(windows))
 
-    def times(self, factor: float) -> Time:
+    def times(self, factor: float) -> "Time":
         """In another unit, or of so many calls."""
         return Time(*(value * factor for value in self))
 

@@ -1,7 +1,5 @@
 """A look inside a PyTorch network."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tradeoffs.probes.source import dtype_of_each

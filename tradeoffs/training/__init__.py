@@ -6,15 +6,13 @@ and are gathered there by index: at this size a data loader would cost more than
 the network.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import time
 
 import numpy as np
 
-from tradeoffs.checks import whole_number
+from tradeoffs.checks import instance, whole_number
 from tradeoffs.data import Dataset
 from tradeoffs.experiments import HISTORY_COLUMNS, Experiment, Run, environment
 from tradeoffs.frameworks import (
@@ -206,16 +204,8 @@ def computing_on(trainer, threads: int | None = None):
 
 def check_data_and_schedule(dataset, schedule) -> None:
     """Raise a TypeError unless they are a `Dataset` and a `Schedule`."""
-    if not isinstance(dataset, Dataset):
-        raise TypeError(
-            f"dataset is a {type(dataset).__name__}; give a Dataset, such as "
-            "tradeoffs.mnist()"
-        )
-    if not isinstance(schedule, Schedule):
-        raise TypeError(
-            f"schedule is a {type(schedule).__name__}; give a Schedule, such "
-            "as tradeoffs.ARTICLE"
-        )
+    instance("dataset", dataset, Dataset, "tradeoffs.mnist()")
+    instance("schedule", schedule, Schedule, "tradeoffs.ARTICLE")
 
 
 def first_outputs(name: str, model, images, dataset):

@@ -1,7 +1,5 @@
 """Where the memory of a training step comes from."""
 
-from __future__ import annotations
-
 import ctypes
 import functools
 import sys

@@ -4,8 +4,6 @@ torchvision's transforms draw once a call, for a whole batch; here each image ha
 numbers of its own.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

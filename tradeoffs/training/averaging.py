@@ -1,7 +1,5 @@
 """An average of weights over the steps of a training, to evaluate and to keep."""
 
-from __future__ import annotations
-
 import torch
 
 

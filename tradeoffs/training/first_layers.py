@@ -7,8 +7,6 @@ the first and second moments of the patches, which are summed once for each imag
 and normalising by them folds into the weights. A step is up to 1.6 times as fast.
 """
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional
 

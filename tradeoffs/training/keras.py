@@ -4,8 +4,6 @@
 a compiled loop, and SGD is TensorFlow's own fused update.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import math
@@ -98,7 +96,9 @@ class Trainer:
                 "PyTorch are trained"
             )
         keep_freed_memory()
-        _keep_convolutions()
+        # Set oneDNN's backward convolutions up once, not every step. TensorFlow reads
+        # this when the process first computes one; without oneDNN it never does.
+        os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "0")
         self.model = model
         self.train_images, self.test_images = (
             images
@@ -217,15 +217,6 @@ def _at_least_float32(outputs):
     return tf.cast(outputs, tf.float32) if outputs.dtype.size < 4 else outputs
 
 
-def _keep_convolutions():
-    """Set oneDNN's backward convolutions up once, not every step.
-
-    TensorFlow reads this when the process first computes one; where it is
-    built without oneDNN it never does.
-    """
-    os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "0")
-
-
 def _seed_dropout(model, seed):
     """Start every random layer of the model from the seed."""
     for number, variable in enumerate(model.non_trainable_variables):
@@ -235,20 +226,14 @@ def _seed_dropout(model, seed):
 
 
 def _optimizer(schedule):
-    rate = schedule.learning_rate
-    match schedule.optimizer:
-        case "sgd" if schedule.momentum:
-            return FusedSGD(
-                rate, momentum=schedule.momentum, nesterov=schedule.nesterov
-            )
-        case "sgd":
-            return keras.optimizers.SGD(rate)
-        case "adam":
-            return keras.optimizers.Adam(rate, epsilon=1e-7)
-        case "adamw":
-            decay = schedule.weight_decay
-            return keras.optimizers.AdamW(rate, weight_decay=decay, epsilon=1e-7)
-        case "rmsprop":
-            return keras.optimizers.RMSprop(rate, rho=0.9, epsilon=1e-7)
-        case "adadelta":
-            return keras.optimizers.Adadelta(rate, rho=0.95, epsilon=1e-7)
+    optimizers = keras.optimizers
+    momentum = {"momentum": schedule.momentum, "nesterov": schedule.nesterov}
+    decay = {"weight_decay": schedule.weight_decay}
+    kind, options = {
+        "sgd": (FusedSGD, momentum) if schedule.momentum else (optimizers.SGD, {}),
+        "adam": (optimizers.Adam, {"epsilon": 1e-7}),
+        "adamw": (optimizers.AdamW, {"epsilon": 1e-7} | decay),
+        "rmsprop": (optimizers.RMSprop, {"epsilon": 1e-7, "rho": 0.9}),
+        "adadelta": (optimizers.Adadelta, {"epsilon": 1e-7, "rho": 0.95}),
+    }[schedule.optimizer]
+    return kind(schedule.learning_rate, **options)

@@ -3,8 +3,6 @@
 Layers that are called twice count twice, and those that are not called do not count.
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 

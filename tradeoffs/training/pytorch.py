@@ -1,7 +1,5 @@
 """Steps and evaluation in PyTorch."""
 
-from __future__ import annotations
-
 import contextlib
 import warnings
 
@@ -271,28 +269,17 @@ class _Randomness(contextlib.AbstractContextManager):
 
 def make_optimizer(schedule, parameters):
     """The optimizer that a schedule asks for."""
-    rate = schedule.learning_rate
     # Fused updates touch each parameter once; the default on the CPU is a
     # loop over parameters and operations.
-    fused = all(p.is_floating_point() for p in parameters) or None
-    match schedule.optimizer:
-        case "sgd":
-            return torch.optim.SGD(
-                parameters,
-                rate,
-                momentum=schedule.momentum,
-                nesterov=schedule.nesterov,
-                fused=fused,
-            )
-        case "adam":
-            return torch.optim.Adam(parameters, rate, eps=1e-7, fused=fused)
-        case "adamw":
-            decay = schedule.weight_decay
-            return torch.optim.AdamW(
-                parameters, rate, eps=1e-7, weight_decay=decay, fused=fused
-            )
-        # With Keras' constants, so that a recipe means the same in both.
-        case "rmsprop":
-            return torch.optim.RMSprop(parameters, rate, alpha=0.9, eps=1e-7)
-        case "adadelta":
-            return torch.optim.Adadelta(parameters, rate, rho=0.95, eps=1e-7)
+    fused = {"fused": all(p.is_floating_point() for p in parameters) or None}
+    momentum = {"momentum": schedule.momentum, "nesterov": schedule.nesterov}
+    decay = {"weight_decay": schedule.weight_decay}
+    # With Keras' constants, so that a recipe means the same in both.
+    kind, options = {
+        "sgd": (torch.optim.SGD, momentum | fused),
+        "adam": (torch.optim.Adam, {"eps": 1e-7} | fused),
+        "adamw": (torch.optim.AdamW, {"eps": 1e-7} | decay | fused),
+        "rmsprop": (torch.optim.RMSprop, {"eps": 1e-7, "alpha": 0.9}),
+        "adadelta": (torch.optim.Adadelta, {"eps": 1e-7, "rho": 0.95}),
+    }[schedule.optimizer]
+    return kind(parameters, schedule.learning_rate, **options)

@@ -10,8 +10,6 @@ zero. They put out zeros into weights that are zero, so no gradient reaches
 either, and they stay what they are; a depthwise filter sees one of those channels.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -5,8 +5,6 @@ learning rate, and comes out as `tradeoffs.fit` alone would train it, within
 floating-point tolerance. `tradeoffs.training.stack` says how it is computed.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import nn

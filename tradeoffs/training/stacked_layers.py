@@ -5,8 +5,6 @@ after a `Flatten`, [K, b, features]. A layer holds the parameters of all
 networks as [K, ...]; no operation here mixes two networks.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,29 +1,74 @@
-"""`python -m tradeoffs search`."""
+"""The commands that train: `python -m tradeoffs reproduce`, `search` and `smaller`.
 
-from __future__ import annotations
+What `--help` says of them is their docstrings.
+"""
 
 import contextlib
 import json
 from pathlib import Path
 
-from tradeoffs import fetching, records
-from tradeoffs.data import dataset_named
+from tradeoffs import fetching, recorded, records, series, smaller
+from tradeoffs.data import check_name, dataset_named
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.search_table import FILE, write_table
 from tradeoffs.searches import HELD_BACK, search
 from tradeoffs.spaces import SMALL_NET_SPACE, Plan
 from tradeoffs.studies import storage_url, without_password
 
-DESCRIPTION = """\
-Train every network of a space on the training images, 10,000 of them held back
-to select on, and write a table of how each one does. The test images play no
-part. After a stop or a kill, the same command goes on where it stopped. A
-changed space or schedule is a new study, whose name says so.
-"""
+
+def run_reproduce(options) -> None:
+    """Train what has no record yet, and record each run as it ends.
+
+    After a stop or a kill, a second call goes on where it stopped.
+    """
+    from filelock import FileLock, Timeout
+
+    wanted = [
+        experiment
+        for experiment in recorded.recorded_experiments()
+        if (not options.only or experiment.model in options.only)
+        and options.dataset in (None, check_name(experiment.dataset)[0])
+        and (options.seeds is None or _place(experiment) < options.seeds)
+    ]
+    todo = wanted if options.fresh else series.missing(wanted)
+    print(f"{len(wanted)} runs wanted, {len(todo)} to train")
+    for experiment in todo:
+        print(f"  {experiment.path}: {_expected_time(experiment)}")
+    if options.list or not todo:
+        return
+    for name in {check_name(experiment.dataset)[0] for experiment in todo}:
+        fetching.fetch(name)
+    lock = records.results_folder() / ".reproduce.lock"
+    records.check_writable(lock)
+    try:
+        with FileLock(lock, timeout=0):
+            series.reproduce(todo, jobs=options.jobs)
+    except Timeout:
+        raise RuntimeError(f"another process is reproducing: {lock} is held") from None
 
 
-def run(options) -> int:
-    """Search, write the table, and say where it is."""
+def _expected_time(experiment):
+    """How long a training takes, going by a record of the same series."""
+    for other in recorded.same_series(experiment):
+        if known := records.load(other):
+            seconds = known.history.train_seconds.sum()
+            return f"about {max(seconds / 60, 1):.0f} min, as seed {other.seed} took"
+    return "time not known yet"
+
+
+def _place(experiment):
+    """Of its seed among those of its series."""
+    first = recorded.FIRST_SEED_OF_ROWS if experiment.tested_once else 0
+    return experiment.seed - first
+
+
+def run_search(options) -> int:
+    """Train every network of a space, and write a table of how each one does.
+
+    10,000 of the training images are held back to select on; the test images play no
+    part. After a stop or a kill, the same command goes on where it stopped. A
+    changed space or schedule is a new study, whose name says so.
+    """
     arguments = {
         "space": _read_space(options.space) if options.space else SMALL_NET_SPACE,
         "schedule": ARTICLE.first(options.epochs) if options.epochs else ARTICLE,
@@ -97,3 +142,15 @@ def _read_space(path):
         return json.loads(Path(path).read_text())
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
+
+
+def run_smaller(options) -> None:
+    """Without an option, list the networks of few parameters, and what they score.
+
+    They were chosen with at most so many parameters, and docs/protocol.md says how. The
+    test images are read once for each of them.
+    """
+    if options.test:
+        fetching.fetch()
+        smaller.read_test_images(options.test, jobs=options.jobs)
+    print(smaller.row_table().to_string(index=False))
