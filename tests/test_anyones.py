@@ -416,10 +416,52 @@ def test_probabilities_of_a_pytorch_model_are_warned_of(small):
         fit_an_epoch(net, few)
     noted = tradeoffs.measure(net, PICTURE, parts="training_time", **QUICK).notes
     assert sum("a softmax of a softmax" in note for note in noted) == 1
+    with pytest.warns(UserWarning, match="a softmax of a sigmoid"):
+        fit_an_epoch(nn.Sequential(*layers, nn.Sigmoid()), few)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for last in (nn.Identity(), nn.LogSoftmax(1)):
             fit_an_epoch(nn.Sequential(*layers, last), few)
+
+
+def flattens_by_view(self, x):
+    return self.b(self.a(x).view(len(x), -1))
+
+
+def standardizes_weights(self, x):
+    weight = self.a.weight
+    deviation = weight.view(len(weight), -1).std(1).view(-1, 1, 1, 1)
+    return self.b(functional.conv2d(x, weight / deviation, self.a.bias).flatten(1))
+
+
+def descends_in_an_energy(self, x):
+    with torch.enable_grad():
+        x = x.requires_grad_()
+        energy = self.a(x).square().sum()
+        return self.b((x - torch.autograd.grad(energy, x)[0]).flatten(1))
+
+
+@pytest.mark.parametrize("function", (flattens_by_view, standardizes_weights))
+def test_layout_is_one_that_the_model_takes(function, small):
+    model = Calling(function, a=nn.Conv2d(1, 8, 3), b=nn.Linear(8 * 26 * 26, 10))
+    profile = tradeoffs.measure(model, PICTURE, **QUICK)
+    assert profile.macs == 26 * 26 * 8 * 9 + 8 * 26 * 26 * 10
+    assert not any("not measured" in note for note in profile.notes)
+    assert fit_an_epoch(model, small.head(64, 10)).num_parameters == 80 + 54_090
+
+
+def test_gradients_may_be_taken_while_the_model_answers(small):
+    model = Calling(
+        descends_in_an_energy, a=nn.Conv2d(1, 2, 3), b=nn.Linear(28 * 28, 10)
+    )
+    assert fit_an_epoch(model, small.head(64, 10)).num_parameters == 20 + 7_850
+
+
+@pytest.mark.parametrize("name", ("threads", "first_epochs"))
+def test_threads_and_epochs_are_whole_numbers(name, small):
+    for value, error in ((0, ValueError), (1.5, TypeError), ("2", TypeError)):
+        with pytest.raises(error, match=f"{name} is "):
+            tradeoffs.fit(nn.Linear(1, 1), small, ARTICLE, **{name: value})
 
 
 def pictures(shape, labels, dtype=np.uint8, count=64):

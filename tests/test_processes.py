@@ -1,10 +1,12 @@
 """A process for each call, and what becomes of it."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import psutil
 import pytest
@@ -62,6 +64,24 @@ def test_process_that_forks_is_kept_unless_it_was_killed():
     with pytest.raises(ProcessKilled, match=r"SIGKILL\(-9\)"):
         in_fresh_process(os.kill, first, signal.SIGKILL, framework="pytorch")
     assert parent() != first
+
+
+def of_a_fresh_process():
+    return in_fresh_process(os.getpid, framework="pytorch")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes fork on Linux alone")
+def test_fork_of_the_caller_has_processes_of_its_own():
+    of_a_fresh_process()  # and one waits here for the next
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        assert pool.submit(of_a_fresh_process).result(timeout=100) > 0
+    of_a_fresh_process()
+    with (
+        context.Pool(1) as pool,
+        pytest.raises(RuntimeError, match="may start no others"),
+    ):
+        pool.apply_async(of_a_fresh_process).get(timeout=100)
 
 
 def test_environment_and_folder_are_the_caller_s_at_the_call(monkeypatch, tmp_path):

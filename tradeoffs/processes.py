@@ -26,7 +26,9 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 WATCH_SECONDS = 1.0
 IDLE_SECONDS = 60
 _PAGES = {"pytorch": "tradeoffs.probes.prediction", "keras": "tradeoffs.probes.keras"}
-_idle = defaultdict(list)  # processes that have imported a framework and wait
+# Of this process, not of one that it was forked from: processes that wait, by what
+# they have imported.
+_idle = defaultdict(list)
 _import_seconds = {}  # in such a process: what that took
 
 
@@ -104,7 +106,7 @@ class FreshProcesses(Executor):
         import cloudpickle
         from loky.process_executor import TerminatedWorkerError
 
-        waiting = _idle[self._framework]
+        waiting = _idle[os.getpid(), self._framework]
         pool = waiting.pop() if waiting else self._new_pool()
         self._running.add(pool)
         healthy = False
@@ -139,6 +141,11 @@ class FreshProcesses(Executor):
     def _new_pool(self):
         from loky.process_executor import ProcessPoolExecutor
 
+        if multiprocessing.current_process().daemon:
+            raise RuntimeError(
+                "this is a daemonic process, such as one of multiprocessing.Pool, and "
+                "may start no others; call from one of concurrent.futures"
+            )
         _end_idle_at_exit()  # after loky's own preparations for the end, so before them
         return ProcessPoolExecutor(
             max_workers=1,
@@ -153,8 +160,9 @@ class FreshProcesses(Executor):
 def _end_idle_at_exit():
     @atexit.register
     def end():
-        for pool in (pool for pools in _idle.values() for pool in pools):
-            pool.shutdown(wait=True, kill_workers=True)
+        for (owner, _), pools in _idle.items():
+            for pool in pools if owner == os.getpid() else ():
+                pool.shutdown(wait=True, kill_workers=True)
 
 
 def _killed(how):

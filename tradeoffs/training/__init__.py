@@ -93,6 +93,9 @@ def fit(
     """
     framework, seed = framework_of(model), whole_number("seed", seed, least=0)
     check_data_and_schedule(dataset, schedule)
+    for name, value in {"threads": threads, "first_epochs": first_epochs}.items():
+        if value is not None:
+            whole_number(name, value)
     experiment = experiment or Experiment(
         type(model).__name__, framework, schedule, seed, dataset=dataset.name
     )

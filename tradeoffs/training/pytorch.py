@@ -69,8 +69,9 @@ def check_outputs(model, images, dataset) -> None:
         TrainingError, ValueError: as `first_outputs`.
     """
     name = type(model).__name__
+    model.eval()
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        outputs = first_outputs(name, model.eval(), images[:2].clone(), dataset)
+        outputs = first_outputs(name, model, images[:2].clone(), dataset)
     if not outputs.is_floating_point():
         raise TrainingError(
             f"{name} returns {outputs.dtype}; to be trained it must return real numbers"
@@ -78,10 +79,12 @@ def check_outputs(model, images, dataset) -> None:
     # Rows of shares that sum to 1, within what this precision can tell.
     precise = max(1e-4, 8 * torch.finfo(outputs.dtype).eps)
     off = (outputs.float().sum(1) - 1).abs().max()
-    if outputs.shape[1] > 1 and outputs.min() >= 0 and off < precise:
+    shares = outputs.shape[1] > 1 and outputs.min() >= 0 and off < precise
+    if shares or isinstance(list(model.modules())[-1], nn.Sigmoid):
+        last = "softmax" if shares else "sigmoid"
         warnings.warn(
             f"{name} returns probabilities, and its training takes them for logits: "
-            "a softmax of a softmax. Leave the last softmax out",
+            f"a softmax of a {last}. Leave the last {last} out",
             ProbabilitiesWarning,
             stacklevel=4,
         )
@@ -106,13 +109,19 @@ def channels_last_pays(model) -> bool:
     return 2 * wide <= sum(c.weight.numel() for c in convolutions)
 
 
-def _lay_out_by_rule(model, rank):
-    """Bring weights of the images' rank into the faster layout, in place."""
+def _lay_out_by_rule(model, images):
+    """Bring weights of the images' rank into the faster layout that it takes."""
     layouts = {4: torch.contiguous_format, 5: torch.channels_last_3d}
     if channels_last_pays(model):
         layouts[4] = torch.channels_last
+    rank = images.dim()
     if rank in layouts:
         lay_out(model, rank, layouts[rank])
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                model(images[:2].clone())
+        except RuntimeError:  # such as a `view` of what is not contiguous
+            lay_out(model, rank, torch.contiguous_format)
 
 
 def lay_out(model, rank: int, layout: torch.memory_format) -> None:
@@ -125,8 +134,9 @@ def lay_out(model, rank: int, layout: torch.memory_format) -> None:
 def forward_macs(model, inputs) -> int:
     """Multiply-accumulates of a forward pass, as far as they are known."""
     training = model.training
+    model.eval()
     with torch.no_grad():
-        macs, _ = macs_of(model.eval(), inputs)
+        macs, _ = macs_of(model, inputs)
     model.train(training)
     return macs
 
@@ -145,7 +155,7 @@ class Trainer:
             data_tensors(dataset, schedule.input_scaling, parameters[0])
         )
         check_outputs(model, self.train_images, dataset)
-        _lay_out_by_rule(model, self.train_images.dim())
+        _lay_out_by_rule(model, self.train_images)
         self.model, self.batch_size = model, schedule.batch_size
         self.rate = schedule.learning_rate
         self.optimizer = make_optimizer(schedule, parameters)
@@ -214,7 +224,7 @@ class Trainer:
             total += loss.detach()
         return total.item()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def evaluate(self):
         """Mean test loss, and the predicted labels, [n]."""
         self.model.eval()
