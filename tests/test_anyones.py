@@ -457,6 +457,13 @@ def test_gradients_may_be_taken_while_the_model_answers(small):
     assert fit_an_epoch(model, small.head(64, 10)).num_parameters == 20 + 7_850
 
 
+def test_embedding_with_sparse_gradients_trains():
+    table = nn.Embedding(9, 4, sparse=True)
+    model = Calling(lambda self, x: self.table(x).mean(1), table=table)
+    profile = tradeoffs.measure(model, (5,), parts="training_time", **QUICK)
+    assert profile.train_step_ms > 0
+
+
 @pytest.mark.parametrize("name", ("threads", "first_epochs"))
 def test_threads_and_epochs_are_whole_numbers(name, small):
     for value, error in ((0, ValueError), (1.5, TypeError), ("2", TypeError)):

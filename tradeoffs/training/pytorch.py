@@ -158,7 +158,9 @@ class Trainer:
         _lay_out_by_rule(model, self.train_images)
         self.model, self.batch_size = model, schedule.batch_size
         self.rate = schedule.learning_rate
-        self.optimizer = make_optimizer(schedule, parameters)
+        # Such as those of an embedding; fused updates do not take them.
+        sparse = any(getattr(m, "sparse", False) for m in model.modules())
+        self.optimizer = make_optimizer(schedule, parameters, sparse)
         self.shares = shares_of_steps(schedule, len(self.train_labels))
         self.label_smoothing = schedule.label_smoothing
         self.augment, self.average = extras(
@@ -277,11 +279,12 @@ class _Randomness(contextlib.AbstractContextManager):
         self._swap()
 
 
-def make_optimizer(schedule, parameters):
+def make_optimizer(schedule, parameters, sparse_gradients: bool = False):
     """The optimizer that a schedule asks for."""
     # Fused updates touch each parameter once; the default on the CPU is a
     # loop over parameters and operations.
-    fused = {"fused": all(p.is_floating_point() for p in parameters) or None}
+    real = all(p.is_floating_point() for p in parameters)
+    fused = {"fused": (real and not sparse_gradients) or None}
     momentum = {"momentum": schedule.momentum, "nesterov": schedule.nesterov}
     decay = {"weight_decay": schedule.weight_decay}
     # With Keras' constants, so that a recipe means the same in both.
