@@ -92,7 +92,7 @@ SERIES = (
     Series("keras_mlp", "keras", KERAS_MLP_RECIPE, 1),
     Series("keras_cnn", "keras", ARTICLE, 5),
     Series("keras_cnn", "pytorch", ARTICLE, 3),
-    Series("keras_cnn", "keras", KERAS_CNN_RECIPE, 1),
+    Series("keras_cnn", "keras", KERAS_CNN_RECIPE, 2),
     Series("keras_cnn", "keras", KERAS_CNN_RECIPE_TODAY, 1),
     *(
         Series("gap_cnn", "pytorch", ARTICLE, 1, {"filters": list(filters)})
