@@ -16,6 +16,7 @@ from torch.utils import mkldnn
 import tradeoffs
 from tradeoffs import ARTICLE, Dataset, TrainingError
 from tradeoffs.probes.pytorch import Probe
+from tradeoffs.probes.units import input_dtype
 from tradeoffs.processes import in_fresh_process
 
 QUICK = {"threads": 1, "max_seconds": 0.1, "progress": False}
@@ -451,6 +452,12 @@ def test_modes_may_return_nothing_or_be_refused(make):
     profile = tradeoffs.measure(make, (9,), parts=parts, **QUICK)
     assert (profile.num_parameters, profile.macs, profile.notes) == (30, 27, ())
     assert profile.predicted_gpu_memory_mib > 0
+
+
+def test_type_of_the_inputs_is_that_of_the_first_layer():
+    heat = nn.Parameter(torch.ones((), dtype=torch.float64))
+    model = Calling(lambda m, x: m.a(x) / m.heat.float(), heat=heat, a=nn.Linear(9, 3))
+    assert input_dtype(model) == torch.float32
 
 
 def test_one_number_is_an_input():
