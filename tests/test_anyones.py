@@ -7,13 +7,16 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.ao.quantization import quantize_fx
 from torch.nn import functional
 from torch.nn.attention.flex_attention import flex_attention
 from torch.nn.utils import parametrizations
+from torch.utils import mkldnn
 
 import tradeoffs
 from tradeoffs import ARTICLE, Dataset, TrainingError
 from tradeoffs.probes.pytorch import Probe
+from tradeoffs.probes.units import input_dtype
 from tradeoffs.processes import in_fresh_process
 
 QUICK = {"threads": 1, "max_seconds": 0.1, "progress": False}
@@ -60,6 +63,16 @@ def asks(self, x):
 
 def branches(self, x):
     return self.head(self.deep(self.a(x)) if x.mean() > 9 else self.a(x))
+
+
+@torch.library.custom_op("anyones::gram", mutates_args=())
+def gram(x: torch.Tensor) -> torch.Tensor:
+    return x @ x.transpose(1, 2)
+
+
+@gram.register_fake
+def _(x):
+    return x.new_empty(len(x), x.shape[1], x.shape[1])
 
 
 CONVOLUTION_AND_HEAD = 26 * 26 * 4 * 9 + 27_040
@@ -150,6 +163,10 @@ CONVOLUTION_AND_HEAD = 26 * 26 * 4 * 9 + 27_040
             "aten._trilinear",
         ),
         (Calling(lambda m, x: torch.fft.fft(x).abs()), (8,), "aten._fft_r2c"),
+        (Calling(lambda m, x: torch.cdist(x, x)), (40, 5), "aten._euclidean_dist"),
+        (Calling(lambda m, x: functional.pdist(x[0])), (4, 5), "aten._pdist_forward"),
+        (Calling(lambda m, x: torch.geqrf(x)[0]), (4, 4), "aten.geqrf"),
+        (Calling(lambda m, x: gram(x)), (4, 5), "anyones.gram"),
         (
             Calling(lambda m, x: flex_attention(x[:, None], x[:, None], x[:, None])),
             (16, 16),
@@ -164,6 +181,26 @@ def test_macs_are_counted_by_operators(model, shape, macs):
         assert (counted, unknown) == (None, {macs})
     else:
         assert (counted, unknown) == (macs, set())
+
+
+def reads(self, words, lengths):
+    lengths, words = lengths.clamp(1, 7), self.look(words)
+    options = {"batch_first": True, "enforce_sorted": False}
+    packed = nn.utils.rnn.pack_padded_sequence(words, lengths, **options)
+    return self.lstm(packed)[1][0][-1]
+
+
+def test_macs_that_depend_on_values_are_none_or_noted():
+    words = Calling(reads, look=nn.Embedding(9, 8), lstm=nn.LSTM(8, 5))
+    for _ in range(2):
+        counted, unknown = Probe(words, ((7,), ()), None, "cpu", 4).macs()
+        assert (counted, unknown) == (None, {"what depends on the inputs' values"})
+    layers = {"a": nn.Linear(4, 4), "deep": nn.Linear(4, 4), "head": nn.Linear(4, 2)}
+    profile = tradeoffs.measure(
+        Calling(branches, **layers), (4,), parts="size", **QUICK
+    )
+    note = "MACs were counted for random values, and may depend on them"
+    assert (profile.macs, profile.notes) == (16 + 8, (note,))
 
 
 @pytest.mark.parametrize(
@@ -255,11 +292,11 @@ def two_heads(self, x):
     return (self.head(x), self.aux(x)) if self.training else self.head(x)
 
 
-def dynamic(model, kind):
+def dynamic(model, kind, dtype=torch.qint8):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         quantize = torch.ao.quantization.quantize_dynamic
-        return quantize(model, {kind}, dtype=torch.qint8)
+        return quantize(model, {kind}, dtype=dtype)
 
 
 def quantised():
@@ -281,6 +318,15 @@ def quantised_convolution():
         model.qconfig = quantization.get_default_qconfig("x86")
         quantization.prepare(model, inplace=True)(torch.rand(2, 1, 8, 8))
         return quantization.convert(model, inplace=True)
+
+
+def quantised_by_reference():
+    model = nn.Sequential(nn.Linear(5, 3))
+    mapping = torch.ao.quantization.get_default_qconfig_mapping("x86")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = quantize_fx.prepare_fx(model.eval(), mapping, (torch.ones(4, 5),))
+        return quantize_fx.convert_to_reference_fx(model)
 
 
 class WithMore(nn.Linear):
@@ -309,6 +355,12 @@ class Graph(nn.Linear):
     [
         (quantised_recurrent(), (5, 8), 4 * 16 * (8 + 16 + 2), 4 * 16 * (24 + 2 * 4)),
         (quantised_convolution(), (1, 8, 8), 40 + 435, 36 + 432 + 4 * 7 + 3 * 4),
+        (
+            dynamic(nn.Sequential(nn.Linear(50, 30)), nn.Linear, torch.float16),
+            *((50,), 1530, 1500 * 2 + 30 * 4),
+        ),
+        # Of the input a scale and a zero point, of each output too, and an axis.
+        (quantised_by_reference(), (5,), 18, 72 + 8 + 3 * 16 + 8),
         (WithMore(8, 3), (8,), 27, 108),
         (Graph(), (6,), 21, 84 + 6 * (2 * 8 + 4)),
     ],
@@ -320,6 +372,135 @@ def test_weights_are_those_of_layers_however_they_are_kept(
     found = probe.size()
     assert (found["num_parameters"], found["weight_bytes"]) == (count, num_bytes)
     assert probe.file_bytes() > num_bytes
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.jit.freeze(
+            torch.jit.script(nn.Sequential(nn.Linear(9, 3)).eval())
+        ),
+        lambda: torch.jit.script(dynamic(nn.Sequential(nn.Linear(9, 3)), nn.Linear)),
+    ],
+)
+def test_weights_out_of_sight_are_not_counted_as_none(make):
+    profile = tradeoffs.measure(make, (9,), parts="size", **QUICK)
+    assert profile.num_parameters is profile.weight_bytes is profile.file_bytes is None
+    assert "weights were not counted: they are constants or" in profile.notes[0]
+
+
+def test_weights_in_the_layout_of_onednn_are_counted():
+    model = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3)).eval()
+    model = mkldnn.to_mkldnn(model)
+    found = Probe(model, ((5,),), None, "cpu", 4).size()
+    assert (found["num_parameters"], found["weight_bytes"]) == (
+        18 + 6,
+        4 * (18 + 12) + 8,
+    )
+
+
+class KeywordOnly(nn.Linear):
+    def forward(self, *, x):
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (Calling(lambda m, x: m.a(x["x"]), a=nn.Linear(9, 3)), "cannot take an input"),
+        (KeywordOnly(9, 3), "positional argument"),
+        (Calling(lambda m, x: m.a(x), a=nn.Linear(9, 3), b=nn.LazyLinear(4)), "lazy"),
+        # A table of places that is no first layer: what to do about it is said.
+        (
+            Calling(lambda m, x: m.a(x), t=nn.Embedding(1, 3), a=nn.Linear(9, 3)),
+            "it was given torch.int64, for want of an input_dtype",
+        ),
+    ],
+)
+def test_size_needs_no_forward_pass(model, says):
+    parts = "size", "inference_time"
+    profile = tradeoffs.measure(model, (9,), parts=parts, **QUICK)
+    assert profile.num_parameters == 30 + 3 * hasattr(model, "t")
+    assert profile.weight_bytes == 4 * profile.num_parameters
+    assert any(says in note for note in profile.notes)
+
+
+class Stubborn(nn.Linear):
+    """Returns nothing where a module returns itself."""
+
+    def train(self, mode=True):
+        super().train(mode)
+
+    def eval(self):
+        super().eval()
+
+    def to(self, *arguments):
+        super().to(*arguments)
+
+
+def exported():
+    dynamic = ({0: torch.export.Dim("n", min=1)},)
+    program = torch.export.export(
+        nn.Linear(9, 3), (torch.ones(2, 9),), dynamic_shapes=dynamic
+    )
+    return program.module()
+
+
+@pytest.mark.parametrize("make", [lambda: Stubborn(9, 3), exported])
+def test_modes_may_return_nothing_or_be_refused(make):
+    parts = "size", "prediction"
+    profile = tradeoffs.measure(make, (9,), parts=parts, **QUICK)
+    assert (profile.num_parameters, profile.macs, profile.notes) == (30, 27, ())
+    assert profile.predicted_gpu_memory_mib > 0
+
+
+def test_type_of_the_inputs_is_that_of_the_first_layer():
+    heat = nn.Parameter(torch.ones((), dtype=torch.float64))
+    model = Calling(lambda m, x: m.a(x) / m.heat.float(), heat=heat, a=nn.Linear(9, 3))
+    assert input_dtype(model) == torch.float32
+
+
+def test_one_number_is_an_input():
+    parts = "size", "inference_time"
+    profile = tradeoffs.measure(nn.Embedding(9, 4), ((),), parts=parts, **QUICK)
+    assert (profile.input_shape, profile.num_parameters) == (((),), 36)
+    assert profile.latency_ms_p50 > 0
+
+
+def test_model_in_a_file_is_measured(tmp_path):
+    (tmp_path / "mine.py").write_text("from torch import nn\nnet = nn.Linear(9, 3)\n")
+    file = f"{tmp_path}/mine.py:net"
+    assert tradeoffs.measure(file, (9,), parts="size", **QUICK).macs == 27
+
+
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.x = x
+        return x * x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 2 * gradient * ctx.x
+
+
+def test_activations_kept_as_an_attribute_are_counted():
+    layers = {"a": nn.Linear(6, 5), "b": nn.Linear(5, 3)}
+    model = Calling(lambda m, x: m.b(Square.apply(m.a(x))), **layers)
+    options = {"batch_size": 8, "parts": "training_memory"}
+    profile = tradeoffs.measure(model, (6,), **options, **QUICK)
+    # The input, what is squared, the squares, log-probabilities, labels, a weight.
+    assert profile.activation_bytes == 8 * (6 + 5 + 5 + 3) * 4 + 8 * 8 + 4
+
+
+def test_a_model_without_contents_is_predicted_as_any():
+    empty, full = (
+        tradeoffs.predict_memory(
+            nn.Linear(900, 10, device=device), [((900,), 16)], progress=False
+        )
+        for device in ("meta", "cpu")
+    )
+    assert empty.equals(full)
 
 
 def test_one_part_that_cannot_be_had_leaves_the_others():

@@ -126,6 +126,8 @@ def test_parameters_of_keras_applications_are_those_published(keras):
     [
         (lambda layer: layer.enable_lora(2), 7_850 + 2 * (784 + 10)),
         (lambda layer: layer.quantize("int8"), 7_850),
+        (lambda layer: layer.quantize("int4"), 7_850),
+        (lambda layer: layer.quantize("float8"), 7_850),
     ],
 )
 def test_frozen_and_quantized_weights_are_parameters(keras, change, count):
@@ -134,6 +136,36 @@ def test_frozen_and_quantized_weights_are_parameters(keras, change, count):
     model = dense(keras)
     change(model.layers[-1])
     assert count_parameters(model) == count
+
+
+def reads_text(keras, layers):
+    words = layers.StringLookup(vocabulary=["a", "b"]), layers.Embedding(3, 4)
+    return keras.Sequential([keras.Input((5,), dtype="string"), *words])
+
+
+def remembers(keras, layers):
+    layer = layers.SimpleRNN(2, stateful=True, unroll=True)
+    return keras.Sequential([keras.Input(batch_shape=(1, 4, 3)), layer])
+
+
+@pytest.mark.parametrize(
+    ("make", "count", "macs", "says"),
+    [
+        (reads_text, 12, 0, "the model takes text"),
+        (remembers, 2 * (3 + 2 + 1), 4 * 2 * (3 + 2), "cannot take an input"),
+    ],
+)
+def test_size_needs_no_forward_pass(keras, make, count, macs, says):
+    options = {"parts": ("size", "inference_time"), "threads": 1, "progress": False}
+    profile = tradeoffs.measure(make(keras, keras.layers), **options)
+    assert (profile.num_parameters, profile.macs) == (count, macs)
+    assert 4 * count <= profile.weight_bytes < profile.file_bytes
+    assert says in profile.notes[0]
+
+
+def test_gpu_memory_is_predicted_for_pytorch_only(keras):
+    with pytest.raises(tradeoffs.MeasureError, match="for PyTorch models only"):
+        tradeoffs.predict_memory(dense(keras), [((28, 28, 1), 4)], progress=False)
 
 
 def test_fit_learns_and_repeats_for_a_seed(small):

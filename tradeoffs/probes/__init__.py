@@ -252,7 +252,7 @@ def predict_memory(
 
     Raises:
         ValueError: a value out of range, or no such model.
-        MeasureError: the model cannot take a shape.
+        MeasureError: the model cannot take a shape, which is named; there is no table.
 
     >>> import tradeoffs
     >>> points = [((1, 28, 28), 16), ((1, 512, 512), 1)]
@@ -267,7 +267,10 @@ def predict_memory(
     check_dtype(input_dtype)
     if not points:
         raise ValueError("there are no points to predict")
-    source = source_of(model, "pytorch", model_arguments)
+    framework = "pytorch" if isinstance(model, str) else None
+    source = source_of(model, framework, model_arguments)
+    if source.framework == "keras":
+        raise MeasureError("GPU memory is predicted for PyTorch models only")
     largest = max(batch_size for _, batch_size in points)
     with bar(progress, desc=f"predicting {source.label}", total=len(points)) as shown:
         task = tasks.predicted, source, points, input_dtype

@@ -34,7 +34,7 @@ class Probe:
     kinds that the model says it takes.
     """
 
-    framework, trainer = "keras", Trainer
+    framework, trainer, sees_values = "keras", Trainer, False
 
     def __init__(self, model, shapes, dtype, device, batch_size):
         self.model, self.shapes = model, shapes
@@ -48,13 +48,13 @@ class Probe:
             looks_up = next((one for one in layers if one.weights), None) in tables
             usual = "int32" if looks_up else "float32"
             known = [name or usual for name in dtype_of_each(dtype, len(shapes))]
-        elif "string" in known:
-            raise MeasureError("the model takes text; models of numbers are measured")
         self.dtypes = known
         self._compiled = tf.function(self.call, reduce_retracing=True)
 
     def inputs(self, count):
         """Inputs of [count, *shape] each, of the kind that the model takes."""
+        if "string" in self.dtypes:
+            raise MeasureError("the model takes text; models of numbers are measured")
         random = np.random.default_rng(0)
         return [
             tf.constant(random.random((count, *shape), np.float32), dtype)
@@ -92,7 +92,11 @@ class Probe:
     def size(self):
         """Counts and bytes of the weights; see `Profile`."""
         weights = [w for w in self.model.weights if "seed_generator" not in w.path]
-        trainable = sum(math.prod(w.shape) for w in self.model.trainable_weights)
+        trainable = sum(
+            math.prod(w.shape)
+            for w in self.model.trainable_weights
+            if not w.overwrite_with_gradient
+        )
         return {
             "num_parameters": count_parameters(self.model),
             "num_trainable_parameters": trainable,
@@ -107,8 +111,12 @@ class Probe:
             return path.stat().st_size
 
     def macs(self):
-        """Multiply-accumulates of one input, and the operators not counted."""
-        one = [tf.TensorSpec(each.shape, each.dtype) for each in self.inputs(1)]
+        """Multiply-accumulates of one input, and the operators not counted.
+
+        What makes weights out of weights, as LoRA, counts here as for every input.
+        """
+        kinds = zip(self.shapes, self.dtypes, strict=True)
+        one = [tf.TensorSpec((1, *shape), dtype) for shape, dtype in kinds]
         graph = tf.function(self.call).get_concrete_function(one).graph
         counts = {operator.name: _macs(operator) for operator in _operators(graph)}
         unknown = [name for name, count in counts.items() if count is None]

@@ -23,7 +23,7 @@ from tradeoffs.models.pytorch import for_input
 from tradeoffs.probes.profile import MIB
 from tradeoffs.probes.pytorch import Probe, storages
 from tradeoffs.probes.source import MeasureError, num_classes
-from tradeoffs.probes.units import input_dtypes
+from tradeoffs.probes.units import in_mode, input_dtypes
 
 BLOCK = 512  # sizes are rounded up to it
 SMALL = MIB  # up to here, from segments of two MiB
@@ -150,7 +150,7 @@ def training_memory(
         if any(isinstance(p, UninitializedParameter) for p in module.parameters()):
             probe = Probe(module, shapes, dtype, "cpu", 1)
             probe.call(probe.inputs(2))  # lazy layers then know their sizes
-    _make_fake(module.train(), mode)
+    _make_fake(in_mode(module, training=True), mode)
     for tensor in (*module.parameters(), *module.buffers()):
         replay.note(tensor)
     given = list(zip(shapes, input_dtypes(module, dtype, len(shapes)), strict=True))
@@ -178,6 +178,9 @@ def _make_fake(module, mode):
                     continue
                 if id(tensor) not in fakes:
                     fake = mode.from_tensor(tensor.detach())
+                    if tensor.is_meta:
+                        with mode:
+                            fake = torch.empty_like(fake, device="cpu")
                     if tensors is part._parameters:
                         fake = torch.nn.Parameter(fake, tensor.requires_grad)
                     fakes[id(tensor)] = fake, tensor  # kept, so that its id is its own

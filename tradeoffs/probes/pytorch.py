@@ -11,13 +11,14 @@ import torch
 import torch._dynamo  # optimizers and fake tensors want it, at 70 MiB and a second
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.utils._pytree import tree_leaves
 
 from tradeoffs.probes.source import MeasureError
 from tradeoffs.probes.timing import seconds_of
-from tradeoffs.probes.units import embeddings, input_dtypes
+from tradeoffs.probes.units import embeddings, in_mode, input_dtypes
 from tradeoffs.training.macs import macs_of
 from tradeoffs.training.pytorch import Trainer, lay_out
 
@@ -42,25 +43,26 @@ class Probe:
         batch_size: of a training step.
     """
 
-    framework, trainer = "pytorch", Trainer
+    framework, trainer, sees_values = "pytorch", Trainer, False
 
     def __init__(self, model, shapes, dtype, device, batch_size):
         if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
             raise MeasureError("the model is on the meta device, and has no values")
-        self.model, self.shapes = model.to(device), shapes
+        model.to(device)
+        self.model, self.shapes = model, shapes
         self.device, self.batch_size = device, batch_size
         self.dtypes = input_dtypes(model, dtype, len(shapes))
         sizes = (table.num_embeddings for table in embeddings(model))
         self.vocabulary = min(sizes, default=2)
 
-    def inputs(self, count):
+    def inputs(self, count, seed=0):
         """Inputs of [count, *shape] each, of the kind that the model takes."""
+        generator = torch.Generator(self.device).manual_seed(seed)
+        options = {"device": self.device, "generator": generator}
         return [
-            torch.rand(count, *shape, device=self.device).to(dtype)
+            torch.rand(count, *shape, **options).to(dtype)
             if dtype.is_floating_point
-            else torch.randint(
-                self.vocabulary, (count, *shape), dtype=dtype, device=self.device
-            )
+            else torch.randint(self.vocabulary, (count, *shape), dtype=dtype, **options)
             for shape, dtype in zip(self.shapes, self.dtypes, strict=True)
         ]
 
@@ -73,7 +75,7 @@ class Probe:
     @torch.no_grad()
     def call(self, inputs):
         """The output of a forward pass."""
-        return self.model.eval()(*inputs)
+        return in_mode(self.model, training=False)(*inputs)
 
     def predict_one(self, inputs):
         """A forward pass, waited for."""
@@ -101,19 +103,26 @@ class Probe:
 
     def size(self):
         """Counts and bytes of the weights; see `Profile`."""
-        parameters = list(self.model.parameters())
+        _check_scripts(self.model)
+        parameters = [p for p in self.model.parameters() if not is_lazy(p)]
+        buffers = {n: b for n, b in self.model.named_buffers() if not is_lazy(b)}
         packed = [tensor for layer in self.model.modules() for tensor in _packed(layer)]
-        count = sum(tensor.numel() for tensor in (*parameters, *packed))
+        onednns = [
+            b for n, b in buffers.items() if b.is_mkldnn and ".running_" not in f".{n}"
+        ]
+        count = sum(tensor.numel() for tensor in (*parameters, *packed, *onednns))
         trained = sum(p.numel() for p in parameters if p.requires_grad)
-        tensors = (*parameters, *self.model.buffers(), *packed)
+        lazy = any(map(is_lazy, self.model.parameters()))
         return {
             "num_parameters": count,
             "num_trainable_parameters": trained,
-            "weight_bytes": _bytes(tensors),
+            "weight_bytes": _bytes((*parameters, *buffers.values(), *packed)),
+            "notes": ["lazy layers that were not called have no weights"] * lazy,
         }
 
     def file_bytes(self):
         """Of a file with the model's state, in which what is shared is written once."""
+        _check_scripts(self.model)
         unique, state = {}, self.model.state_dict()
         for name, tensor in state.items():
             plain = isinstance(tensor, torch.Tensor) and not tensor.is_quantized
@@ -129,8 +138,15 @@ class Probe:
         with contextlib.suppress(Exception):
             # On tensors without contents a forward pass takes no time; a model that
             # looks at its values needs real ones.
-            return _counted(*self._without_contents())
-        return _counted(self.model, self.inputs(1), contextlib.nullcontext())
+            empty = self._without_contents()
+            self.sees_values = True
+            found = _counted(*empty)
+            self.sees_values = False
+            return found
+        real = contextlib.nullcontext()
+        found, other = (_counted(self.model, self.inputs(1, s), real) for s in (0, 1))
+        differ = {"what depends on the inputs' values"} if found != other else set()
+        return found[0], found[1] | differ
 
     def macs(self):
         """Multiply-accumulates of one input, and the operators not counted."""
@@ -141,13 +157,15 @@ class Probe:
         """A copy of the model, which is free to keep what it is given, and an input."""
         fake = FakeTensorMode(allow_non_fake_inputs=True)
         tensors = (*self.model.parameters(), *self.model.buffers())
-        known = {id(tensor): fake.from_tensor(tensor) for tensor in tensors}
+        known = {id(t): fake.from_tensor(t) for t in tensors if not is_lazy(t)}
         inputs = [fake.from_tensor(one) for one in self.inputs(1)]
         return copy.deepcopy(self.model, known), inputs, fake
 
     def step_macs(self):
         """Of a step's forward pass, as far as known: see `computing_on`."""
-        return self.counted[0] * self.batch_size
+        with contextlib.suppress(Exception):
+            return self.counted[0] * self.batch_size
+        return 0
 
     def second_step(self, trainer, indices):
         """Take a step but for its update, which needs no memory of its own.
@@ -167,9 +185,13 @@ class Probe:
         (batch,) = torch.from_numpy(indices).to(trainer.train_labels.device)
         images, labels = trainer.train_images[batch], trainer.train_labels[batch]
         trainer.optimizer.zero_grad()
-        self.model.train()
+        in_mode(self.model, training=True)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             loss = nn.functional.cross_entropy(self.model(images), labels)
+        for node in _nodes(loss.grad_fn):
+            # What a function of the reader's own keeps as an attribute.
+            for tensor in filter(torch.is_tensor, tree_leaves(vars(node))):
+                keep(tensor)
         loss.backward()
         states = [s for of in trainer.optimizer.state.values() for s in of.values()]
         return {
@@ -181,9 +203,20 @@ class Probe:
         }
 
 
+def _nodes(last):
+    """Those of a graph that were written in Python."""
+    nodes = {last}
+    waiting = [last]
+    while waiting:
+        following = {node for node, _ in waiting.pop().next_functions if node} - nodes
+        nodes |= following
+        waiting += following
+    return [node for node in nodes if hasattr(node, "__dict__")]
+
+
 @torch.no_grad()
 def _counted(model, inputs, mode):
-    model.eval()
+    in_mode(model, training=False)
     with mode, parametrize.cached():
         model(*inputs)  # computes norms of weights and the like, which are kept
         with _without_norms_of_weights(model):
@@ -208,12 +241,25 @@ def _without_norms_of_weights(model):
 
 def _packed(layer):
     """The weights and biases that a quantised layer keeps packed, and no parameter."""
-    if ".quantized." not in type(layer).__module__:
+    module = type(layer).__module__
+    if ".quantized." not in module or ".reference." in module:  # those have parameters
         return []
     names = "weight", "bias", "get_weight", "get_bias"
     getters = filter(callable, (getattr(layer, name, None) for name in names))
-    found = tree_leaves([get() for get in getters])
-    return [tensor for tensor in found if isinstance(tensor, torch.Tensor)]
+    found = [t for t in tree_leaves([get() for get in getters]) if torch.is_tensor(t)]
+    if getattr(getattr(layer, "_packed_params", layer), "dtype", None) == torch.float16:
+        return [t.half() if t.dim() > 1 else t for t in found]  # as they are kept
+    return found
+
+
+def _check_scripts(model):
+    """Raise a MeasureError where a script keeps weights out of sight."""
+    for part in model.modules():
+        if isinstance(part, torch.jit.RecursiveScriptModule) and (
+            not part._c.hasattr("training")  # it is frozen
+            or "__torch__.torch.classes" in str(getattr(part, "graph", ""))
+        ):
+            raise MeasureError("they are constants or packed in a script")
 
 
 _PARTS = {  # of sparse tensors
@@ -227,6 +273,7 @@ _PARTS = {  # of sparse tensors
 
 def storages(tensor):
     """The storage of a tensor; of a sparse one those of its parts."""
+    tensor = tensor.to_dense() if tensor.is_mkldnn else tensor
     parts = [getattr(tensor, name)() for name in _PARTS.get(tensor.layout, ())]
     return [part.untyped_storage() for part in parts or [tensor]]
 

@@ -1,5 +1,7 @@
 """Where a model comes from, and how it gets into a process of its own."""
 
+import contextlib
+import copy
 import functools
 import runpy
 import sys
@@ -19,8 +21,8 @@ class MeasureError(RuntimeError):
     """A model that could not be measured; the message says why.
 
     >>> import tradeoffs
-    >>> small = 1, 8, 8
-    >>> tradeoffs.measure("pytorch_cnn", small, parts="size")  # doctest: +ELLIPSIS
+    >>> small = {"input_shape": (1, 8, 8), "parts": "inference_time"}
+    >>> tradeoffs.measure("pytorch_cnn", **small)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
     tradeoffs.probes.source.MeasureError: pytorch_cnn: the model cannot take ...
@@ -146,4 +148,7 @@ def _function_in(file, name):
     function = runpy.run_path(str(file), run_name=file.stem).get(name)
     if not callable(function):
         raise MeasureError(f"{file.name} has no function {name!r}")
+    with contextlib.suppress(TypeError):
+        framework_of(function)
+        return functools.partial(copy.deepcopy, function)  # it is a model
     return function

@@ -68,8 +68,13 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
     shapes = _shapes(source, profile, framework, model)
     probe = page.Probe(model, shapes, dtype, profile.device, profile.batch_size)
     shape = probe.shapes if len(probe.shapes) > 1 else probe.shapes[0]
-    found |= {"framework": framework, "input_shape": shape}
-    classes = _num_classes(probe)
+    # An empty one would say that none was given.
+    found |= {"framework": framework, "input_shape": shape or probe.shapes}
+    built = getattr(model, "built", True)  # some Keras models wait for their input
+    try:
+        classes, fails = _num_classes(probe, dtype), None
+    except MeasureError as error:
+        classes, fails = None, error
     works = {
         "training": (_training, probe, peak, classes),
         "inference": (_inference, probe, peak, profile.inference_batch_size),
@@ -84,6 +89,8 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
         for name, (work, *arguments) in works.items():
             asked = [part for part in parts if part.startswith(name)]
             try:
+                if fails and not (built and name == "size"):
+                    raise fails
                 some = list(work(*arguments, parts, max_seconds)) if asked else []
             except Exception as error:
                 reason = f"{source.label}: {reason_of(error, profile.batch_size)}"
@@ -107,18 +114,25 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
 
 
 def _size(probe, parts, max_seconds):
-    yield from probe.size().items()
-    try:
-        macs, unknown = probe.macs()
-        yield "macs", macs
-        if unknown:
-            yield "notes", [f"MACs are not counted for {', '.join(sorted(unknown))}"]
-    except Exception as error:
-        yield "notes", [f"MACs were not counted: {one_sentence(error)}"]
-    try:
-        yield "file_bytes", probe.file_bytes()
-    except Exception as error:
-        yield "notes", [f"the model was not saved: {one_sentence(error)}"]
+    for find, failed in (
+        (probe.size, "the weights were not counted"),
+        (lambda: _macs(probe), "MACs were not counted"),
+        (lambda: {"file_bytes": probe.file_bytes()}, "the model was not saved"),
+    ):
+        try:
+            yield from find().items()
+        except Exception as error:
+            yield "notes", [f"{failed}: {one_sentence(error)}"]
+
+
+def _macs(probe):
+    macs, unknown = probe.macs()
+    notes = []
+    if unknown:
+        notes = [f"MACs are not counted for {', '.join(sorted(unknown))}"]
+    elif probe.sees_values:
+        notes = ["MACs were counted for random values, and may depend on them"]
+    return {"macs": macs, "notes": notes}
 
 
 def _training(probe, peak, classes, parts, max_seconds):
@@ -212,13 +226,13 @@ def started(source, profile, dtype) -> dict:
     else:
         import torch
 
-        from tradeoffs.probes.units import input_dtypes
+        from tradeoffs.probes.units import in_mode, input_dtypes
 
         dtypes = input_dtypes(model, dtype, len(shapes))
         given = zip(shapes, dtypes, strict=True)
         inputs = [torch.zeros(1, *shape, dtype=of) for shape, of in given]
         with torch.inference_mode():
-            model.eval()(*inputs)
+            in_mode(model, training=False)(*inputs)
     seconds = time.perf_counter() - began
     return {"startup_seconds": seconds, "startup_memory_mib": peak_bytes() / MIB}
 
@@ -263,7 +277,7 @@ def _shapes(source, profile, framework, model):
     )
 
 
-def _num_classes(probe):
+def _num_classes(probe, dtype):
     """How many classes a model tells apart, or a sentence on why that is not known."""
     counts, failures = dict.fromkeys((2, probe.batch_size)), []
     for count in counts:  # a model may take none but its own
@@ -274,6 +288,8 @@ def _num_classes(probe):
                 raise
             failures.append(error)
     shape = probe.shapes[0] if len(probe.shapes) == 1 else probe.shapes
-    raise MeasureError(
-        f"the model cannot take an input of shape {shape}: {one_sentence(failures[0])}"
-    ) from failures[0]
+    said = f"cannot take an input of shape {shape}: {one_sentence(failures[0])}"
+    others = [str(name) for name in probe.dtypes if "float32" not in str(name)]
+    if others and dtype is None:
+        said += f"; it was given {', '.join(others)}, for want of an input_dtype"
+    raise MeasureError(f"the model {said}") from failures[0]

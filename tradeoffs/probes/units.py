@@ -1,5 +1,7 @@
 """A look inside a PyTorch network."""
 
+import contextlib
+
 import numpy as np
 
 from tradeoffs.probes.source import dtype_of_each
@@ -52,6 +54,13 @@ def dead_units(network, images) -> np.ndarray:
     return torch.cat(highest).le(0).numpy()
 
 
+def in_mode(model, *, training: bool):
+    """A PyTorch network, brought to train or not; whatever its own methods return."""
+    with contextlib.suppress(NotImplementedError):  # an exported one keeps its mode
+        model.train() if training else model.eval()
+    return model
+
+
 def embeddings(model) -> list:
     """The layers of a PyTorch network that take places in a table."""
     from torch.nn import Embedding, EmbeddingBag
@@ -68,7 +77,8 @@ def input_dtype(model):
     first = next((m for m in layers if list(m.parameters(recurse=False))), None)
     if first is not None and first in embeddings(model):
         return torch.int64
-    floats = (p.dtype for p in model.parameters() if p.is_floating_point())
+    weights = [p for m in (first, model) if m is not None for p in m.parameters()]
+    floats = (p.dtype for p in weights if p.is_floating_point())
     return next(floats, torch.float32)
 
 

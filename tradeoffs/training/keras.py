@@ -42,12 +42,20 @@ def count_parameters(model) -> int:
     So PyTorch counts them; `model.count_params()` has the statistics too.
     """
     # Each layer keeps these as it made them, whatever is frozen later.
-    layers = model._flatten_layers()
+    layers = list(model._flatten_layers())
     made = {id(weight) for layer in layers for weight in layer._trainable_variables}
+    unpacked = {
+        id(getattr(layer, f"_{name}")): getattr(layer, name).shape
+        for layer in layers
+        if getattr(layer, "quantization_mode", None) == "int4"
+        for name in ("kernel", "embeddings")
+        if hasattr(layer, f"_{name}")
+    }
     return sum(
-        math.prod(weight.shape)
+        math.prod(unpacked.get(id(weight), weight.shape))
         for weight in model.weights
         if weight.trainable or id(weight) in made or _is_quantized(weight)
+        if not weight.overwrite_with_gradient  # scales of float8, which follow values
     )
 
 

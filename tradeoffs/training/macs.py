@@ -16,10 +16,11 @@ from torch.utils.flop_counter import flop_registry
 # that interpolate, or come after a product, do not.
 _MULTIPLIES = re.compile(
     r"(^|_)(add|b|badd|addb)?m[mv](_|$)|^v?dot$|^addr|conv|rnn|lstm|gru|linear|"
-    r"_fft_|linalg|attention|^_trilinear|cdist|cholesky|encoder_layer"
+    r"_fft_|linalg|attention|^_trilinear|cholesky|encoder_layer|matmul|solve|"
+    r"[cp]dist|euclidean|geqrf|ormqr"
 )
 _HARMLESS = re.compile(r"upsample|fused|backward|convert|norm")
-_PYTORCHS_OWN = ("aten", "prims", "prim", "profiler", "_operator")
+_PYTORCHS_OWN = "aten", "prims", "prim", "profiler", "_operator", "quantized_decomposed"
 
 
 def macs_of(function, *arguments) -> tuple[int, set[str]]:
@@ -99,4 +100,4 @@ def _may_multiply(operator, args):
     if operator.namespace in (*_PYTORCHS_OWN, "torchvision", "quantized"):
         return bool(_MULTIPLIES.search(name))
     # Of somebody else's operators nothing is known.
-    return sum(isinstance(leaf, torch.Tensor) for leaf in tree_leaves(args)) > 1
+    return any(isinstance(leaf, torch.Tensor) for leaf in tree_leaves(args))
