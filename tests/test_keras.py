@@ -298,3 +298,23 @@ def test_macs_are_known_or_an_operator_is_named(keras, shape, made, macs, unknow
     model = keras.Model(inputs, made(keras)(inputs))
     found, names = Probe(model, (shape,), None, "cpu", 1).macs()
     assert found == macs and unknown in "".join(names)
+
+
+@pytest.mark.parametrize(
+    ("shape", "given", "count"),
+    [([8, 4], "8 inputs", 8), ([None, 4], "", 1000), ([None, None], r"\[-1, -1\]", 0)],
+)
+def test_a_tflite_file_has_the_sizes_that_it_has(keras, tmp_path, shape, given, count):
+    import tensorflow as tf
+
+    function = tf.function(lambda x: (x, 2 * x), [tf.TensorSpec(shape, tf.float32)])
+    functions = [function.get_concrete_function()]
+    convert = tf.lite.TFLiteConverter.from_concrete_functions(functions).convert
+    (tmp_path / "own.tflite").write_bytes(convert())
+    if not count:
+        with pytest.raises(tradeoffs.MeasureError, match=given):
+            tradeoffs.measure(tmp_path / "own.tflite")
+        return
+    profile = tradeoffs.measure(tmp_path / "own.tflite")
+    assert (profile.input_shape, profile.inference_batch_size) == ((4,), count)
+    assert given in "".join(profile.notes)

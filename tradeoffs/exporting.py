@@ -155,7 +155,7 @@ def _converted(model, framework, inputs, precision):
 def answers(path: str | Path, inputs: np.ndarray) -> np.ndarray:
     """The outputs of a model file for a batch of inputs, in its runtime."""
     with silent_stderr():
-        *_, run = load(str(path), 1, len(inputs))
+        _, run = load(str(path), 1, len(inputs))
         return run(inputs)
 
 
