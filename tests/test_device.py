@@ -97,6 +97,11 @@ def _(x):
         (tiny(), "net.onnx", {"calibration": IMAGES[:0]}, "at least one input"),
         (tiny(), "net.onnx", {"calibration": IMAGES * np.nan}, "finite numbers"),
         (tiny(), "net.onnx", {"input_shape": (3, 5)}, "cannot be exported"),
+        (tiny(), "net.onnx", {"input_shape": (-4,)}, "input_shape is -4"),
+        (tiny(), "net.onnx", {"input_shape": ((4,), (4,))}, "networks of one input"),
+        (tiny().bfloat16(), "net.onnx", {}, "export it in float32"),
+        (nn.LSTM(28, 5), "net.onnx", {"input_shape": (2, 28)}, "returned a tuple"),
+        (nn.Flatten(0), "net.onnx", {}, r"shape \(200704,\) for 256 inputs"),
         (
             nn.Sequential(Strange(), *tiny()),
             "net.onnx",
@@ -117,6 +122,43 @@ def test_what_cannot_be_exported_is_said_and_leaves_no_file(
     with pytest.raises((ValueError, ExportError), match=said):
         tradeoffs.export(network, tmp_path / path, **options)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"path": None}, "path is None; it must be the name of a file"),
+        ({"input_shape": 4}, "input_shape is 4; it must be whole numbers"),
+        (
+            {"input_shape": (None,)},
+            r"input_shape is \(None,\); it must be whole numbers",
+        ),
+        ({"calibration": "x"}, "calibration cannot be .* float32: .* float: 'x'"),
+        ({"calibration": [[1, 2], [3]]}, "calibration cannot be .* inhomogeneous"),
+        ({"calibration": torch.ones(2, 4, requires_grad=True)}, "requires grad"),
+    ],
+)
+def test_what_is_no_argument_of_an_export_is_said(tmp_path, options, said):
+    with pytest.raises(TypeError, match=said):
+        tradeoffs.export(tiny(), **{"path": tmp_path / "net.onnx"} | options)
+
+
+@pytest.mark.parametrize(
+    ("network", "given", "expected"),
+    [
+        (nn.Linear(4, 1).half(), np.ones((3, 4), np.float16), 4),
+        (nn.Linear(4, 1).double(), np.ones((3, 4)), 4),
+        (nn.DataParallel(nn.Linear(4, 1)), np.ones((3, 4), np.float32), 4),
+        (nn.Embedding(9, 1), np.full((3, 4), 8), 1),
+    ],
+)
+def test_a_file_takes_what_its_network_takes(tmp_path, network, given, expected):
+    for values in network.parameters():
+        nn.init.constant_(values, values.dim() - 1)  # weights 1, biases 0
+    path = tradeoffs.export(network, tmp_path / "net.ONNX", input_shape=(4,))
+    found = answers(path, given)
+    assert found.dtype == (given.dtype if given.dtype.kind == "f" else np.float32)
+    assert len(found) == 3 and np.all(found == expected)
 
 
 def test_a_run_without_kept_weights_cannot_be_exported(tmp_path):
