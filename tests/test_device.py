@@ -6,13 +6,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 import tradeoffs
 from tradeoffs import ExportError, MeasureError, Profile, device, measure_here
 from tradeoffs.exporting import answers
+from tradeoffs.probes import files
 from tradeoffs.probes.profile import OF_BOTH, OF_FILES
 from tradeoffs.processes import in_fresh_process
 from tradeoffs.weights import KEPT_SEED
@@ -94,6 +97,11 @@ def _(x):
         (tiny(), "net.onnx", {"calibration": IMAGES[:0]}, "at least one input"),
         (tiny(), "net.onnx", {"calibration": IMAGES * np.nan}, "finite numbers"),
         (tiny(), "net.onnx", {"input_shape": (3, 5)}, "cannot be exported"),
+        (tiny(), "net.onnx", {"input_shape": (-4,)}, "input_shape is -4"),
+        (tiny(), "net.onnx", {"input_shape": ((4,), (4,))}, "networks of one input"),
+        (tiny().bfloat16(), "net.onnx", {}, "export it in float32"),
+        (nn.LSTM(28, 5), "net.onnx", {"input_shape": (2, 28)}, "returned a tuple"),
+        (nn.Flatten(0), "net.onnx", {}, r"shape \(200704,\) for 256 inputs"),
         (
             nn.Sequential(Strange(), *tiny()),
             "net.onnx",
@@ -114,6 +122,43 @@ def test_what_cannot_be_exported_is_said_and_leaves_no_file(
     with pytest.raises((ValueError, ExportError), match=said):
         tradeoffs.export(network, tmp_path / path, **options)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"path": None}, "path is None; it must be the name of a file"),
+        ({"input_shape": 4}, "input_shape is 4; it must be whole numbers"),
+        (
+            {"input_shape": (None,)},
+            r"input_shape is \(None,\); it must be whole numbers",
+        ),
+        ({"calibration": "x"}, "calibration cannot be .* float32: .* float: 'x'"),
+        ({"calibration": [[1, 2], [3]]}, "calibration cannot be .* inhomogeneous"),
+        ({"calibration": torch.ones(2, 4, requires_grad=True)}, "requires grad"),
+    ],
+)
+def test_what_is_no_argument_of_an_export_is_said(tmp_path, options, said):
+    with pytest.raises(TypeError, match=said):
+        tradeoffs.export(tiny(), **{"path": tmp_path / "net.onnx"} | options)
+
+
+@pytest.mark.parametrize(
+    ("network", "given", "expected"),
+    [
+        (nn.Linear(4, 1).half(), np.ones((3, 4), np.float16), 4),
+        (nn.Linear(4, 1).double(), np.ones((3, 4)), 4),
+        (nn.DataParallel(nn.Linear(4, 1)), np.ones((3, 4), np.float32), 4),
+        (nn.Embedding(9, 1), np.full((3, 4), 8), 1),
+    ],
+)
+def test_a_file_takes_what_its_network_takes(tmp_path, network, given, expected):
+    for values in network.parameters():
+        nn.init.constant_(values, values.dim() - 1)  # weights 1, biases 0
+    path = tradeoffs.export(network, tmp_path / "net.ONNX", input_shape=(4,))
+    found = answers(path, given)
+    assert found.dtype == (given.dtype if given.dtype.kind == "f" else np.float32)
+    assert len(found) == 3 and np.all(found == expected)
 
 
 def test_a_run_without_kept_weights_cannot_be_exported(tmp_path):
@@ -156,6 +201,63 @@ def test_what_is_no_model_file_is_said(tmp_path):
     for options in ({"device": "cuda"}, {"batch_size": 32}, {"parts": "size"}):
         with pytest.raises(ValueError, match="takes no option but threads"):
             tradeoffs.measure(tmp_path / "net.onnx", **options)
+    with pytest.raises(ValueError, match="threads is 0; it must be from 1 to 1024"):
+        tradeoffs.measure(tmp_path / "net.onnx", threads=0)
+
+
+def written(path, kind, shapes, outputs=1, **options):
+    """An ONNX file: each output is the first input times ones, [4, 3]."""
+    kinds, versions = TensorProto.DataType.Value(kind), {"ir_version": 9}
+    ones = np.ones((4, 3), helper.tensor_dtype_to_np_dtype(kinds))
+    info = helper.make_tensor_value_info
+    inputs = [info(f"x{number}", kinds, shape) for number, shape in enumerate(shapes)]
+    answers = [info(f"y{number}", kinds, None) for number in range(outputs)]
+    nodes = [helper.make_node("MatMul", ["x0", "w"], [one.name]) for one in answers]
+    weights = [numpy_helper.from_array(ones, "w")]
+    graph = helper.make_graph(nodes, "own", inputs, answers, weights)
+    versions["opset_imports"] = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, **versions), path, **options)
+
+
+BESIDE = {"save_as_external_data": True, "location": "own.data", "size_threshold": 0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "options", "size", "at_once"),
+    [
+        ("FLOAT16", ["n", 4], {}, 12 * 2, 1000),
+        ("DOUBLE", [None, 4], {"outputs": 2}, 12 * 8, 1000),
+        ("FLOAT", [8, 4], {}, 12 * 4, 8),
+        ("FLOAT", ["n", 5, 4], BESIDE, 12 * 4, 1000),
+    ],
+)
+def test_a_file_of_ones_own_is_measured_as_it_is(
+    tmp_path, monkeypatch, kind, shape, options, size, at_once
+):
+    monkeypatch.setattr(files, "wait_for_quiet", lambda seconds: None)
+    written(tmp_path / "own.ONNX", kind, [shape], **options)
+    profile = tradeoffs.measure(tmp_path / "own.ONNX")
+    assert (profile.input_shape, profile.threads) == (tuple(shape[1:]), 1)
+    assert profile.inference_batch_size == at_once
+    assert ("latency is of 8 inputs at once" in profile.notes) is (at_once == 8)
+    content = sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert size < profile.file_bytes == content < size + 250
+
+
+@pytest.mark.parametrize(
+    ("kind", "shapes", "said"),
+    [
+        ("FLOAT", [["n", 4], ["n", 3]], r"\('x0', 'float', \['n', 4\]\), \('x1', "),
+        ("FLOAT", [["n", "h", 4]], r"\['n', 'h', 4\]\)\]; it must be one NumPy array"),
+        ("FLOAT", [None], r"'float', \[\]\)"),
+        ("FLOAT", [[4]], r"'float', \[4\]\)"),
+    ],
+)
+def test_a_file_of_other_inputs_is_said(tmp_path, monkeypatch, kind, shapes, said):
+    monkeypatch.setattr(files, "wait_for_quiet", lambda seconds: None)
+    written(tmp_path / "own.onnx", kind, shapes)
+    with pytest.raises(MeasureError, match=f"it takes .*{said}.*only n free$"):
+        tradeoffs.measure(tmp_path / "own.onnx")
 
 
 def keras_answers(run, images):

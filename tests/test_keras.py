@@ -8,6 +8,7 @@ import pytest
 import tradeoffs
 from tradeoffs import ARTICLE, KERAS_CNN_RECIPE, KERAS_MLP_RECIPE, TrainingError
 from tradeoffs.frameworks import import_keras
+from tradeoffs.measure_here import load
 
 QUICK = ARTICLE.first(1)
 
@@ -330,3 +331,37 @@ def test_macs_are_known_or_an_operator_is_named(keras, shape, made, macs, unknow
     model = keras.Model(inputs, made(keras)(inputs))
     found, names = Probe(model, (shape,), None, "cpu", 1).macs()
     assert found == macs and unknown in "".join(names)
+
+
+@pytest.mark.parametrize(
+    ("shape", "given", "count"),
+    [([8, 4], "8 inputs", 8), ([None, 4], "", 1000), ([None, None], r"\[-1, -1\]", 0)],
+)
+def test_a_tflite_file_has_the_sizes_that_it_has(keras, tmp_path, shape, given, count):
+    import tensorflow as tf
+
+    function = tf.function(lambda x: (x, 2 * x), [tf.TensorSpec(shape, tf.float32)])
+    functions = [function.get_concrete_function()]
+    convert = tf.lite.TFLiteConverter.from_concrete_functions(functions).convert
+    (tmp_path / "own.tflite").write_bytes(convert())
+    if not count:
+        with pytest.raises(tradeoffs.MeasureError, match=given):
+            tradeoffs.measure(tmp_path / "own.tflite")
+        return
+    profile = tradeoffs.measure(tmp_path / "own.tflite")
+    assert (profile.input_shape, profile.inference_batch_size) == ((4,), count)
+    assert given in "".join(profile.notes)
+
+
+def test_an_export_has_the_input_shape_that_is_given(keras, tmp_path):
+    pictures = keras.Input((None, None, 1))
+    found = keras.layers.GlobalAveragePooling2D()(pictures)
+    anything, path = keras.Model(pictures, found), tmp_path / "own.tflite"
+    with pytest.raises(TypeError, match=r"None, 1.* it must be whole numbers"):
+        tradeoffs.export(anything, path)
+    with pytest.raises(TypeError, match="input_shape is None"):
+        tradeoffs.export(subclassed(keras), path)
+    for model in (anything, subclassed(keras)):
+        tradeoffs.export(model, path, input_shape=(28, 28, 1))
+        batch, _ = load(str(path), 1, 5)
+        assert batch.shape == (5, 28, 28, 1)

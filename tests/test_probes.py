@@ -129,6 +129,15 @@ def failing(images):
         (3, {}, "must be a torch"),
         (LINEAR, {"dropout": True}, "named model only"),
         (LINEAR, {"input_shape": 784}, "must be whole numbers"),
+        (LINEAR, {"input_shape": "784"}, "is '784'; it must be whole numbers"),
+        (LINEAR, {"input_shape": b"4"}, "is b'4'; it must be whole numbers"),
+        (LINEAR, {"input_shape": {784}}, r"is \{784\}; it must be whole numbers"),
+        (LINEAR, {"input_shape": {"a": (4,)}}, "is {'a': .* must be whole numbers"),
+        (LINEAR, {"input_shape": (((4,),),)}, "must be whole numbers"),
+        (LINEAR, {"parts": None}, "some of size"),
+        (LINEAR, {"parts": [["size"]]}, "some of size"),
+        (LINEAR, {"max_seconds": np.inf}, "max_seconds is inf; it must be finite"),
+        (LINEAR, {"threads": 2**40}, "threads is 1099511627776; .* from 1 to 1024"),
     ],
 )
 def test_what_cannot_be_measured_is_one_clear_sentence(model, options, message):
@@ -136,6 +145,21 @@ def test_what_cannot_be_measured_is_one_clear_sentence(model, options, message):
     with pytest.raises(errors, match=message) as caught:
         tradeoffs.measure(model, **QUICK | options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "points", [None, [], (4,), ((4,), 2), [((4,), 2, 3)], {(4,): 2}, "ab"]
+)
+def test_points_that_are_no_pairs_are_said(points):
+    with pytest.raises(ValueError, match=r"points is .* must be pairs of a shape"):
+        tradeoffs.predict_memory(LINEAR, points, progress=False)
+
+
+def test_text_is_text_and_a_name_is_made_one():
+    model = nn.Linear(4, 2)
+    model.__name__ = 5
+    options = QUICK | {"parts": "size", "input_dtype": np.str_("float32")}
+    assert tradeoffs.measure(model, (4,), **options).name == "5"
 
 
 def test_macs_of_pytorch_layers_by_hand():

@@ -2,15 +2,15 @@
 
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 
 
-def whole_number(name: str, value, *, least: int = 1) -> int:
-    """A whole number of at least `least`, NumPy's included, as an int.
+def whole_number(name: str, value, *, least: int = 1, most: float = math.inf) -> int:
+    """A whole number from `least` to `most`, NumPy's included, as an int.
 
     Raises:
         TypeError: not a whole number.
-        ValueError: below `least`.
+        ValueError: out of range.
 
     >>> whole_number("epochs", 0)
     Traceback (most recent call last):
@@ -18,8 +18,9 @@ def whole_number(name: str, value, *, least: int = 1) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} is {value!r}; it must be a whole number")
-    if value < least:
-        raise ValueError(f"{name} is {value}; it must be at least {least}")
+    if not least <= value <= most:
+        allowed = f"at least {least}" if most == math.inf else f"from {least} to {most}"
+        raise ValueError(f"{name} is {value}; it must be {allowed}")
     return int(value)
 
 
@@ -40,23 +41,23 @@ def number(
         raise TypeError(f"{name} is {value!r}; it must be a number")
     if math.isfinite(value) and least <= value <= most:
         return float(value)
+    allowed = f"{least:g} or more" if math.isfinite(value) else "finite"
     if most < math.inf:
         allowed = f"from {least:g} to {most:g}"
-    else:
-        allowed = f"{least:g} or more" if math.isfinite(least) else "finite"
     raise ValueError(f"{name} is {value}; it must be {allowed}")
 
 
 def one_of(name: str, value, allowed: Iterable):
     """The value, if it is one of those allowed.
 
-    Types count too: True is not the kernel size 1.
+    Types count too: True is not the kernel size 1. NumPy's text is text.
 
     Raises:
         ValueError: it is none of them.
     """
     allowed = list(allowed)
-    if not any(type(value) is type(a) and value == a for a in allowed):
+    kind = str if isinstance(value, str) else type(value)
+    if not any(kind is type(a) and value == a for a in allowed):
         raise ValueError(
             f"{name} is {value!r}; it must be one of "
             f"{', '.join(a if isinstance(a, str) else repr(a) for a in allowed)}"
@@ -73,7 +74,7 @@ def instance(name: str, value, kind: type, example: str) -> None:
         )
 
 
-def input_shapes(given) -> tuple:
+def input_shapes(given, *, several: bool = True) -> tuple:
     """A model's `input_shape`: a shape, or a tuple of one shape an input.
 
     Raises:
@@ -84,9 +85,10 @@ def input_shapes(given) -> tuple:
     ((1, 28, 28), ((3, 8), (5,)))
     """
     try:
-        sizes = tuple(given)
-        if sizes and all(hasattr(size, "__iter__") for size in sizes):
-            return tuple(map(input_shapes, sizes))
+        # One could go through text and sets too.
+        sizes = None if isinstance(given, (str, bytes, Set, Mapping)) else tuple(given)
+        if several and sizes and all(hasattr(size, "__iter__") for size in sizes):
+            return tuple(input_shapes(size, several=False) for size in sizes)
         return tuple(whole_number("a size in input_shape", size) for size in sizes)
     except TypeError:
         raise TypeError(

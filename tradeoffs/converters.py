@@ -5,6 +5,7 @@
 
 import contextlib
 import importlib
+import inspect
 import io
 import logging
 import re
@@ -37,6 +38,8 @@ def to_onnx(model, path, inputs, precision):
     free = ({0: torch.export.Dim("n", min=1)},)
     names = {"input_names": ["inputs"], "output_names": ["outputs"]}
     try:
+        first = next(iter(inspect.signature(model.forward).parameters.values()), "")
+        free = (free,) if str(first).startswith("*") else free  # of all inputs
         with _quiet(), evaluating(model):
             options = {"dynamo": True, "dynamic_shapes": free, "external_data": False}
             torch.onnx.export(model, example, path, **options, **names)
@@ -80,7 +83,12 @@ def _strip(path):
 
 def to_tflite(model, path, inputs, precision):
     """Write a Keras model; an int8 one is calibrated on the inputs."""
-    tf = _needed("tensorflow", "ai_edge_litert")[0]
+    tf, keras, _ = _needed("tensorflow", "keras", "ai_edge_litert")
+    free = None, *inputs.shape[1:]  # for LiteRT, in nothing but the first
+    if getattr(model, "input_shape", free) != free:
+        model = keras.Sequential(
+            [keras.Input(free[1:], dtype=inputs.dtype.name), model]
+        )
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -4,18 +4,20 @@ A file is checked before it is kept: its runtime must answer as the network does
 """
 
 import importlib
+import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from tradeoffs import records
-from tradeoffs.checks import one_of
+from tradeoffs.checks import input_shapes, one_of
 from tradeoffs.converters import ExportError, evaluating, to_onnx, to_tflite
 from tradeoffs.data import Dataset, mnist
 from tradeoffs.experiments import Run
 from tradeoffs.frameworks import framework_of, silent_stderr
 from tradeoffs.measure_here import load
+from tradeoffs.probes import units
 from tradeoffs.probes.files import SUFFIXES
 from tradeoffs.probes.profile import PRECISIONS
 from tradeoffs.processes import in_fresh_process
@@ -48,11 +50,11 @@ def export(
             `Run` whose weights are kept, see `tradeoffs.trained`.
         path: of the file.
         precision: "float32", "float16" (LiteRT alone) or "int8".
-        calibration: training inputs as the network takes them, float32 [n, ...]; or
-            a `Dataset`, whose training images are standardized. For "int8"; a run
-            has its own.
-        input_shape: of one input of a PyTorch network, without the batch; by
-            default that of the calibration, or of MNIST's images.
+        calibration: training inputs as the network takes them, [n, ...]; or a
+            `Dataset`, whose training images are standardized. For "int8"; a run has
+            its own.
+        input_shape: of one input, without the batch; by default that of the
+            calibration, of a Keras model that knows it, or of MNIST's images.
 
     Returns:
         The path.
@@ -74,9 +76,11 @@ def export(
     'small_net.onnx'
     """
     one_of("precision", precision, PRECISIONS)
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path is {path!r}; it must be the name of a file")
     path, run = Path(path), model_or_run
     framework = "pytorch" if isinstance(run, Run) else framework_of(run)
-    if path.suffix != SUFFIXES[framework]:
+    if path.suffix.lower() != SUFFIXES[framework]:
         raise ValueError(
             f"path is {str(path)!r}; a file of a {framework} network ends in "
             f"{SUFFIXES[framework]}"
@@ -112,21 +116,45 @@ def _export_run(run, path, precision):
 
 
 def _inputs(model, framework, calibration, shape):
-    """Inputs to calibrate and to check with, float32 [n, ...]."""
+    """Inputs to calibrate and to check with, [n, ...], of the kind the model takes."""
     if isinstance(calibration, Dataset):
         return _standardized(calibration, framework)
+    if framework == "keras":
+        page = importlib.import_module("tradeoffs.probes.keras")
+        probe, known = page.Probe(model, [()], None, "cpu", 1), page.known_shapes(model)
+        kind, count = probe.dtypes[0], probe.vocabulary
+    else:
+        kind, known = str(units.input_dtype(model)).removeprefix("torch."), (1, 28, 28)
+        tables = units.embeddings(model)
+        count = min((table.num_embeddings for table in tables), default=2)
+    if kind == "bfloat16":
+        raise ValueError(
+            "the network takes bfloat16, which NumPy has not; export it in float32"
+        )
     if calibration is not None:
-        inputs = np.asarray(calibration, dtype=np.float32)
+        try:
+            inputs = np.asarray(calibration, dtype=kind)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(
+                f"calibration cannot be made an array of {kind}: {one_sentence(error)}"
+            ) from error
         if inputs.ndim < 2 or not len(inputs) or not np.isfinite(inputs).all():
             raise ValueError(
                 f"calibration has the shape {inputs.shape}; it must be [n, ...] with "
                 "at least one input, all finite numbers"
             )
         return inputs[:CALIBRATED]
-    if framework == "keras":
-        shape = model.input_shape[1:]
-    shape = shape or (1, 28, 28)
-    return np.random.default_rng(0).normal(size=(CHECKED, *shape)).astype(np.float32)
+    shape = input_shapes(known if shape is None else shape)
+    if shape and isinstance(shape[0], tuple):
+        if len(shape) > 1:
+            raise ValueError(
+                f"input_shape is {shape}; networks of one input are exported"
+            )
+        (shape,) = shape
+    random = np.random.default_rng(0)
+    if "float" in kind:
+        return random.normal(size=(CHECKED, *shape)).astype(kind)
+    return random.integers(0, count, (CHECKED, *shape)).astype(kind)
 
 
 def _standardized(dataset, framework):
@@ -139,47 +167,63 @@ def _standardized(dataset, framework):
 def _converted(model, framework, inputs, precision):
     """The file's content, and in words how far its answers are from the network's."""
     convert = {"pytorch": to_onnx, "keras": to_tflite}[framework]
+    checked = inputs[:CHECKED]
+    expected = _call(model, checked)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[framework]}"
         convert(model, path, inputs, precision)
-        checked = inputs[:CHECKED]
         try:
             found = in_fresh_process(answers, path, checked)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ExportError(
                 f"the runtime cannot compute it: {one_sentence(error)}"
             ) from error
-        return path.read_bytes(), _apart(_call(model, checked), found, precision)
+        return path.read_bytes(), _apart(expected, found, precision)
 
 
 def answers(path: str | Path, inputs: np.ndarray) -> np.ndarray:
     """The outputs of a model file for a batch of inputs, in its runtime."""
     with silent_stderr():
-        *_, run = load(str(path), 1, len(inputs))
+        _, run = load(str(path), 1, len(inputs))
         return run(inputs)
 
 
 def _call(model, inputs):
-    if framework_of(model) == "keras":
-        return np.asarray(model(inputs, training=False))
-    import torch
+    """The output of a network for inputs [n, ...]: one tensor [n, ...]."""
+    try:
+        if framework_of(model) == "keras":
+            output = model(inputs, training=False)
+        else:
+            import torch
 
-    with torch.inference_mode(), evaluating(model):
-        return model(torch.tensor(inputs)).numpy()
+            with torch.inference_mode(), evaluating(model):
+                output = model(torch.tensor(inputs))
+    except Exception as error:
+        text = f"the network cannot be exported: {one_sentence(error)}"
+        raise ExportError(text) from error
+    shape = tuple(getattr(output, "shape", ()))
+    if shape[:1] != inputs.shape[:1]:
+        raise ExportError(
+            f"the network returned a {type(output).__name__} of shape {shape} for "
+            f"{len(inputs)} inputs; to be exported it must return one tensor [n, ...]"
+        )
+    return np.asarray(output)
 
 
 def _apart(expected, found, precision):
     """How two outputs differ, in words; nothing where they are near enough."""
     if expected.shape != found.shape:
         return f"{found.shape} in place of {expected.shape}"
+    half = np.float16 in (found.dtype, expected.dtype)
+    found, expected = found.astype(float), expected.astype(float)
     distances = np.abs(found - expected)
     if precision == "int8":
         distance = distances.mean() / (expected.std() or 1)
     else:
         distance = distances.max() / max(np.abs(expected).max(), 1)
-    if distance <= FAR[precision]:
+    if distance <= FAR["float16" if half and precision != "int8" else precision]:
         return ""
-    labels = np.mean(found.argmax(1) != expected.argmax(1))
+    labels = np.mean(found.argmax(-1) != expected.argmax(-1))
     return f"outputs are up to {distances.max():.2g} apart, {labels:.0%} of the labels"
 
 

@@ -1,43 +1,40 @@
-"""Measure an exported model: python measure_here.py MODEL [THREADS] > mine.json
-
-Needs NumPy, and onnxruntime or ai-edge-litert. `tradeoffs.Profile.load` reads it.
-"""
+"""Measure an exported model: python measure_here.py MODEL [THREADS] > mine.json"""
 
 import json
 import platform
 import sys
 import time
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 
 BEGAN = time.perf_counter()
-import numpy as np
+import numpy as np  # with onnxruntime or ai-edge-litert, all that it needs
 
 
 def load(path, threads, count):
-    """The shape and type of the inputs, and a function of so many of them."""
-    if path.endswith(".onnx"):
-        import onnxruntime as runtime
-
+    """A batch, of so many or of as many as the file fixes, and a function of it."""
+    if onnx := path.lower().endswith(".onnx"):
+        runtime = import_module("onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 3
-        model = runtime.InferenceSession(path, options)
-        (given,) = model.get_inputs()
-        dtype = given.type[7:-1].replace("float", "float32")
-        return given.shape, dtype, lambda batch: model.run(None, {given.name: batch})[0]
-    from ai_edge_litert.interpreter import Interpreter
-
-    model = Interpreter(path, num_threads=threads)
-    (given,), (answer,) = model.get_input_details(), model.get_output_details()
-    model.resize_tensor_input(given["index"], (count, *given["shape"][1:]))
-    model.allocate_tensors()
-
-    def run(batch):
-        model.set_tensor(given["index"], batch)
-        model.invoke()
-        return model.get_tensor(answer["index"])
-
-    return [None, *given["shape"].tolist()[1:]], given["dtype"], run
+        net = runtime.InferenceSession(path, options)
+        given = [(i.name, i.type[7:-1], i.shape) for i in net.get_inputs()]
+    else:
+        runtime = import_module("ai_edge_litert.interpreter")
+        net = runtime.Interpreter(path, num_threads=threads)
+        found, key = net.get_input_details(), "shape_signature"
+        given = [(i["name"], i["dtype"].__name__, i[key].tolist()) for i in found]
+    kind, shape = given[0][1:] if len(given) == 1 else ("", [])
+    first, *rest = [int(n) if str(n).isdigit() else 0 for n in shape] or [1]
+    if kind not in np.sctypeDict or not all(rest or [not first]):
+        sys.exit(f"it takes {given}; it must be one NumPy array [n, ...], only n free")
+    batch = np.ones((first or count, *rest), {"float": "float32"}.get(kind, kind))
+    if onnx:
+        return batch, lambda x: net.run(None, {given[0][0]: x})[0]
+    i, o = found[0]["index"], net.get_output_details()[0]["index"]
+    net.resize_tensor_input(i, batch.shape)
+    net.allocate_tensors()
+    return batch, lambda x: net.set_tensor(i, x) or net.invoke() or net.get_tensor(o)
 
 
 def seconds(run, inputs):
@@ -51,28 +48,31 @@ def seconds(run, inputs):
 
 
 def main(path, threads="1"):
-    """Print the profile of a file."""
-    (batch, *shape), dtype, run = load(path, int(threads), 1)
-    run(np.ones((1, *shape), dtype))
+    """Print the profile of a file, as `tradeoffs.Profile.load` reads it."""
+    batch, run = load(path, int(threads), 1)
+    run(batch)
     found = {"startup_seconds": time.perf_counter() - BEGAN, "name": Path(path).stem}
     status = Path("/proc/self/status")  # where Linux has the peak of memory, in KiB
     peak = status.read_text().split("VmHWM:")[1].split()[0] if status.exists() else None
-    found |= {"startup_memory_mib": peak and int(peak) / 1024, "input_shape": shape}
-    latencies = seconds(run, np.ones((1, *shape), dtype)) * 1000
+    found |= {"startup_memory_mib": peak and int(peak) / 1024, "threads": int(threads)}
+    found["notes"] = [f"latency is of {len(batch)} inputs at once"] * (len(batch) > 1)
+    latencies, start = seconds(run, batch) * 1000, time.perf_counter()
+    batch, run = load(path, int(threads), 1000)
+    found["load_seconds"] = time.perf_counter() - start
     found |= {f"latency_ms_p{p}": np.percentile(latencies, p) for p in (50, 90, 99)}
-    batch, start = batch if isinstance(batch, int) else 1000, time.perf_counter()
-    _, _, run = load(path, int(threads), batch)
-    found |= {"load_seconds": time.perf_counter() - start, "threads": int(threads)}
-    each = np.median(seconds(run, np.ones((batch, *shape), dtype))) / batch
+    found |= {"inference_batch_size": len(batch), "input_shape": batch.shape[1:]}
+    each = np.median(seconds(run, batch)) / len(batch)
     found |= {"inference_seconds": 10_000 * each, "images_per_second": 1 / each}
     if (images := Path(__file__).with_name("images.npz")).exists():
         known = np.load(images)
-        answers = run(known["images"][:batch].reshape(-1, *shape)).argmax(1)
-        found["test_accuracy"] = np.mean(answers == known["labels"][:batch])
-    runtime = "onnxruntime" if path.endswith(".onnx") else "ai-edge-litert"
+        answers = run(known["images"][: len(batch)].reshape(batch.shape)).argmax(1)
+        found["test_accuracy"] = np.mean(answers == known["labels"][: len(batch)])
+    runtime = "onnxruntime" if "onnxruntime" in sys.modules else "ai-edge-litert"
     found |= {"framework": runtime, "versions": {runtime: metadata.version(runtime)}}
-    found |= {"file_bytes": Path(path).stat().st_size, "inference_batch_size": batch}
     found["processor"] = platform.processor() or platform.machine()
+    weights = Path(path).read_bytes().split(b"\n\x08location\x12")[1:]  # length, name
+    files = {path, *(Path(path).parent / w[1:][: w[0]].decode() for w in weights)}
+    found["file_bytes"] = sum(Path(file).stat().st_size for file in files)
     print(json.dumps({"format": 1, "profile": found}, indent=1))
 
 

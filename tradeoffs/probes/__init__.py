@@ -8,7 +8,7 @@ the reader's own, from a notebook say, is pickled.
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tradeoffs.checks import input_shapes, number, one_of, whole_number
 from tradeoffs.experiments import processor
@@ -29,6 +29,9 @@ _INFERENCE = ("inference_time", "inference_memory")
 PARTS = (*_TRAINING, *_INFERENCE, "prediction")
 _ALLOWED = (*PARTS, "startup")
 ATTEMPTS = 3  # at a quiet measurement
+MAX_THREADS = 1024
+# Arguments of `measure` that a model file takes too, or whose names are in it.
+_OF_FILES = "model", "threads", "progress", "model_arguments"
 
 
 def measure(
@@ -89,32 +92,27 @@ def measure(
     >>> profile.num_parameters, profile.macs
     (7090, 471200)
     """
-    parts = (parts,) if isinstance(parts, str) else tuple(parts)
-    if not parts or not set(parts) <= set(_ALLOWED):
-        allowed = ", ".join(_ALLOWED)
-        raise ValueError(f"parts is {parts!r}; it must be some of {allowed}")
-    if is_model_file(model):
-        _only_for_networks(
-            input_shape=input_shape,
-            input_dtype=input_dtype,
-            framework=framework,
-            batch_size=batch_size,
-            inference_batch_size=inference_batch_size,
-            device=device,
-            parts=parts,
-            max_seconds=max_seconds,
-            **model_arguments,
+    given = locals() | model_arguments
+    several = isinstance(parts, Iterable) and not isinstance(parts, str)
+    parts = tuple(parts) if several else (parts,)
+    if not parts or not all(part in _ALLOWED for part in parts):
+        raise ValueError(
+            f"parts is {parts!r}; it must be some of {', '.join(_ALLOWED)}"
         )
-        return measure_file(model, threads)
+    if threads is not None:
+        threads = whole_number("threads", threads, most=MAX_THREADS)
+    if is_model_file(model):
+        _only_for_networks(given)
+        return measure_file(model, threads or 1)
     max_seconds = number("max_seconds", max_seconds, least=0)
     source = source_of(model, framework, model_arguments)
     profile = Profile(
-        name=source.label,
+        name=str(source.label),
         framework=source.framework,
         input_shape=() if input_shape is None else input_shapes(input_shape),
         batch_size=whole_number("batch_size", batch_size),
         inference_batch_size=whole_number("inference_batch_size", inference_batch_size),
-        threads=None if threads is None else whole_number("threads", threads),
+        threads=threads,
         device=one_of("device", device, DEVICES),
         processor=processor(),
         model_arguments=model_arguments,
@@ -155,8 +153,7 @@ def measure(
         try:
             found = ask(*task, batch_size=1, threads=threads, on_cpu=False)
         except MeasureError as error:
-            note = f"startup not measured: {error}"
-            found = {"notes": (*profile.notes, note)}
+            found = {"notes": (*profile.notes, f"startup not measured: {error}")}
         profile = dataclasses.replace(profile, **found)
     if "prediction" in parts:
         profile = dataclasses.replace(
@@ -165,10 +162,10 @@ def measure(
     return profile
 
 
-def _only_for_networks(**options):
+def _only_for_networks(given):
     """Refuse what would change nothing for a model file."""
-    for name, value in options.items():
-        if value != measure.__kwdefaults__.get(name):
+    for name, value in given.items():
+        if name not in _OF_FILES and value != measure.__kwdefaults__.get(name):
             raise ValueError(
                 f"{name} is {value!r}; a model file is measured as it is, on the CPU, "
                 "and takes no option but threads"
@@ -261,17 +258,18 @@ def predict_memory(
     """
     import pandas as pd
 
-    points = [
-        (input_shapes(shape), whole_number("batch_size", n)) for shape, n in points
-    ]
+    try:
+        points = [(shape, batch_size) for shape, batch_size in points]
+        largest = max(batch_size for _, batch_size in points)
+    except (TypeError, ValueError):
+        text = "must be pairs of a shape and a batch size, such as [((1, 28, 28), 16)]"
+        raise ValueError(f"points is {points!r}; it {text}") from None
+    points = [(input_shapes(s), whole_number("batch_size", n)) for s, n in points]
     check_dtype(input_dtype)
-    if not points:
-        raise ValueError("there are no points to predict")
     framework = "pytorch" if isinstance(model, str) else None
     source = source_of(model, framework, model_arguments)
     if source.framework == "keras":
         raise MeasureError("GPU memory is predicted for PyTorch models only")
-    largest = max(batch_size for _, batch_size in points)
     with bar(progress, desc=f"predicting {source.label}", total=len(points)) as shown:
         task = tasks.predicted, source, points, input_dtype
         found = ask(*task, batch_size=largest, threads=1)
@@ -294,6 +292,5 @@ def _predicted(model, profile, input_dtype):
     try:
         table = predict_memory(model, [(shape, profile.batch_size)], **options)
     except MeasureError as error:
-        note = f"GPU memory was not predicted: {error}"
-        return {"notes": (*profile.notes, note)}
+        return {"notes": (*profile.notes, f"GPU memory was not predicted: {error}")}
     return {"predicted_gpu_memory_mib": float(table.reserved_mib[0])}

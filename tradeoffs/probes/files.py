@@ -7,7 +7,6 @@ from importlib import metadata
 from pathlib import Path
 
 from tradeoffs import measure_here
-from tradeoffs.checks import whole_number
 from tradeoffs.experiments import processor
 from tradeoffs.probes.profile import Profile
 from tradeoffs.probes.source import MeasureError
@@ -18,24 +17,25 @@ SUFFIXES = {"pytorch": ".onnx", "keras": ".tflite"}
 
 def is_model_file(model) -> bool:
     """Whether this names a file that a runtime takes."""
-    return isinstance(model, (str, Path)) and Path(model).suffix in SUFFIXES.values()
+    suffixes = tuple(SUFFIXES.values())
+    return isinstance(model, (str, Path)) and str(model).lower().endswith(suffixes)
 
 
-def measure_file(path: str | Path, threads: int | None = None) -> Profile:
+def measure_file(path: str | Path, threads: int = 1) -> Profile:
     """What an exported model costs in its runtime, in a process of its own.
 
     Start-up counts from the first line of `measure_here`, which imports NumPy and the
     runtime, to the first answer.
 
     Args:
-        path: of an `.onnx` or `.tflite` file of one input.
-        threads: of the runtime; one by default.
+        path: of an `.onnx` or `.tflite` file of one input, whose number alone may vary.
+        threads: of the runtime.
 
     Raises:
         ValueError: there is no such file.
         MeasureError: the runtime is not installed, or cannot compute the model.
     """
-    path, threads = Path(path), whole_number("threads", threads or 1)
+    path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no file {str(path)!r}")
     wait_for_quiet(5.0)
@@ -54,4 +54,5 @@ def measure_file(path: str | Path, threads: int | None = None) -> Profile:
     files = [file.locate() for file in metadata.files(found["framework"]) or ()]
     found["processor"] = processor()
     found["runtime_bytes"] = sum(f.stat().st_size for f in files if f.exists())
-    return Profile(**found, notes=tuple(others.note()))
+    found["notes"] += others.note()
+    return Profile(**found)
