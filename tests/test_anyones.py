@@ -407,22 +407,23 @@ class KeywordOnly(nn.Linear):
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        (Calling(lambda m, x: m.a(x["x"]), a=nn.Linear(9, 3)), "cannot take an input"),
+        (Calling(lambda m, x: m.a(x["x"]), a=nn.Linear(9, 3)), "not counted: "),
         (KeywordOnly(9, 3), "positional argument"),
         (Calling(lambda m, x: m.a(x), a=nn.Linear(9, 3), b=nn.LazyLinear(4)), "lazy"),
-        # A table of places that is no first layer: what to do about it is said.
-        (
-            Calling(lambda m, x: m.a(x), t=nn.Embedding(1, 3), a=nn.Linear(9, 3)),
-            "it was given torch.int64, for want of an input_dtype",
-        ),
     ],
 )
 def test_size_needs_no_forward_pass(model, says):
-    parts = "size", "inference_time"
-    profile = tradeoffs.measure(model, (9,), parts=parts, **QUICK)
-    assert profile.num_parameters == 30 + 3 * hasattr(model, "t")
-    assert profile.weight_bytes == 4 * profile.num_parameters
+    profile = tradeoffs.measure(model, (9,), parts="size", **QUICK)
+    assert (profile.num_parameters, profile.weight_bytes) == (30, 120)
     assert any(says in note for note in profile.notes)
+
+
+def test_table_of_places_that_is_no_first_layer_needs_an_input_dtype():
+    model = Calling(lambda m, x: m.a(x), t=nn.Embedding(1, 3), a=nn.Linear(9, 3))
+    said = "it was given torch.int64, for want of an input_dtype"
+    with pytest.raises(tradeoffs.MeasureError, match=said):
+        tradeoffs.measure(model, (9,), **QUICK)
+    assert tradeoffs.measure(model, (9,), input_dtype="float32", **QUICK).macs == 27
 
 
 class Stubborn(nn.Linear):

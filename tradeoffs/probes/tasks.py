@@ -72,9 +72,11 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
     found |= {"framework": framework, "input_shape": shape or probe.shapes}
     built = getattr(model, "built", True)  # some Keras models wait for their input
     try:
-        classes, fails = _num_classes(probe, dtype), None
-    except MeasureError as error:
-        classes, fails = None, error
+        classes = _num_classes(probe, dtype)
+    except MeasureError:
+        if set(parts) != {"size"} or not built:  # weights need no forward pass
+            raise
+        classes = None
     works = {
         "training": (_training, probe, peak, classes),
         "inference": (_inference, probe, peak, profile.inference_batch_size),
@@ -89,8 +91,6 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
         for name, (work, *arguments) in works.items():
             asked = [part for part in parts if part.startswith(name)]
             try:
-                if fails and not (built and name == "size"):
-                    raise fails
                 some = list(work(*arguments, parts, max_seconds)) if asked else []
             except Exception as error:
                 reason = f"{source.label}: {reason_of(error, profile.batch_size)}"
