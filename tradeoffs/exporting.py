@@ -17,7 +17,6 @@ from tradeoffs.data import Dataset, mnist
 from tradeoffs.experiments import Run
 from tradeoffs.frameworks import framework_of, silent_stderr
 from tradeoffs.measure_here import load
-from tradeoffs.probes import units
 from tradeoffs.probes.files import SUFFIXES
 from tradeoffs.probes.profile import PRECISIONS
 from tradeoffs.processes import in_fresh_process
@@ -119,14 +118,10 @@ def _inputs(model, framework, calibration, shape):
     """Inputs to calibrate and to check with, [n, ...], of the kind the model takes."""
     if isinstance(calibration, Dataset):
         return _standardized(calibration, framework)
-    if framework == "keras":
-        page = importlib.import_module("tradeoffs.probes.keras")
-        probe, known = page.Probe(model, [()], None, "cpu", 1), page.known_shapes(model)
-        kind, count = probe.dtypes[0], probe.vocabulary
-    else:
-        kind, known = str(units.input_dtype(model)).removeprefix("torch."), (1, 28, 28)
-        tables = units.embeddings(model)
-        count = min((table.num_embeddings for table in tables), default=2)
+    page = importlib.import_module(f"tradeoffs.probes.{framework}")
+    probe = page.Probe(model, [()], None, "cpu", 1)
+    known = page.known_shapes(model) if framework == "keras" else (1, 28, 28)
+    kind = str(probe.dtypes[0]).removeprefix("torch.")
     if kind == "bfloat16":
         raise ValueError(
             "the network takes bfloat16, which NumPy has not; export it in float32"
@@ -154,7 +149,7 @@ def _inputs(model, framework, calibration, shape):
     random = np.random.default_rng(0)
     if "float" in kind:
         return random.normal(size=(CHECKED, *shape)).astype(kind)
-    return random.integers(0, count, (CHECKED, *shape)).astype(kind)
+    return random.integers(0, probe.vocabulary, (CHECKED, *shape)).astype(kind)
 
 
 def _standardized(dataset, framework):
