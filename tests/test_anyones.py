@@ -209,6 +209,9 @@ def test_macs_that_depend_on_values_are_none_or_noted():
         parametrizations.weight_norm,
         parametrizations.spectral_norm,
         parametrizations.orthogonal,
+        lambda layer: parametrizations.orthogonal(
+            layer, orthogonal_map="householder", use_trivialization=False
+        ),
         nn.utils.weight_norm,
         nn.utils.spectral_norm,
     ],
@@ -418,12 +421,69 @@ def test_size_needs_no_forward_pass(model, says):
     assert any(says in note for note in profile.notes)
 
 
-def test_table_of_places_that_is_no_first_layer_needs_an_input_dtype():
-    model = Calling(lambda m, x: m.a(x), t=nn.Embedding(1, 3), a=nn.Linear(9, 3))
+def test_whether_inputs_are_looked_up_is_found_by_trying():
+    places = Calling(lambda m, x: m.a(x), t=nn.Embedding(1, 3), a=nn.Linear(9, 3))
+    words = Calling(
+        lambda m, x: m.a(m.t(x).mean(1)), a=nn.Linear(6, 3), t=nn.Embedding(300, 6)
+    )
+    parts = {"parts": ("size", "training_time", "startup", "prediction")}
+    for model, macs in ((places, 27), (words, 18)):
+        found = tradeoffs.measure(model, (9,), **parts, **QUICK)
+        assert (found.macs, found.train_step_ms > 0) == (macs, True)
+        assert found.startup_seconds > 0
+        assert found.predicted_gpu_memory_mib > 0
+    assert tradeoffs.measure(places, (9,), input_dtype="float32", **QUICK).macs == 27
     said = "it was given torch.int64, for want of an input_dtype"
     with pytest.raises(tradeoffs.MeasureError, match=said):
-        tradeoffs.measure(model, (9,), **QUICK)
-    assert tradeoffs.measure(model, (9,), input_dtype="float32", **QUICK).macs == 27
+        tradeoffs.measure(places, (8,), **QUICK)
+    for dtype in ("bool", "uint8"):
+        flags = Probe(nn.Embedding(300, 2), ((9,),), dtype, "cpu", 4).inputs(50)
+        assert str(flags[0].dtype) == f"torch.{dtype}"
+
+
+def drops(self, x):
+    attend = functional.scaled_dot_product_attention
+    return attend(x, x, x, None, self.p) + self.b
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: nn.TransformerEncoderLayer(16, 2, 8, p, batch_first=True),
+        lambda p: Calling(drops, p=p, b=nn.Parameter(torch.zeros(16))),
+    ],
+)
+def test_attention_keeps_no_mask_of_dropout_on_a_gpu(make):
+    plain, dropping = (
+        tradeoffs.predict_memory(
+            nn.Sequential(make(p), nn.Flatten(), nn.Linear(4096, 2)),
+            [((256, 16), 8)],
+            progress=False,
+        ).allocated_mib[0]
+        for p in (0.0, 0.3)
+    )
+    assert dropping < plain + 1.5 < plain + 4 * 2 * 8 * 256**2 / 2**20
+
+
+def remembers(self, x):
+    self.seen.append(self.a(x).detach().mean(0, keepdim=True))
+    return self.a(x) @ torch.cat(self.seen).t()
+
+
+def test_what_a_model_keeps_of_other_calls_is_not_counted():
+    model = Calling(remembers, a=nn.Linear(8, 8))
+    model.seen = []
+    profile = tradeoffs.measure(model, (8,), parts=("size", "inference_time"), **QUICK)
+    assert profile.macs == 2 * 64 + 8
+
+
+def test_a_compiled_model_is_counted_by_its_operators():
+    layers = nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)
+    compiled = torch.compile(nn.Sequential(*layers), backend="aot_eager")
+    parts = {"parts": ("size", "inference_time", "prediction")}
+    profile = tradeoffs.measure(compiled, (8,), **parts, **QUICK)
+    assert (profile.num_parameters, profile.macs) == (195, 176)
+    assert profile.predicted_gpu_memory_mib == 2.0
 
 
 class Stubborn(nn.Linear):
@@ -520,6 +580,11 @@ def test_one_part_that_cannot_be_had_leaves_the_others():
     assert packed.latency_ms_p50 > 0
     assert packed.macs is None
     assert any("quantized.linear_dynamic" in note for note in packed.notes)
+    norm = nn.BatchNorm1d(4, track_running_stats=False)
+    pairs = tradeoffs.measure(nn.Sequential(nn.Linear(8, 4), norm), (8,), **QUICK)
+    assert (pairs.macs, pairs.latency_ms_p50) == (32, None)
+    assert pairs.inference_seconds > 0 and pairs.train_step_ms > 0
+    assert any("inference_time not measured" in note for note in pairs.notes)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
@@ -685,6 +750,31 @@ def test_last_batch_of_one_joins_the_one_before():
     assert np.isfinite(run.history.train_loss).all()
 
 
+def test_last_test_image_joins_those_before():
+    def squeezes(self, x):
+        return self.head(x.flatten(1)).squeeze()
+
+    images, labels = np.zeros((1_001, 6, 4), np.uint8), np.arange(1_001) % 2
+    data = Dataset("mine", images[:32], labels[:32], images, labels)
+    model = Calling(squeezes, head=nn.Linear(24, 2))
+    assert len(fit_an_epoch(model, data).test_predictions) == 1_001
+
+
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+def test_fit_trains_where_no_gradients_are_kept(without):
+    layers = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(16, 2)
+    with without():
+        run = fit_an_epoch(nn.Sequential(*layers), pictures((6, 4), [0, 1]))
+    assert run.test_loss > 0
+
+
+def test_a_model_of_two_precisions_takes_images_in_its_first():
+    half, whole = nn.Linear(24, 8).half().requires_grad_(False), nn.Linear(8, 2)
+    model = Calling(lambda m, x: m.b(m.a(x.flatten(1)).float()), a=half, b=whole)
+    model.temperature = nn.Parameter(torch.ones(1).double(), requires_grad=False)
+    assert fit_an_epoch(model, pictures((6, 4), [0, 1])).test_loss > 0
+
+
 def test_a_model_that_works_in_place_leaves_the_images_alone():
     def shifts(self, x):
         x -= 0.5
@@ -753,7 +843,7 @@ def test_what_cannot_be_trained_is_said(last, batch_size, said):
         (Calling(lambda m, x: x[:, :2]), "nothing to train"),
         (
             Calling(lambda m, x: m.a(x) * x.sum().item(), a=nn.Linear(9, 2)),
-            "tried without its values, fails: aten._local_scalar_dense",
+            r"fails: the model looks at values \(aten._local_scalar_dense",
         ),
     ],
 )

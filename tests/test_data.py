@@ -256,6 +256,9 @@ NO_TEST = {
 }
 
 
+PARTS = "train", "test"
+
+
 def made(**changes):
     images, labels = np.zeros((4, 28, 28), np.uint8), np.arange(4)
     arrays = {"train_images": images, "train_labels": labels}
@@ -280,12 +283,43 @@ def test_dataset_is_read_only_and_leaves_the_callers_arrays_writeable():
         ({"test_labels": np.arange(4) - 1}, ValueError, "test_labels has -1"),
         ({"test_images": np.zeros((4, 28, 28))}, TypeError, "not float64"),
         ({"train_labels": np.zeros(4)}, TypeError, "train_labels must be integer"),
+        ({"train_images": [np.zeros((2, 2)), [1]]}, ValueError, "train_images cannot"),
         (NO_TEST, ValueError, "no test images"),
     ],
 )
 def test_wrong_arrays_are_named(changes, error, said):
     with pytest.raises(error, match=said):
         made(**changes)
+
+
+def test_arrays_that_pytorch_takes_not_are_copied():
+    import torch
+
+    images = np.arange(64, dtype=np.uint8).reshape(4, 4, 4)
+    turned = made(train_images=images[::-1], test_images=images[:, :, ::-1])
+    foreign = made(train_labels=np.arange(4).astype(">i4"))
+    table = np.zeros(4, [("a", "u1"), ("label", "i4")])
+    part = made(test_labels=table["label"])
+    assert torch.tensor(part.test_labels).tolist() == [0] * 4
+    assert torch.tensor(turned.train_images)[0].tolist() == images[-1].tolist()
+    assert torch.tensor(turned.test_images)[0, 0].tolist() == [3, 2, 1, 0]
+    assert torch.tensor(foreign.train_labels).tolist() == [0, 1, 2, 3]
+
+
+def test_numpys_numbers_and_float_images_are_made_smaller_alike(mnist):
+    few = mnist.head(100, 10)
+    shares = tradeoffs.Dataset(
+        "shares",
+        *(few.train_images / np.float32(255), few.train_labels),
+        *(few.test_images / np.float32(255), few.test_labels),
+    )
+    assert few.cropped(np.uint8(1)).train_images.shape == (100, 26, 26)
+    found, same = few.components(5), shares.components(5)
+    assert np.abs(found.test_images - same.test_images).max() < 1e-3
+    colours = made(
+        **{f"{part}_images": np.zeros((4, 8, 8, 3), "uint8") for part in PARTS}
+    )
+    assert colours.pooled(2).train_images.shape == (4, 4, 4, 3)
 
 
 def test_smaller_inputs_are_of_the_same_images(mnist):
@@ -322,6 +356,7 @@ def test_components_come_from_the_training_images_alone(mnist):
         (lambda d: d.pooled(3), "window is 3.*28 x 28"),
         (lambda d: d.components(500), "count is 500.*100"),
         (lambda d: d.pooled(2.0), "whole number"),
+        (lambda d: d.head(-5, 5), "num_train is -5"),
     ],
 )
 def test_inputs_that_cannot_be_made_are_refused(mnist, make, said):

@@ -242,7 +242,17 @@ def test_recipe_learns_with_a_smaller_last_batch(small, name, recipe):
     assert run.test_accuracy > 0.7
 
 
-@pytest.mark.parametrize("make", [dense, subclassed])
+def vectors(keras, _):
+    return keras.Sequential([keras.Input((784,)), keras.layers.Dense(10)])
+
+
+def regularized(keras):
+    options = {"dtype": "float64", "kernel_regularizer": "l2"}
+    layers = keras.layers.Flatten(), keras.layers.Dense(10, **options)
+    return keras.Sequential([keras.Input((28, 28, 1)), *layers])
+
+
+@pytest.mark.parametrize("make", [dense, subclassed, regularized])
 def test_fit_takes_a_model_that_returns_logits(keras, small, make):
     assert fit(make(keras), small, ARTICLE.first(2)).test_accuracy > 0.7
 
@@ -254,12 +264,21 @@ def test_fit_takes_a_model_that_returns_logits(keras, small, make):
         (subclassed, lambda out, training: out.no, "cannot take images .* 'no'$"),
         (subclassed, lambda out, training: (out,) if training else out, "a tuple"),
         (subclassed, lambda out, training: out > 0, "cannot be trained: No gradients"),
+        (subclassed, lambda out, training: np.array(out), "a ndarray of shape"),
+        (vectors, None, r"\[...\].* Expected shape \(None, 784\)"),
     ],
 )
 def test_fit_refuses_a_model_in_a_line(keras, small, make, change, says):
     with pytest.raises((TrainingError, ValueError), match=says) as caught:
         fit(make(keras, change), small, QUICK)
     assert "\n" not in str(caught.value)
+
+
+def test_scaling_of_ones_own_is_warned_of(keras, small):
+    layers = keras.layers.Rescaling(1 / 255, name="mine"), *dense(keras).layers
+    own = keras.Sequential([keras.Input((28, 28, 1)), *layers])
+    with pytest.warns(UserWarning, match="scales its images in mine"):
+        fit(own, small.head(50, 50), QUICK)
 
 
 def test_loss_that_is_not_finite_stops_with_advice(keras, small):
@@ -271,11 +290,15 @@ def test_loss_that_is_not_finite_stops_with_advice(keras, small):
 
 def test_keras_model_of_ones_own_is_measured_in_a_child(keras):
     quick = {"threads": 1, "max_seconds": 0.2, "progress": False}
-    profile = tradeoffs.measure(dense(keras), **quick)
+    own = dense(keras)
+    own.compile("adam", loss=lambda labels, outputs: outputs)
+    own.optimizer.build(own.trainable_variables)
+    profile = tradeoffs.measure(own, **quick)
+    assert own.compiled
     assert profile.framework == "keras"
     assert profile.input_shape == (28, 28, 1)
     assert profile.num_parameters == 7_850
-    assert profile.weight_bytes == 7_850 * 4 < profile.file_bytes
+    assert profile.weight_bytes == 7_850 * 4 < profile.file_bytes < 2 * 7_850 * 4
     assert profile.macs == 7_840
     assert profile.train_step_ms > 0
     assert profile.peak_train_memory_mib > 0
@@ -301,11 +324,33 @@ def test_model_that_only_this_process_can_make_is_measured_by_its_function(keras
 
 
 def test_measure_refuses_a_model_in_a_line(keras):
+    class Own(keras.Sequential):
+        def __init__(self):
+            super().__init__([keras.Input((8,)), keras.layers.Dense(3)])
+
+    assert tradeoffs.measure(Own, parts="size", progress=False).macs == 24
+
     def make():
         return subclassed(keras, lambda out, training: out.no)
 
     with pytest.raises(tradeoffs.MeasureError, match=r"shape \(28, 28, 1\): .* 'no'$"):
         tradeoffs.measure(make, (28, 28, 1), parts="size", progress=False)
+    with pytest.raises(TypeError, match=r"Dense \(put the layer into a keras.Seq"):
+        tradeoffs.measure(keras.layers.Dense(3), (8,))
+
+
+def function_of_its_own(keras):
+    import tensorflow as tf
+
+    class Product(keras.layers.Layer):
+        def build(self, shape):
+            self.weight = self.add_weight(shape=(8, 3))
+
+        @tf.function
+        def call(self, rows):
+            return tf.matmul(rows, self.weight)
+
+    return Product()
 
 
 def product_of_some(rows):
@@ -321,6 +366,7 @@ def product_of_some(rows):
         ((6, 8), lambda k: lambda x: k.ops.einsum("bij->bji", x), 0, ""),
         ((6, 8), lambda k: lambda x: k.ops.einsum("...i,...i->...", x, x), 48, ""),
         ((8,), lambda k: k.layers.Dense(5, dtype="int8_from_float32"), 40, ""),
+        ((8,), function_of_its_own, 24, ""),
         ((8,), lambda k: k.layers.Lambda(product_of_some), None, "MatMul"),
         ((6, 6), lambda k: k.ops.inv, None, "MatrixInverse"),
         ((6,), lambda k: lambda x: k.ops.rfft(x)[0], None, "rfft"),

@@ -12,6 +12,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import optuna
 import psutil
 import pytest
@@ -89,8 +90,8 @@ def test_grid_is_searched_and_kept(search, storage, images):
 
 
 def test_seeds_and_learning_rates_may_be_searched(search):
-    space = {"filters": [(2, 3)], "seed": [0, 1], "learning_rate": [1e-2, 1e-3]}
-    frame = search(space)
+    space = {"filters": [(np.int64(2), 3)], "seed": [*np.arange(2)]}
+    frame = search(space | {"learning_rate": [1e-2, np.float64(1e-3)]})
     assert frame.seed.tolist() == [0, 0, 1, 1]
     assert frame.learning_rate.tolist() == [1e-2, 1e-3] * 2
     assert frame.validation_loss.nunique() == 4
@@ -360,6 +361,7 @@ def test_stopped_command_says_what_is_kept(storage, small_space, tmp_path):
         ({"num_trials": 3}, "a grid has an end"),
         ({"jobs": 0}, "jobs is 0"),
         ({"num_images": -1}, "num_images is -1"),
+        ({"seed": None}, "seed is None"),
         ({"executor": "dask"}, "executor is a str"),
         ({"dataset": "mnist"}, "dataset is a str"),
         ({"model": eval("lambda slope: None")}, "has no source text"),

@@ -91,9 +91,11 @@ def test_every_public_name_is_in_the_reference_once():
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_page_loads_and_scrolls_no_page_sideways(page, address, name):
+def test_page_loads_in_every_look_and_scrolls_no_page_sideways(page, address, name):
     page.goto(f"{address}/{name}", wait_until="load")
     assert page.title()
+    for look in LOOKS if name in READ else ():
+        _picture(page, name, look)
     page.set_viewport_size(PHONE)
     # Pictures far down the page load when they are reached, or here.
     page.evaluate("Promise.all([...document.images].map(i => i.decode()))")
@@ -101,14 +103,11 @@ def test_page_loads_and_scrolls_no_page_sideways(page, address, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-@pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("name", READ)
-def test_page_is_pictured(page, address, name, look):
+def _picture(page, name, look):
     PICTURES.mkdir(parents=True, exist_ok=True)
     size, mode = LOOKS[look]
     page.set_viewport_size(size)
     page.emulate_media(color_scheme=mode)
-    page.goto(f"{address}/{name}", wait_until="load")
     page.wait_for_function("document.querySelectorAll('.chart:empty').length == 0")
     assert page.evaluate("document.documentElement.dataset.theme") == mode
     picture = PICTURES / f"{Path(name).stem}-{look}.png"

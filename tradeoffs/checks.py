@@ -4,6 +4,8 @@ import math
 import numbers
 from collections.abc import Iterable, Mapping, Set
 
+import numpy as np
+
 
 def whole_number(name: str, value, *, least: int = 1, most: float = math.inf) -> int:
     """A whole number from `least` to `most`, NumPy's included, as an int.
@@ -95,3 +97,37 @@ def input_shapes(given, *, several: bool = True) -> tuple:
             f"input_shape is {given!r}; it must be whole numbers, without the batch, "
             "such as (1, 28, 28), or one such shape an input"
         ) from None
+
+
+def array_view(name: str, given, shapes: Mapping[int, str], *kinds: type) -> np.ndarray:
+    """A read-only view of an array that a reader gave, which stays writeable.
+
+    It is copied where PyTorch takes no such array: one that is turned round, is part
+    of another's numbers, or has its bytes in another order than this machine's.
+
+    Args:
+        name: of the array.
+        given: an array, or what NumPy makes one of.
+        shapes: a number of axes to what such a shape is called.
+        kinds: of its numbers.
+
+    Raises:
+        TypeError: its numbers are of another kind.
+        ValueError: it is no array, or of another number of axes.
+    """
+    try:
+        array = np.asarray(given)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{name} cannot be made one array: {error}") from error
+    if not any(np.issubdtype(array.dtype, kind) for kind in kinds):
+        allowed = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"{name} must be {allowed}, not {array.dtype}")
+    if array.ndim not in shapes:
+        wanted = " or ".join(shapes.values())
+        raise ValueError(f"{name} is of shape {array.shape}; it must be {wanted}")
+    apart = any(step % array.itemsize or step < 0 for step in array.strides)
+    if apart or not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="), order="C")
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -48,7 +48,7 @@ def to_onnx(model, path, inputs, precision):
             _strip(path)
     except Exception as error:
         unknown = re.search(r"No ONNX function found for .*?op='([\w.]+)'", str(error))
-        raise ExportError(_cannot(unknown, error.__cause__ or error)) from error
+        raise _cannot(unknown, error.__cause__ or error, inputs) from error
 
 
 def quantize(path, inputs, **options):
@@ -102,13 +102,14 @@ def to_tflite(model, path, inputs, precision):
             path.write_bytes(converter.convert())
     except Exception as error:
         unknown = re.search(r'current operation: .*?"([\w.]+)"', str(error))
-        raise ExportError(_cannot(unknown, error)) from error
+        raise _cannot(unknown, error, inputs) from error
 
 
-def _cannot(unknown, error):
+def _cannot(unknown, error, inputs):
     if unknown:
-        return f"the operator {unknown[1]} cannot be exported"
-    return f"the network cannot be exported: {one_sentence(error)}"
+        kind = "" if inputs.dtype == np.float32 else f" for inputs of {inputs.dtype}"
+        return ExportError(f"the operator {unknown[1]} cannot be exported{kind}")
+    return ExportError(f"the network cannot be exported: {one_sentence(error)}")
 
 
 def _needed(*packages):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tradeoffs.checks import whole_number
+from tradeoffs.checks import array_view, whole_number
 from tradeoffs.fetching import SOURCES, cache_folder, fetch, read_idx
 
 # Mean and deviation of MNIST's training pixels, scaled to 0...1, as in the examples
@@ -74,16 +74,7 @@ class Dataset:
             object.__setattr__(self, "pixels", _mean_and_deviation(self.train_images))
 
     def _view(self, name, shapes, *kinds):
-        """Put a read-only view in place of an array: the caller's stays writeable."""
-        array = np.asarray(getattr(self, name))
-        if not any(np.issubdtype(array.dtype, kind) for kind in kinds):
-            allowed = " or ".join(kind.__name__ for kind in kinds)
-            raise TypeError(f"{name} must be {allowed}, not {array.dtype}")
-        if array.ndim not in shapes:
-            wanted = " or ".join(shapes.values())
-            raise ValueError(f"{name} is of shape {array.shape}; it must be {wanted}")
-        view = array.view()
-        view.flags.writeable = False
+        view = array_view(name, getattr(self, name), shapes, *kinds)
         object.__setattr__(self, name, view)
         return view
 
@@ -119,34 +110,36 @@ class Dataset:
         return Dataset(name, *arrays, self.pixels)
 
     def cropped(self, border: int) -> "Dataset":
-        """Grey images without so many pixels at each side.
+        """Images without so many pixels at each side.
 
         Raises:
             TypeError, ValueError: not a whole number above 0, or nothing is left.
         """
-        if 2 * whole_number("border", border) >= min(self.train_images.shape[1:3]):
+        border = whole_number("border", border)
+        if 2 * border >= min(self.train_images.shape[1:3]):
             raise ValueError(f"border is {border}; nothing is left of the images")
         kept = slice(border, -border)
         parts = (part[:, kept, kept] for part in (self.train_images, self.test_images))
         return self._with_images(f"crop{border}", *parts)
 
     def pooled(self, window: int) -> "Dataset":
-        """Grey images of the means of windows of so many pixels a side, in float32.
+        """Images of the means of windows of so many pixels a side, in float32.
 
         Raises:
             TypeError, ValueError: not a whole number above 0 that divides the sides.
         """
         height, width = self.train_images.shape[1:3]
-        if height % whole_number("window", window) or width % window:
+        window = whole_number("window", window)
+        if height % window or width % window:
             raise ValueError(
                 f"window is {window}; it must divide the sides of {height} x {width} "
                 "pixels"
             )
-        scale = np.float32(255 if self.train_images.dtype == np.uint8 else 1)
+        windows = height // window, window, width // window, window
 
         def means(images):
-            shape = len(images), height // window, window, width // window, window
-            return images.reshape(shape).mean((2, 4), dtype=np.float32) / scale
+            parts = images.reshape(len(images), *windows, *images.shape[3:])
+            return parts.mean((2, 4), dtype=np.float32) / np.float32(_white(images))
 
         parts = map(means, (self.train_images, self.test_images))
         return self._with_images(f"pool{window}", *parts)
@@ -162,10 +155,11 @@ class Dataset:
         from sklearn.decomposition import PCA
 
         most = min(len(self.train_images), math.prod(self.train_images.shape[1:]))
-        if whole_number("count", count) > most:
+        count = whole_number("count", count)
+        if count > most:
             raise ValueError(f"count is {count}; there are at most {most} components")
         flat = [
-            part.reshape(len(part), -1) / np.float32(255)
+            part.reshape(len(part), -1) / np.float32(_white(part))
             for part in (self.train_images, self.test_images)
         ]
         found = PCA(count, svd_solver="covariance_eigh").fit(flat[0])
@@ -179,6 +173,8 @@ class Dataset:
 
     def head(self, num_train: int, num_test: int) -> "Dataset":
         """The first images of each part, for a quick look."""
+        num_train = whole_number("num_train", num_train)
+        num_test = whole_number("num_test", num_test)
         train = self.train_images[:num_train], self.train_labels[:num_train]
         test = self.test_images[:num_test], self.test_labels[:num_test]
         name = f"{self.name}-head{len(train[0])}-{len(test[0])}"
@@ -289,6 +285,11 @@ def _read(name, root):
 
 def _mean_and_deviation(images):
     """Of all pixels, uint8 scaled to 0...1; a deviation of 0 counts as 1."""
-    scale = 255 if images.dtype == np.uint8 else 1
     mean, deviation = images.mean(dtype=np.float64), images.std(dtype=np.float64)
-    return float(mean / scale), float(deviation / scale) or 1.0
+    white = _white(images)
+    return float(mean / white), float(deviation / white) or 1.0
+
+
+def _white(images):
+    """What 1 is in these images: uint8 go to 255, float32 are shares."""
+    return 255 if images.dtype == np.uint8 else 1

@@ -72,6 +72,8 @@ def framework_of(model) -> str:
     if keras is not None and isinstance(model, keras.Model):
         return "keras"
     hint = " (call it first: it is a class)" if isinstance(model, type) else ""
+    if keras is not None and isinstance(model, keras.Layer):
+        hint = " (put the layer into a keras.Sequential)"
     raise TypeError(
         f"a model must be a torch.nn.Module or a keras.Model, not "
         f"{type(model).__name__}{hint}"

@@ -36,7 +36,7 @@ class Schedule:
         momentum: of SGD, from 0 up to but not including 1.
         nesterov: Nesterov's form of momentum; needs a momentum above 0.
         input_scaling: "standardized" (pixels minus their mean, over their
-            standard deviation) or "unit" (pixels divided by 255).
+            standard deviation) or "unit" (uint8 pixels divided by 255).
         weight_decay: of AdamW, 0 or more: each step takes so large a share, times the
             learning rate, off every weight, bias and norm.
         cycle: let the learning rate rise in a line over the first fifth of the steps

@@ -15,6 +15,8 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from tradeoffs.checks import instance, one_of, whole_number
 from tradeoffs.data import Dataset
 from tradeoffs.models import model_info
@@ -113,15 +115,15 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self):
+        object.__setattr__(self, "space", _plain(self.space))
         _check_space(self.space)
         instance("schedule", self.schedule, Schedule, "tradeoffs.ARTICLE")
         if self.dataset is not None:
             instance("dataset", self.dataset, Dataset, "tradeoffs.mnist()")
         one_of("sampler", self.sampler, SAMPLERS)
-        whole_number("seed", self.seed, least=0)
-        for name in ("num_trials", "num_images"):
-            if getattr(self, name) is not None:
-                whole_number(name, getattr(self, name))
+        for name, least in {"seed": 0, "num_trials": 1, "num_images": 1}.items():
+            if (value := getattr(self, name)) is not None or name == "seed":
+                object.__setattr__(self, name, whole_number(name, value, least=least))
         if self.sampler == "grid" and self.num_trials:
             raise ValueError("num_trials is for other samplers; a grid has an end")
         if self.sampler != "grid" and not self.num_trials:
@@ -164,6 +166,18 @@ class Plan:
             f"{self.content['model']}-{self.schedule.name}-{self.sampler}-"
             f"{self.num_networks}-{_digest(json.dumps(self.content, sort_keys=True))}"
         )
+
+
+def _plain(value):
+    """A value with NumPy's numbers as Python's, in lists and mappings too."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        plain = [_plain(one) for one in value]
+        return plain if isinstance(value, list) else tuple(plain)
+    return value
 
 
 def _check_space(space):

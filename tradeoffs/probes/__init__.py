@@ -18,6 +18,7 @@ from tradeoffs.probes.files import is_model_file, measure_file
 from tradeoffs.probes.memory import DEVICES
 from tradeoffs.probes.profile import Profile, median_profile
 from tradeoffs.probes.source import MeasureError, check_dtype, source_of
+from tradeoffs.probes.startup import started
 from tradeoffs.probes.timing import BUSY
 from tradeoffs.probes.units import dead_units as dead_units
 from tradeoffs.progress import bar
@@ -63,7 +64,8 @@ def measure(
             several inputs, a tuple of shapes. Named models know theirs, and so do
             most Keras models.
         input_dtype: of the inputs, such as "int64", or of each one; by default the
-            model's own, or whole numbers for one whose first layer is an embedding.
+            model's own, or whole numbers for one whose first layer is an embedding;
+            and in PyTorch the other of the two where those fail.
         framework: of a named model, where there are two.
         batch_size: of the training steps.
         inference_batch_size: of the inference; latency is of one image always.
@@ -137,6 +139,7 @@ def measure(
             except OutOfMemoryError as error:
                 # The other process may fare better.
                 found = {"failures": dict.fromkeys(of_group, str(error))}
+            input_dtype = found.pop("input_dtype", input_dtype)
             failed = found.pop("failures")
             notes = [f"{part} not measured: {text}" for part, text in failed.items()]
             found["notes"] = tuple(
@@ -149,7 +152,7 @@ def measure(
         raise MeasureError(failures[0])
     if "startup" in parts:
         # Nothing may be imported before.
-        task = tasks.started, source, profile, input_dtype
+        task = started, source, profile, input_dtype
         try:
             found = ask(*task, batch_size=1, threads=threads, on_cpu=False)
         except MeasureError as error:
@@ -254,7 +257,7 @@ def predict_memory(
     >>> import tradeoffs
     >>> points = [((1, 28, 28), 16), ((1, 512, 512), 1)]
     >>> tradeoffs.predict_memory("pytorch_cnn", points).reserved_mib.tolist()
-    [2.0, 282.0]
+    [2.0, 222.0]
     """
     import pandas as pd
 

@@ -105,6 +105,8 @@ class Probe:
 
     def file_bytes(self):
         """Of a `.keras` file."""
+        # What it was compiled with is for training.
+        self.model.compiled, self.model.optimizer = False, None
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.keras"
             self.model.save(path)
@@ -117,7 +119,12 @@ class Probe:
         """
         kinds = zip(self.shapes, self.dtypes, strict=True)
         one = [tf.TensorSpec((1, *shape), dtype) for shape, dtype in kinds]
-        graph = tf.function(self.call).get_concrete_function(one).graph
+        before = tf.config.functions_run_eagerly()
+        tf.config.run_functions_eagerly(True)  # those of layers show what they do
+        try:
+            graph = tf.function(self.call).get_concrete_function(one).graph
+        finally:
+            tf.config.run_functions_eagerly(before)
         counts = {operator.name: _macs(operator) for operator in _operators(graph)}
         unknown = [name for name, count in counts.items() if count is None]
         return (None if unknown else sum(counts.values())), unknown

@@ -5,10 +5,12 @@ moment and no memory at any size. Every storage that comes and goes is replayed
 on a model of PyTorch's caching allocator, which hands out blocks of rounded
 sizes from larger segments and gives no segment back. What it has reserved
 at its peak is what a driver shows for the process, less the driver's context
-and the libraries' workspaces. Source of the allocator's constants: the
-documentation and source of PyTorch's CUDA caching allocator.
+and the libraries' workspaces. A mask of dropout counts four bytes a number, as on
+the CPU; CUDA's takes one. Source of the allocator's constants: the documentation and
+source of PyTorch's CUDA caching allocator.
 """
 
+import contextlib
 import weakref
 from typing import NamedTuple
 
@@ -21,8 +23,9 @@ from torch.utils._pytree import tree_leaves
 
 from tradeoffs.models.pytorch import for_input
 from tradeoffs.probes.profile import MIB
-from tradeoffs.probes.pytorch import Probe, storages
+from tradeoffs.probes.pytorch import Probe
 from tradeoffs.probes.source import MeasureError, num_classes
+from tradeoffs.probes.storage import storages
 from tradeoffs.probes.units import in_mode, input_dtypes
 
 BLOCK = 512  # sizes are rounded up to it
@@ -121,6 +124,21 @@ class _Replay(TorchDispatchMode):
         self.allocator.free(block)
 
 
+@contextlib.contextmanager
+def _fused_attention():
+    """Attention without its dropout, whose masks CUDA's fused kernels do not keep."""
+    attend = functional.scaled_dot_product_attention
+
+    def without_dropout(q, k, v, attn_mask=None, dropout_p=0.0, *others, **options):
+        return attend(q, k, v, attn_mask, 0.0, *others, **options)
+
+    functional.scaled_dot_product_attention = without_dropout
+    try:
+        yield
+    finally:
+        functional.scaled_dot_product_attention = attend
+
+
 def training_memory(
     make, shapes, batch_size: int, dtype=None, named: bool = False
 ) -> dict[str, float]:
@@ -153,15 +171,22 @@ def training_memory(
     _make_fake(in_mode(module, training=True), mode)
     for tensor in (*module.parameters(), *module.buffers()):
         replay.note(tensor)
-    given = list(zip(shapes, input_dtypes(module, dtype, len(shapes)), strict=True))
-    with mode:
-        _check_trainable(module, batch_size, given)
-    with mode, replay:
-        optimizer = torch.optim.SGD(
-            module.parameters(), 5e-3, momentum=0.9, nesterov=True
-        )
+    given = [list(zip(shapes, input_dtypes(module, dtype, len(shapes)), strict=True))]
+    if dtype is None:  # or whole numbers, to look up in a table; or real ones
+        others = torch.int64, torch.float32
+        given += [[(shape, other) for shape in shapes] for other in others]
+    eager = torch.compiler.set_stance("force_eager")
+    with mode, eager:
+        given = _taken(module, batch_size, given)
+    with mode, replay, eager, _fused_attention():
+        momenta = []
         for _ in range(STEPS):
-            _take_step(module, optimizer, batch_size, given)
+            _take_step(module, batch_size, given)
+            # The fused optimizers of `fit` keep this, and make nothing else.
+            momenta = momenta or [
+                torch.zeros_like(p) for p in module.parameters() if p.grad is not None
+            ]
+            module.zero_grad()
     return {
         "allocated_mib": allocator.peak_allocated / MIB,
         "reserved_mib": allocator.peak_reserved / MIB,
@@ -187,24 +212,34 @@ def _make_fake(module, mode):
                 tensors[name] = fakes[id(tensor)][0]
 
 
-def _check_trainable(module, batch_size, given):
-    """Raise a MeasureError that says why a step cannot be taken, if it cannot."""
-    output = module(*_inputs(batch_size, given))
-    if isinstance(said := num_classes(output, batch_size), str):
-        raise MeasureError(said)
-    if not output.requires_grad:
-        raise MeasureError("the model has nothing to train")
+def _taken(module, batch_size, candidates):
+    """The first shapes and types of inputs with which a step can be taken.
+
+    Raises:
+        MeasureError: it cannot with what the model takes; the message says why.
+        Exception: what the model raised for the first.
+    """
+    failures = []
+    for given in candidates:
+        try:
+            output = module(*_inputs(batch_size, given))
+        except Exception as error:
+            failures.append(error)
+            continue
+        if isinstance(said := num_classes(output, batch_size), str):
+            raise MeasureError(said)
+        if not output.requires_grad:
+            raise MeasureError("the model has nothing to train")
+        return given
+    raise failures[0]
 
 
 def _inputs(batch_size, given):
     return [torch.zeros(batch_size, *shape, dtype=dtype) for shape, dtype in given]
 
 
-def _take_step(module, optimizer, batch_size, given):
+def _take_step(module, batch_size, given):
     # A loader brings a new batch to the device for each step.
     inputs = _inputs(batch_size, given)
     labels = torch.zeros(batch_size, dtype=torch.long)
-    loss = functional.cross_entropy(module(*inputs), labels)
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
+    functional.cross_entropy(module(*inputs), labels).backward()

@@ -3,8 +3,8 @@
 import contextlib
 import copy
 import functools
-import io
 import itertools
+import logging
 
 import safetensors.torch
 import torch
@@ -17,13 +17,24 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.utils._pytree import tree_leaves
 
 from tradeoffs.probes.source import MeasureError
+from tradeoffs.probes.storage import (
+    bytes_of,
+    check_scripts,
+    packed,
+    pickled_bytes,
+    storages,
+)
 from tradeoffs.probes.timing import seconds_of
 from tradeoffs.probes.units import embeddings, in_mode, input_dtypes
 from tradeoffs.training.macs import macs_of
 from tradeoffs.training.pytorch import Trainer, lay_out
 
+# It writes what fails here, and is caught.
+logging.getLogger("torch._subclasses.fake_tensor").disabled = True
+
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 LAYOUT_TURNS = 3
+_SMALL = {torch.bool: 2, torch.uint8: 256}  # types, and how many numbers they have
 
 
 def devices() -> list[str]:
@@ -62,7 +73,12 @@ class Probe:
         return [
             torch.rand(count, *shape, **options).to(dtype)
             if dtype.is_floating_point
-            else torch.randint(self.vocabulary, (count, *shape), dtype=dtype, **options)
+            else torch.randint(
+                min(self.vocabulary, _SMALL.get(dtype, self.vocabulary)),
+                (count, *shape),
+                dtype=dtype,
+                **options,
+            )
             for shape, dtype in zip(self.shapes, self.dtypes, strict=True)
         ]
 
@@ -103,31 +119,31 @@ class Probe:
 
     def size(self):
         """Counts and bytes of the weights; see `Profile`."""
-        _check_scripts(self.model)
+        check_scripts(self.model)
         parameters = [p for p in self.model.parameters() if not is_lazy(p)]
         buffers = {n: b for n, b in self.model.named_buffers() if not is_lazy(b)}
-        packed = [tensor for layer in self.model.modules() for tensor in _packed(layer)]
+        hidden = [tensor for layer in self.model.modules() for tensor in packed(layer)]
         onednns = [
             b for n, b in buffers.items() if b.is_mkldnn and ".running_" not in f".{n}"
         ]
-        count = sum(tensor.numel() for tensor in (*parameters, *packed, *onednns))
+        count = sum(tensor.numel() for tensor in (*parameters, *hidden, *onednns))
         trained = sum(p.numel() for p in parameters if p.requires_grad)
         lazy = any(map(is_lazy, self.model.parameters()))
         return {
             "num_parameters": count,
             "num_trainable_parameters": trained,
-            "weight_bytes": _bytes((*parameters, *buffers.values(), *packed)),
+            "weight_bytes": bytes_of((*parameters, *buffers.values(), *hidden)),
             "notes": ["lazy layers that were not called have no weights"] * lazy,
         }
 
     def file_bytes(self):
         """Of a file with the model's state, in which what is shared is written once."""
-        _check_scripts(self.model)
+        check_scripts(self.model)
         unique, state = {}, self.model.state_dict()
         for name, tensor in state.items():
             plain = isinstance(tensor, torch.Tensor) and not tensor.is_quantized
             if not plain or tensor.layout != torch.strided:
-                return _pickled_bytes(state)
+                return pickled_bytes(state)
             key = tensor.data_ptr(), tensor.shape, tensor.stride()
             unique.setdefault(key, (name, tensor.detach().cpu().contiguous().clone()))
         return len(safetensors.torch.save(dict(unique.values())))
@@ -135,16 +151,25 @@ class Probe:
     @functools.cached_property
     def counted(self):
         """Multiply-accumulates of one input, as far as known, and what is not."""
+        for count in (1, 2, self.batch_size):  # some models take no input alone
+            try:
+                macs, unknown = self._counted_of(count)
+                return macs // count, unknown
+            except Exception as error:
+                failure = error
+        raise failure
+
+    def _counted_of(self, count):
         with contextlib.suppress(Exception):
             # On tensors without contents a forward pass takes no time; a model that
             # looks at its values needs real ones.
-            empty = self._without_contents()
+            empty = self._without_contents(count)
             self.sees_values = True
             found = _counted(*empty)
             self.sees_values = False
             return found
-        real = contextlib.nullcontext()
-        found, other = (_counted(self.model, self.inputs(1, s), real) for s in (0, 1))
+        real, inputs = contextlib.nullcontext(), (self.inputs(count, s) for s in (0, 1))
+        found, other = (_counted(self.model, some, real) for some in inputs)
         differ = {"what depends on the inputs' values"} if found != other else set()
         return found[0], found[1] | differ
 
@@ -153,12 +178,12 @@ class Probe:
         macs, unknown = self.counted
         return (None if unknown else macs), unknown
 
-    def _without_contents(self):
-        """A copy of the model, which is free to keep what it is given, and an input."""
+    def _without_contents(self, count):
+        """A copy of the model, which is free to keep what it is given, and inputs."""
         fake = FakeTensorMode(allow_non_fake_inputs=True)
         tensors = (*self.model.parameters(), *self.model.buffers())
         known = {id(t): fake.from_tensor(t) for t in tensors if not is_lazy(t)}
-        inputs = [fake.from_tensor(one) for one in self.inputs(1)]
+        inputs = [fake.from_tensor(one) for one in self.inputs(count)]
         return copy.deepcopy(self.model, known), inputs, fake
 
     def step_macs(self):
@@ -195,10 +220,12 @@ class Probe:
         loss.backward()
         states = [s for of in trainer.optimizer.state.values() for s in of.values()]
         return {
-            "gradient_bytes": _bytes(
+            "gradient_bytes": bytes_of(
                 p.grad for p in self.model.parameters() if p.grad is not None
             ),
-            "optimizer_bytes": _bytes(s for s in states if isinstance(s, torch.Tensor)),
+            "optimizer_bytes": bytes_of(
+                s for s in states if isinstance(s, torch.Tensor)
+            ),
             "activation_bytes": sum(kept.values()),
         }
 
@@ -217,10 +244,14 @@ def _nodes(last):
 @torch.no_grad()
 def _counted(model, inputs, mode):
     in_mode(model, training=False)
-    with mode, parametrize.cached():
-        model(*inputs)  # computes norms of weights and the like, which are kept
+    # A compiled model's own kernels show no operators.
+    with mode, torch.compiler.set_stance("force_eager"), parametrize.cached():
+        # The first call computes norms of weights and the like, which are kept; the
+        # second sees what a model keeps of the first.
+        first = macs_of(model, *inputs)
         with _without_norms_of_weights(model):
-            return macs_of(model, *inputs)
+            second = macs_of(model, *inputs)
+    return min(second, first, key=lambda found: found[0])
 
 
 @contextlib.contextmanager
@@ -237,55 +268,3 @@ def _without_norms_of_weights(model):
     finally:
         for hooks, key, hook in kept:
             hooks[key] = hook
-
-
-def _packed(layer):
-    """The weights and biases that a quantised layer keeps packed, and no parameter."""
-    module = type(layer).__module__
-    if ".quantized." not in module or ".reference." in module:  # those have parameters
-        return []
-    names = "weight", "bias", "get_weight", "get_bias"
-    getters = filter(callable, (getattr(layer, name, None) for name in names))
-    found = [t for t in tree_leaves([get() for get in getters]) if torch.is_tensor(t)]
-    if getattr(getattr(layer, "_packed_params", layer), "dtype", None) == torch.float16:
-        return [t.half() if t.dim() > 1 else t for t in found]  # as they are kept
-    return found
-
-
-def _check_scripts(model):
-    """Raise a MeasureError where a script keeps weights out of sight."""
-    for part in model.modules():
-        if isinstance(part, torch.jit.RecursiveScriptModule) and (
-            not part._c.hasattr("training")  # it is frozen
-            or "__torch__.torch.classes" in str(getattr(part, "graph", ""))
-        ):
-            raise MeasureError("they are constants or packed in a script")
-
-
-_PARTS = {  # of sparse tensors
-    torch.sparse_coo: ("_indices", "_values"),
-    torch.sparse_csr: ("crow_indices", "col_indices", "values"),
-    torch.sparse_csc: ("ccol_indices", "row_indices", "values"),
-    torch.sparse_bsr: ("crow_indices", "col_indices", "values"),
-    torch.sparse_bsc: ("ccol_indices", "row_indices", "values"),
-}
-
-
-def storages(tensor):
-    """The storage of a tensor; of a sparse one those of its parts."""
-    tensor = tensor.to_dense() if tensor.is_mkldnn else tensor
-    parts = [getattr(tensor, name)() for name in _PARTS.get(tensor.layout, ())]
-    return [part.untyped_storage() for part in parts or [tensor]]
-
-
-def _bytes(tensors):
-    """Of different storages: what is shared counts once."""
-    found = [storage for tensor in tensors for storage in storages(tensor)]
-    return sum({s.data_ptr(): s.nbytes() for s in found}.values())
-
-
-def _pickled_bytes(state):
-    # safetensors holds nothing but plain tensors.
-    file = io.BytesIO()
-    torch.save(state, file)
-    return file.tell()

@@ -11,10 +11,13 @@ from typing import NamedTuple
 import cloudpickle
 
 from tradeoffs.checks import one_of
-from tradeoffs.frameworks import FRAMEWORKS, framework_of
+from tradeoffs.frameworks import FRAMEWORKS, framework_of, silent_stderr
 from tradeoffs.models import MODELS, build, framework_for
 
-DTYPES = ("float16", "bfloat16", "float32", "float64", "int32", "int64", "uint8")
+DTYPES = (
+    *("float16", "bfloat16", "float32", "float64"),
+    *("int32", "int64", "uint8", "bool"),
+)
 
 
 class MeasureError(RuntimeError):
@@ -83,14 +86,15 @@ def source_of(model, framework: str | None, arguments: dict) -> Source:
     try:
         own = framework_of(model)
     except TypeError:
-        if not callable(model):
+        layer = hasattr(model, "count_params") and not isinstance(model, type)
+        if layer or not callable(model):
             raise
         own = None
     if own:
         framework = one_of("framework", framework or own, [own])
     label = getattr(model, "__name__", None) or type(model).__name__
     try:
-        make = functools.partial(_unpickled, cloudpickle.dumps(model)) if own else model
+        make = functools.partial(_unpickled, _pickled(model)) if own else model
         return Source(label, framework, "object", cloudpickle.dumps(make))
     except Exception as error:
         raise MeasureError(
@@ -133,9 +137,22 @@ def num_classes(output, count: int) -> int | str:
     )
 
 
+def _pickled(model):
+    """A model's pickle; of a Keras model without what it was compiled with."""
+    compiled = getattr(model, "compiled", False)
+    if not compiled or framework_of(model) != "keras":
+        return cloudpickle.dumps(model)
+    model.compiled = False
+    try:
+        return cloudpickle.dumps(model)
+    finally:
+        model.compiled = compiled
+
+
 def _unpickled(content):
     try:
-        return cloudpickle.loads(content)  # our own parent wrote it a moment ago
+        with silent_stderr():  # what it needs is imported
+            return cloudpickle.loads(content)  # our own parent wrote it a moment ago
     except Exception as error:
         raise MeasureError(
             "the model cannot be made again in a process of its own; give a function "

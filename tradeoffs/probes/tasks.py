@@ -1,6 +1,5 @@
 """What runs in a process of its own: a measurement or a prediction."""
 
-import importlib
 import math
 import time
 import warnings
@@ -16,10 +15,10 @@ from tradeoffs.frameworks import (
     is_loaded,
     num_threads,
 )
-from tradeoffs.probes.asking import reason_of, wants_memory
-from tradeoffs.probes.memory import PeakMemory, accelerator_memory, peak_bytes
-from tradeoffs.probes.profile import MIB
-from tradeoffs.probes.source import MeasureError, num_classes
+from tradeoffs.probes.asking import reason_of
+from tradeoffs.probes.inputs import answering, page_of, shapes_of
+from tradeoffs.probes.memory import PeakMemory, accelerator_memory
+from tradeoffs.probes.source import MeasureError
 from tradeoffs.probes.timing import (
     OtherWork,
     Time,
@@ -52,10 +51,10 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
     """
     began = time.perf_counter()
     if source.framework:
-        _page(source.framework)
+        page_of(source.framework)
     make = source.maker()
     for framework in filter(is_loaded, FRAMEWORKS):
-        _page(framework)
+        page_of(framework)
     waited = time.perf_counter() - began
     found = {"import_seconds": import_seconds(source.framework) or waited}
     keep_freed_memory()  # in inference as in training: times then vary less
@@ -63,16 +62,16 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
     peak, model = PeakMemory(), make()
     framework = framework_of(model)
     one_of("framework", source.framework or framework, [framework])
-    page = _page(framework)
+    page = page_of(framework)
     one_of("device", profile.device, page.devices())
-    shapes = _shapes(source, profile, framework, model)
+    shapes = shapes_of(source, profile, framework, model)
     probe = page.Probe(model, shapes, dtype, profile.device, profile.batch_size)
     shape = probe.shapes if len(probe.shapes) > 1 else probe.shapes[0]
     # An empty one would say that none was given.
     found |= {"framework": framework, "input_shape": shape or probe.shapes}
     built = getattr(model, "built", True)  # some Keras models wait for their input
     try:
-        classes = _num_classes(probe, dtype)
+        probe, found["input_dtype"], classes = answering(probe, dtype)
     except MeasureError:
         if set(parts) != {"size"} or not built:  # weights need no forward pass
             raise
@@ -91,25 +90,32 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
         for name, (work, *arguments) in works.items():
             asked = [part for part in parts if part.startswith(name)]
             try:
-                some = list(work(*arguments, parts, max_seconds)) if asked else []
+                for field, value in (
+                    work(*arguments, parts, max_seconds) if asked else ()
+                ):
+                    if field == "notes":
+                        found["notes"] += value
+                    elif isinstance(value, Time):
+                        found[field], *ends = value
+                        found["spread"][field] = tuple(ends)
+                    else:
+                        found[field] = value
             except Exception as error:
                 reason = f"{source.label}: {reason_of(error, profile.batch_size)}"
-                found["failures"] |= dict.fromkeys(asked, reason)
-                continue
-            for field, value in some:
-                if field == "notes":
-                    found["notes"] += value
-                elif isinstance(value, Time):
-                    found[field], *ends = value
-                    found["spread"][field] = tuple(ends)
-                else:
-                    found[field] = value
+                lost = [part for part in asked if _LAST.get(part) not in found]
+                found["failures"] |= dict.fromkeys(lost, reason)
         found["threads"] = profile.threads or num_threads(framework)
     kinds = (w.message for w in caught if issubclass(w.category, ProbabilitiesWarning))
     found["notes"] += map(str, kinds)
     return found | {"versions": versions(framework)}
 
 
+_LAST = {  # that is found of a part
+    "training_time": "epoch_seconds",
+    "training_memory": "peak_train_memory_mib",
+    "inference_time": "latency_ms_p99",
+    "inference_memory": "peak_inference_memory_mib",
+}
 # What is found of a part: names of a profile's fields, with values or `Time`s.
 
 
@@ -145,10 +151,10 @@ def _training(probe, peak, classes, parts, max_seconds):
     yield "first_step_seconds", seconds_of(trainer.train_steps, step)
     if "training_memory" in parts:
         # The first step made gradients and momentum; now all are there.
-        tensors = probe.second_step(trainer, step)
-        yield "peak_train_memory_mib", peak.mib()
+        tensors, mib = probe.second_step(trainer, step), peak.mib()
         yield from accelerator_memory(probe.framework, probe.device).items()
         yield from tensors.items()
+        yield "peak_train_memory_mib", mib
     if "training_time" in parts:
         # An epoch's images, unless they are large.
         most = DATA_BYTES // (4 * math.prod(probe.shapes[0]))
@@ -196,14 +202,14 @@ def _inference(probe, peak, batch, parts, max_seconds):
         others, one = OtherWork(), probe.inputs(1)
         layouts = [probe.take_faster_layout(inputs)]
         seconds = steady_seconds(infer, max_seconds)
+        yield "notes", others.note()
+        yield "inference_seconds", seconds.times(TEST_IMAGES / batch)
+        yield "images_per_second", batch / seconds.median
         layouts.append(probe.take_faster_layout(one))
         latencies = latencies_ms(lambda: probe.predict_one(one), max_seconds / 4)
-        yield "notes", others.note()
         if layouts[0]:
             text = f"inference in the faster layout here: {layouts[0]} for batches of "
             yield "notes", [f"{text}{batch:,}, {layouts[1]} for one image"]
-        yield "inference_seconds", seconds.times(TEST_IMAGES / batch)
-        yield "images_per_second", batch / seconds.median
         windows = np.array_split(latencies, LATENCY_WINDOWS)
         for percent in (50, 90, 99):
             values = [float(np.percentile(window, percent)) for window in windows]
@@ -211,30 +217,6 @@ def _inference(probe, peak, batch, parts, max_seconds):
             # A percentile of all may lie outside those of the windows.
             ends = min(*values, median), max(*values, median)
             yield f"latency_ms_p{percent}", Time(median, *ends)
-
-
-def started(source, profile, dtype) -> dict:
-    """The start-up of a process: imports, the model, and the answer for one input."""
-    began = time.perf_counter()
-    model = source.maker()()
-    framework = framework_of(model)
-    shapes = _shapes(source, profile, framework, model)
-    if framework == "keras":
-        inputs = [np.zeros((1, *shape), np.float32) for shape in shapes]
-        answer = model(inputs if len(inputs) > 1 else inputs[0], training=False)
-        np.asarray(answer)
-    else:
-        import torch
-
-        from tradeoffs.probes.units import in_mode, input_dtypes
-
-        dtypes = input_dtypes(model, dtype, len(shapes))
-        given = zip(shapes, dtypes, strict=True)
-        inputs = [torch.zeros(1, *shape, dtype=of) for shape, of in given]
-        with torch.inference_mode():
-            in_mode(model, training=False)(*inputs)
-    seconds = time.perf_counter() - began
-    return {"startup_seconds": seconds, "startup_memory_mib": peak_bytes() / MIB}
 
 
 def predicted(source, points, dtype) -> list[dict]:
@@ -249,47 +231,11 @@ def predicted(source, points, dtype) -> list[dict]:
         except (RuntimeError, ValueError, TypeError) as error:
             if isinstance(error, MeasureError):
                 raise
+            reason = one_sentence(error)
+            if type(error).__name__.startswith(("DataDependent", "DynamicOutput")):
+                reason = f"the model looks at values ({reason})"
             raise MeasureError(
                 f"a training step at batch size {batch_size} with an input of shape "
-                f"{shape}, tried without its values, fails: {one_sentence(error)}"
+                f"{shape}, tried without its values, fails: {reason}"
             ) from error
     return found
-
-
-def _page(framework):
-    return importlib.import_module(f"tradeoffs.probes.{framework}")
-
-
-def _shapes(source, profile, framework, model):
-    """The shape of each input, without the batch."""
-    if profile.input_shape:
-        given = profile.input_shape
-        return given if isinstance(given[0], tuple) else (given,)
-    if source.kind == "name":
-        return ((28, 28, 1),) if framework == "keras" else ((1, 28, 28),)
-    known = _page("keras").known_shapes(model) if framework == "keras" else None
-    if known and None not in (size for shape in known for size in shape):
-        return known
-    says = f"says that it takes {known}" if known else "does not say what it takes"
-    raise MeasureError(
-        f"the model {says}; give input_shape, the shape of one input without the "
-        "batch, such as (1, 28, 28), or one shape an input"
-    )
-
-
-def _num_classes(probe, dtype):
-    """How many classes a model tells apart, or a sentence on why that is not known."""
-    counts, failures = dict.fromkeys((2, probe.batch_size)), []
-    for count in counts:  # a model may take none but its own
-        try:
-            return num_classes(probe.call(probe.inputs(count)), count)
-        except Exception as error:
-            if wants_memory(error):
-                raise
-            failures.append(error)
-    shape = probe.shapes[0] if len(probe.shapes) == 1 else probe.shapes
-    said = f"cannot take an input of shape {shape}: {one_sentence(failures[0])}"
-    others = [str(name) for name in probe.dtypes if "float32" not in str(name)]
-    if others and dtype is None:
-        said += f"; it was given {', '.join(others)}, for want of an input_dtype"
-    raise MeasureError(f"the model {said}") from failures[0]

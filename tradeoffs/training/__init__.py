@@ -8,6 +8,7 @@ the network.
 
 import contextlib
 import importlib
+import re
 import time
 
 import numpy as np
@@ -23,8 +24,7 @@ from tradeoffs.frameworks import (
 )
 from tradeoffs.progress import bar
 from tradeoffs.schedules import Schedule
-
-STEPS_AT_ONCE = 50  # between two looks at the loss and the progress bar
+from tradeoffs.training.batches import chunks
 
 
 class TrainingError(RuntimeError):
@@ -227,7 +227,7 @@ def first_outputs(name: str, model, images, dataset):
             f"{tuple(images.shape)}: {one_sentence(error)}"
         ) from error
     shape, count = tuple(getattr(outputs, "shape", ())), len(images)
-    if len(shape) != 2 or shape[0] != count:
+    if len(shape) != 2 or shape[0] != count or isinstance(outputs, np.ndarray):
         raise TrainingError(
             f"{name} returned a {type(outputs).__name__} of shape {shape} for {count} "
             "images; it must return one tensor [n, classes]"
@@ -243,8 +243,14 @@ def first_outputs(name: str, model, images, dataset):
 
 
 def one_sentence(error) -> str:
-    """What an exception says, on one line of at most 300 characters."""
-    return " ".join(str(error).split())[:300] or repr(error)
+    """What an exception says, on one line: its two ends, where it is long."""
+    text = re.sub(r"\x1b\[[\d;]*[A-Za-z]", "", str(error)).strip()  # colours
+    if text.startswith("in user code:"):  # TensorFlow then lists the code
+        text = text.split("\n\n")[-1]
+    text = " ".join(text.split()) or repr(error)
+    if len(text) > 300:
+        text = re.sub(r"\[\[.*?\]\]+", "[...]", text)  # the values of a tensor
+    return text if len(text) <= 300 else f"{text[:130]} ... {text[-165:]}"
 
 
 def _error_of(loss, epoch, schedule):
@@ -267,26 +273,3 @@ def _train_epoch(trainer, order, schedule, shown):
         if not np.isfinite(losses).any():
             break
     return total / order.shape[-1], seconds
-
-
-def chunks(order, batch_size: int):
-    """Index arrays [..., steps, batch] of an order [..., n].
-
-    A smaller last batch comes by itself; one image alone, which a batch norm cannot
-    take, joins the batch before it.
-    """
-    *networks, num_images = order.shape
-    whole = num_images // batch_size * batch_size
-    if num_images - whole == 1 and whole:
-        whole -= batch_size
-    batches = order[..., :whole].reshape(*networks, -1, batch_size)
-    for start in range(0, batches.shape[-2], STEPS_AT_ONCE):
-        yield batches[..., start : start + STEPS_AT_ONCE, :]
-    if whole < num_images:
-        yield order[..., None, whole:]
-
-
-def shares_of_steps(schedule, num_images: int):
-    """`Schedule.shares` of a training on so many images."""
-    order = np.arange(num_images)
-    return schedule.shares(sum(map(len, chunks(order, schedule.batch_size))))

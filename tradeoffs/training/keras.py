@@ -8,13 +8,15 @@ import contextlib
 import functools
 import math
 import os
+import warnings
 
 import numpy as np
 
 from tradeoffs.data import MNIST_PIXELS
 from tradeoffs.frameworks import import_keras
-from tradeoffs.training import TrainingError, chunks, first_outputs, one_sentence
+from tradeoffs.training import TrainingError, first_outputs, one_sentence
 from tradeoffs.training.allocation import keep_freed_memory
+from tradeoffs.training.batches import chunks
 
 keras = import_keras()
 
@@ -124,6 +126,7 @@ class Trainer:
         call = functools.partial(model, training=False)
         with plain_errors():
             self._first_outputs = first_outputs(model.name, call, few, dataset)
+        _warn_of_scaling(model, schedule.input_scaling)
         # Only now: a subclassed model makes its weights in its first call.
         if not model.trainable_variables:
             raise ValueError(f"{model.name} has nothing to train")
@@ -193,7 +196,7 @@ class Trainer:
                     )
                 loss = self.loss(labels, _at_least_float32(outputs))
                 if self.model.losses:  # regularisation
-                    loss += tf.add_n(self.model.losses)
+                    loss += sum(tf.cast(one, loss.dtype) for one in self.model.losses)
             self.optimizer.apply(tape.gradient(loss, variables), variables)
             total += loss
         return total
@@ -218,6 +221,21 @@ def _check_inputs(model, images):
         raise ValueError(
             f"{model.name} takes {inputs[0].dtype} inputs, and images come as scaled "
             f"{images.dtype.name} numbers; give it a float input"
+        )
+
+
+def _warn_of_scaling(model, input_scaling):
+    kinds, found = (keras.layers.Rescaling, keras.layers.Normalization), []
+    for layer in model._flatten_layers():
+        if isinstance(layer, kinds):
+            found.append(layer.name)
+        elif layer.weights and not isinstance(layer, keras.Model):
+            break  # what follows is no image any more
+    if found:
+        warnings.warn(
+            f"{model.name} scales its images in {', '.join(found)}, and they come to "
+            f"it scaled already, as {input_scaling!r} pixels; leave that layer out",
+            stacklevel=4,
         )
 
 

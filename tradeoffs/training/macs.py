@@ -19,7 +19,7 @@ _MULTIPLIES = re.compile(
     r"_fft_|linalg|attention|^_trilinear|cholesky|encoder_layer|matmul|solve|"
     r"[cp]dist|euclidean|geqrf|ormqr"
 )
-_HARMLESS = re.compile(r"upsample|fused|backward|convert|norm")
+_HARMLESS = re.compile(r"upsample|fused|backward|convert|norm|cross")
 _PYTORCHS_OWN = "aten", "prims", "prim", "profiler", "_operator", "quantized_decomposed"
 
 

@@ -13,11 +13,11 @@ from tradeoffs.training import (
     ProbabilitiesWarning,
     TrainingError,
     first_outputs,
-    shares_of_steps,
 )
 from tradeoffs.training.allocation import keep_freed_memory
 from tradeoffs.training.augmenting import Augmenter
 from tradeoffs.training.averaging import Average
+from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
 from tradeoffs.training.macs import macs_of
 
 EVALUATION_BATCH = 1000
@@ -146,13 +146,16 @@ class Trainer:
 
     framework, stacked = "pytorch", False
 
+    @torch.inference_mode(False)
     def __init__(self, model, dataset, schedule, seed):
         keep_freed_memory()
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:
             raise ValueError(f"{type(model).__name__} has nothing to train")
+        tables = (p for p in model.parameters() if p.dim() > 1)
+        first = next(filter(torch.is_floating_point, tables), parameters[0])
         self.train_images, self.train_labels, self.test_images, self.test_labels = (
-            data_tensors(dataset, schedule.input_scaling, parameters[0])
+            data_tensors(dataset, schedule.input_scaling, first)
         )
         check_outputs(model, self.train_images, dataset)
         _lay_out_by_rule(model, self.train_images)
@@ -180,10 +183,11 @@ class Trainer:
         """Set the rate of each network: of one."""
         (self.rate,) = learning_rates
 
+    @torch.inference_mode(False)
     def train_steps(self, indices: np.ndarray) -> float:
         """A step for each row of indices; the sum of the batches' losses."""
         try:
-            with self.randomness:
+            with torch.enable_grad(), self.randomness:
                 return self._train_steps(torch.from_numpy(indices))
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
@@ -233,11 +237,9 @@ class Trainer:
         if self.average:
             self.average.put_in_place(True)
         loss, predictions = 0.0, []
-        for images, labels in zip(
-            self.test_images.split(EVALUATION_BATCH),
-            self.test_labels.split(EVALUATION_BATCH),
-            strict=True,
-        ):
+        sizes = evaluation_sizes(len(self.test_labels), EVALUATION_BATCH)
+        parts = self.test_images.split(sizes), self.test_labels.split(sizes)
+        for images, labels in zip(*parts, strict=True):
             logits = self.model(images.clone())  # it may work in place
             loss += functional.cross_entropy(logits, labels, reduction="sum").item()
             predictions.append(logits.argmax(1).cpu())

@@ -17,10 +17,10 @@ from tradeoffs.schedules import Schedule
 from tradeoffs.training import (
     TrainingError,
     check_data_and_schedule,
-    shares_of_steps,
     train_epochs,
 )
 from tradeoffs.training.allocation import keep_freed_memory
+from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
 from tradeoffs.training.first_layers import FirstLayers
 from tradeoffs.training.pytorch import (
     check_outputs,
@@ -216,11 +216,9 @@ class StackedTrainer:
         if self.average:
             self.average.put_in_place(True)
         total, predictions = torch.zeros(networks).to(self.stack.flat), []
-        for images, labels in zip(
-            self.test_images.split(EVALUATION_BATCH),
-            self.test_labels.split(EVALUATION_BATCH),
-            strict=True,
-        ):
+        sizes = evaluation_sizes(len(self.test_labels), EVALUATION_BATCH)
+        parts = self.test_images.split(sizes), self.test_labels.split(sizes)
+        for images, labels in zip(*parts, strict=True):
             logits = self.stack.logits(images.repeat(1, networks, 1, 1))
             total += functional.cross_entropy(
                 logits.movedim(0, -1),

@@ -1,0 +1,72 @@
+"""What inputs a model takes: of which shape, and of which numbers."""
+
+import contextlib
+import importlib
+
+from tradeoffs.probes.asking import wants_memory
+from tradeoffs.probes.source import MeasureError, num_classes
+from tradeoffs.training import one_sentence
+
+
+def page_of(framework):
+    """That probes models of a framework."""
+    return importlib.import_module(f"tradeoffs.probes.{framework}")
+
+
+def shapes_of(source, profile, framework, model):
+    """The shape of each input, without the batch."""
+    if profile.input_shape:
+        given = profile.input_shape
+        return given if isinstance(given[0], tuple) else (given,)
+    if source.kind == "name":
+        return ((28, 28, 1),) if framework == "keras" else ((1, 28, 28),)
+    known = page_of("keras").known_shapes(model) if framework == "keras" else None
+    if known and None not in (size for shape in known for size in shape):
+        return known
+    says = f"says that it takes {known}" if known else "does not say what it takes"
+    raise MeasureError(
+        f"the model {says}; give input_shape, the shape of one input without the "
+        "batch, such as (1, 28, 28), or one shape an input"
+    )
+
+
+def answering(probe, dtype):
+    """A probe whose inputs the model takes, their type, and `_num_classes` of it.
+
+    Where nobody says what the inputs are, and real numbers fail, whole ones may be
+    what the model looks up in a table; and the other way round.
+    """
+    if probe.framework == "pytorch":  # count before the model has kept anything
+        with contextlib.suppress(Exception):
+            _ = probe.counted
+    try:
+        return probe, dtype, _num_classes(probe, dtype)
+    except MeasureError:
+        if dtype is not None or probe.framework == "keras":
+            raise
+        other = "int64" if probe.dtypes[0].is_floating_point else "float32"
+        given = probe.model, probe.shapes, other, probe.device, probe.batch_size
+        with contextlib.suppress(MeasureError):
+            probe = type(probe)(*given)
+            return probe, other, _num_classes(probe, other)
+        raise
+
+
+def _num_classes(probe, dtype):
+    """How many classes a model tells apart, or a sentence on why that is not known."""
+    counts, failures = dict.fromkeys((2, probe.batch_size)), []
+    for count in counts:  # a model may take none but its own
+        try:
+            return num_classes(probe.call(probe.inputs(count)), count)
+        except Exception as error:
+            if wants_memory(error):
+                raise
+            failures.append(error)
+    shape = probe.shapes[0] if len(probe.shapes) == 1 else probe.shapes
+    said = f"cannot take an input of shape {shape}: {one_sentence(failures[0])}"
+    others = [str(name) for name in probe.dtypes if "float32" not in str(name)]
+    if others and dtype is None:
+        said += f"; it was given {', '.join(others)}, for want of an input_dtype"
+    if isinstance(failures[0], (TypeError, KeyError)):
+        said += "; inputs are given by position, one tensor each"
+    raise MeasureError(f"the model {said}") from failures[0]
