@@ -22,6 +22,7 @@ import threading
 import time
 from collections import defaultdict
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from multiprocessing import util
 
 WATCH_SECONDS = 1.0
 IDLE_SECONDS = 60
@@ -146,7 +147,9 @@ class FreshProcesses(Executor):
                 "this is a daemonic process, such as one of multiprocessing.Pool, and "
                 "may start no others; call from one of concurrent.futures"
             )
-        _end_idle_at_exit()  # after loky's own preparations for the end, so before them
+        _end_idle_at_exit(
+            os.getpid()
+        )  # after loky's own preparations for the end, so before them
         return ProcessPoolExecutor(
             max_workers=1,
             timeout=IDLE_SECONDS,
@@ -157,12 +160,15 @@ class FreshProcesses(Executor):
 
 
 @functools.cache
-def _end_idle_at_exit():
-    @atexit.register
+def _end_idle_at_exit(process):
     def end():
         for (owner, _), pools in _idle.items():
-            for pool in pools if owner == os.getpid() else ():
+            for pool in pools if owner == process else ():
                 pool.shutdown(wait=True, kill_workers=True)
+
+    atexit.register(end)
+    # A process of multiprocessing leaves without those, and would wait for them.
+    util.Finalize(None, end, exitpriority=100)
 
 
 def _killed(how):
