@@ -147,9 +147,8 @@ class FreshProcesses(Executor):
                 "this is a daemonic process, such as one of multiprocessing.Pool, and "
                 "may start no others; call from one of concurrent.futures"
             )
-        _end_idle_at_exit(
-            os.getpid()
-        )  # after loky's own preparations for the end, so before them
+        # After loky's own preparations for the end, so before them.
+        _end_idle_at_exit(os.getpid())
         return ProcessPoolExecutor(
             max_workers=1,
             timeout=IDLE_SECONDS,
