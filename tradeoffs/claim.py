@@ -100,8 +100,8 @@ def mean(values, *, one_more: bool = False, of_several: int = 1) -> Finding:
     Args:
         values: [n]; may be differences of pairs.
         one_more: the interval is of one more run.
-        of_several: how many means this is the largest or smallest of; the interval
-            holds for all of them at once (Bonferroni).
+        of_several: how many means this is the largest or smallest of, or how often
+            it was looked at; the interval holds for all at once (Bonferroni).
     """
     n = len(values)
     spread = student(n - 1, of_several) * np.std(values, ddof=1)
