@@ -339,6 +339,24 @@ def test_measure_refuses_a_model_in_a_line(keras):
         tradeoffs.measure(keras.layers.Dense(3), (8,))
 
 
+def test_whether_inputs_are_looked_up_is_found_by_trying(keras):
+    def make():
+        class Words(keras.Model):
+            def __init__(self):
+                super().__init__()
+                self.head = keras.layers.Dense(3)
+                self.table = keras.layers.Embedding(30, 6)
+
+            def call(self, words):
+                return self.head(self.table(words)[:, 0])
+
+        return Words()
+
+    options = {"parts": ("size", "inference_time"), "max_seconds": 0.1}
+    profile = tradeoffs.measure(make, (5,), progress=False, **options)
+    assert (profile.macs, profile.latency_ms_p50 > 0) == (18, True)
+
+
 def function_of_its_own(keras):
     import tensorflow as tf
 

@@ -65,7 +65,7 @@ def measure(
             most Keras models.
         input_dtype: of the inputs, such as "int64", or of each one; by default the
             model's own, or whole numbers for one whose first layer is an embedding;
-            and in PyTorch the other of the two where those fail.
+            and the other of the two where those fail.
         framework: of a named model, where there are two.
         batch_size: of the training steps.
         inference_batch_size: of the inference; latency is of one image always.

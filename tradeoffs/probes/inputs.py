@@ -42,9 +42,9 @@ def answering(probe, dtype):
     try:
         return probe, dtype, _num_classes(probe, dtype)
     except MeasureError:
-        if dtype is not None or probe.framework == "keras":
+        if dtype is not None:
             raise
-        other = "int64" if probe.dtypes[0].is_floating_point else "float32"
+        other = "int64" if "float" in str(probe.dtypes[0]) else "float32"
         given = probe.model, probe.shapes, other, probe.device, probe.batch_size
         with contextlib.suppress(MeasureError):
             probe = type(probe)(*given)
