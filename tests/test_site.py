@@ -108,8 +108,10 @@ def _picture(page, name, look):
     size, mode = LOOKS[look]
     page.set_viewport_size(size)
     page.emulate_media(color_scheme=mode)
+    page.wait_for_function(
+        "it => document.documentElement.dataset.theme == it", arg=mode
+    )
     page.wait_for_function("document.querySelectorAll('.chart:empty').length == 0")
-    assert page.evaluate("document.documentElement.dataset.theme") == mode
     picture = PICTURES / f"{Path(name).stem}-{look}.png"
     page.screenshot(path=picture, full_page=True)
     assert picture.stat().st_size > 5_000
