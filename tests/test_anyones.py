@@ -443,7 +443,7 @@ def test_whether_inputs_are_looked_up_is_found_by_trying():
 
 def drops(self, x):
     attend = functional.scaled_dot_product_attention
-    return attend(x, x, x, None, self.p) + self.b
+    return attend(x, x, x, None, self.p) + attend(query=x, key=x, value=self.b + x)
 
 
 @pytest.mark.parametrize(

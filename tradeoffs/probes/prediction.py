@@ -129,8 +129,10 @@ def _fused_attention():
     """Attention without its dropout, whose masks CUDA's fused kernels do not keep."""
     attend = functional.scaled_dot_product_attention
 
-    def without_dropout(q, k, v, attn_mask=None, dropout_p=0.0, *others, **options):
-        return attend(q, k, v, attn_mask, 0.0, *others, **options)
+    def without_dropout(
+        query, key, value, attn_mask=None, dropout_p=0.0, *others, **options
+    ):
+        return attend(query, key, value, attn_mask, 0.0, *others, **options)
 
     functional.scaled_dot_product_attention = without_dropout
     try:
@@ -226,11 +228,12 @@ def _taken(module, batch_size, candidates):
         except Exception as error:
             failures.append(error)
             continue
-        if isinstance(said := num_classes(output, batch_size), str):
-            raise MeasureError(said)
-        if not output.requires_grad:
-            raise MeasureError("the model has nothing to train")
-        return given
+        said = num_classes(output, batch_size)
+        if not isinstance(said, str):
+            if output.requires_grad:
+                return given
+            said = "the model has nothing to train"
+        failures.append(MeasureError(said))
     raise failures[0]
 
 
