@@ -768,6 +768,11 @@ def test_fit_trains_where_no_gradients_are_kept(without):
     assert run.test_loss > 0
 
 
+def test_lazy_layers_are_trained():
+    lazy = nn.Sequential(nn.LazyConv2d(2, 3), nn.Flatten(), nn.LazyLinear(2))
+    assert fit_an_epoch(lazy, pictures((6, 4), [0, 1])).num_parameters == 20 + 34
+
+
 def test_a_model_of_two_precisions_takes_images_in_its_first():
     half, whole = nn.Linear(24, 8).half().requires_grad_(False), nn.Linear(8, 2)
     model = Calling(lambda m, x: m.b(m.a(x.flatten(1)).float()), a=half, b=whole)

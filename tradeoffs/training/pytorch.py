@@ -9,11 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from tradeoffs.data import MNIST_PIXELS
-from tradeoffs.training import (
-    ProbabilitiesWarning,
-    TrainingError,
-    first_outputs,
-)
+from tradeoffs.training import ProbabilitiesWarning, TrainingError, first_outputs
 from tradeoffs.training.allocation import keep_freed_memory
 from tradeoffs.training.augmenting import Augmenter
 from tradeoffs.training.averaging import Average
@@ -152,8 +148,9 @@ class Trainer:
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:
             raise ValueError(f"{type(model).__name__} has nothing to train")
-        tables = (p for p in model.parameters() if p.dim() > 1)
-        first = next(filter(torch.is_floating_point, tables), parameters[0])
+        known = (p for p in model.parameters() if not nn.parameter.is_lazy(p))
+        tables = (p for p in known if p.is_floating_point() and p.dim() > 1)
+        first = next(tables, parameters[0])
         self.train_images, self.train_labels, self.test_images, self.test_labels = (
             data_tensors(dataset, schedule.input_scaling, first)
         )
