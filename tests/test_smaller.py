@@ -96,6 +96,13 @@ def test_test_images_are_read_once(row, capsys):
     for wrong in dataclasses.replace(row[0], seed=7), other:
         with pytest.raises(records.RecordError, match="not read yet"):
             series.train([wrong], progress=False)
+    # Nor for another network under the same name.
+    note = series.note_path(row[0])
+    text = note.read_text()
+    note.write_text(text.replace("filters=", "filters=3x"))
+    with pytest.raises(records.RecordError, match="own network"):
+        series.train(row, progress=False)
+    note.write_text(text)
     with pytest.raises(RuntimeError, match=r"read once, and .*9\.json says when"):
         smaller.read_test_images([9])
     # The recipe can be trained again, for the audit.

@@ -192,6 +192,11 @@ def test_largest_and_smallest_keep_what_holds_for_all():
     assert (found.value, found.low, found.high) == (3, 2, 6)
     found = smallest(several)
     assert (found.value, found.low, found.high) == (2, 0, 3)
+    # With more seeds each of them is surer by itself.
+    several = [mean([1.0, 2.0, 3.0]), mean([-30.0, 30.0])]
+    for choose in (largest, smallest):
+        more = choose([one.with_seeds(50) for one in several])
+        assert choose(several).with_seeds(50) == more
 
 
 def test_verdict_says_what_a_figure_rests_on():

@@ -52,6 +52,7 @@ class Finding:
             value.
         seeds: that the interval comes from, where it is one of seeds.
         fixed: the part of half the interval that no further seed takes away.
+        among: those that this is the largest or the smallest of.
     """
 
     value: float
@@ -60,6 +61,7 @@ class Finding:
     high: float | None = None
     seeds: int = 0
     fixed: float = 0.0
+    among: tuple["Finding", ...] = ()
 
     def __post_init__(self):
         if self.basis not in BASES:
@@ -82,6 +84,10 @@ class Finding:
 
     def with_seeds(self, seeds: int) -> "Finding":
         """About what so many seeds would give, were value and spread to stay."""
+        if self.among:
+            more = [one.with_seeds(max(seeds, one.seeds)) for one in self.among]
+            is_largest = self.value == max(one.value for one in self.among)
+            return (largest if is_largest else smallest)(more)
         before, now = (student(max(n - 1, 1)) for n in (self.seeds, seeds))
         surer = now / before if self.seeds > 1 else 1.0
         shrinking = max(self.margin**2 - self.fixed**2, 0) * self.seeds / seeds
@@ -149,7 +155,7 @@ def smallest(findings: list[Finding]) -> Finding:
 def _extreme(findings, choose):
     found = choose(findings, key=lambda finding: finding.value)
     ends = {end: choose(getattr(f, end) for f in findings) for end in ("low", "high")}
-    return replace(found, **ends)
+    return replace(found, **ends, among=tuple(findings))
 
 
 def rank_correlation(first, second) -> Finding:

@@ -3,11 +3,15 @@
 import numpy as np
 
 from tradeoffs import drawing as draw
+from tradeoffs.claim import COUNT
 from tradeoffs.tables import percent
 from tradeoffs.verdicts import VERDICTS
 
 # Dark to light, so that they tell apart in greyscale.
 COLORS = ("#00513b", "#009e73", "#d55e00", "#ecb93b", "#cccccc")
+COUNTED = "counts and arithmetic"
+# In units of what is allowed: one by one near it, and further off by tens.
+UNITS = (-100, -10, -2, -1, 0, 1, 2, 10, 100)
 VERDICT_COLORS = dict(zip(VERDICTS, COLORS, strict=True))
 
 
@@ -73,15 +77,17 @@ def ensembles(points: dict, title: str):
 
 
 def verdicts(table, title: str):
-    """How many claims of each section have which verdict.
+    """How many claims of each section have which verdict; counts are apart.
 
     Args:
         table: of `tradeoffs.claims`.
         title: of the figure.
     """
-    figure, axis = draw.axes(2.9)
-    counts = table.groupby(["section", "verdict"], sort=False).size().unstack()
-    counts = counts.reindex(table.section.unique(), columns=VERDICTS).fillna(0)
+    figure, axis = draw.axes(3.2)
+    section = table.section.mask(table.basis == COUNT, COUNTED)
+    counts = table.groupby([section, "verdict"], sort=False).size().unstack()
+    order = [COUNTED, *section[section != COUNTED].unique()]
+    counts = counts.reindex(order, columns=VERDICTS).fillna(0)
     counts.plot.barh(ax=axis, stacked=True, width=0.8, color=COLORS, legend=False)
     for verdict, bars in zip(VERDICTS, axis.containers, strict=True):
         numbers = [f"{value:.0f}" if value else "" for value in counts[verdict]]
@@ -125,6 +131,11 @@ def intervals(claims: dict, title: str, first: str, second: str):
             axis.plot(value, place, "o", color=color, markeredgecolor="#444444")
         for end in (-1, 1) if part is parts[0] else (0, 1):
             axis.axvline(end, **draw.THIN)
+        axis.set_xscale("symlog", linthresh=2)
+        left, right = axis.get_xlim()
+        inside = [unit for unit in UNITS if left < unit < right]
+        axis.set_xticks(inside, map(str, inside))
+        axis.xaxis.set_minor_locator(draw.ticker.NullLocator())
         axis.set_yticks(range(len(part)), part, fontsize=8)
         axis.set_ylim(len(part) - 0.5, -0.5)
         draw.finish(axis, xlabel, "", name)

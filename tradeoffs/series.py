@@ -15,9 +15,10 @@ import numpy as np
 
 from tradeoffs import records, weights
 from tradeoffs.data import check_name, dataset_named
-from tradeoffs.experiments import Experiment, Run
+from tradeoffs.experiments import Experiment, Run, variant
 from tradeoffs.frameworks import set_threads
 from tradeoffs.models import build, framework_for
+from tradeoffs.models.rows import arguments_of
 from tradeoffs.processes import FreshProcesses, in_fresh_process
 from tradeoffs.progress import bar
 from tradeoffs.recorded import same_series
@@ -136,14 +137,17 @@ def _check_noted(experiments):
     path = note_path(experiments[0])
     note = json.loads(path.read_text()) if path.exists() else {"weights": {}}
     for experiment in experiments:
-        known = (
-            str(experiment.seed) in note["weights"] and experiment.dataset == "mnist"
-        )
-        if not known or Schedule(**note["schedule"]) != experiment.schedule:
+        network = variant("tiny", arguments_of(**experiment.model_arguments))
+        if not (
+            str(experiment.seed) in note["weights"]
+            and experiment.dataset == "mnist"
+            and note["network"] == network
+            and Schedule(**note["schedule"]) == experiment.schedule
+        ):
             raise records.RecordError(
                 f"the test images were not read yet for {experiment.path}; "
-                f"'{READS_TEST_IMAGES}' reads them, once, for each row's own schedule "
-                "and seeds"
+                f"'{READS_TEST_IMAGES}' reads them, once, for each row's own network, "
+                "schedule and seeds"
             )
 
 

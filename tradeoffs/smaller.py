@@ -107,10 +107,10 @@ def published():
 
     Returns:
         A DataFrame with the columns parameters, accuracy (0 to 1), selected_on ("test
-        images", "validation images" or "none"), how and source.
+        images", "validation images", "none" or "not said"), how and source.
 
     >>> int(published().selected_on.value_counts()["test images"])
-    6
+    5
     """
     import pandas as pd
 

@@ -10,7 +10,8 @@ from tradeoffs.search_plots import weights_of
 from tradeoffs.tables import summarize
 
 # How a published network was selected, to its marker.
-MARKERS = {"test images": "X", "validation images": "d", "none": "p"}
+MARKERS = {"test images": "X", "validation images": "d", "none": "p", "not said": "v"}
+SELECTED = {"none": "no selection", "not said": "selection not said"}
 
 
 def ladder(runs: list, published, title: str):
@@ -30,7 +31,7 @@ def ladder(runs: list, published, title: str):
         draw.point(axis, row.model, *place, text, side=side, size=7)
     for selected, marker in MARKERS.items():
         those = published[published.selected_on == selected]
-        where = "no selection" if selected == "none" else f"selected on {selected}"
+        where = SELECTED.get(selected, f"selected on {selected}")
         axis.plot(
             those.parameters,
             1 - those.accuracy,
@@ -41,7 +42,7 @@ def ladder(runs: list, published, title: str):
             label=f"published, {where}",
         )
     style = draw.style("tiny", linestyle="none", markersize=7)
-    axis.plot([], [], **style | {"label": "here: mean ± deviation of five seeds"})
+    axis.plot([], [], **style | {"label": "a row here: mean ± deviation of five seeds"})
     finish_by_size(figure, axis, title, x=0.08, y=0.12)
     return figure
 

@@ -51,8 +51,9 @@ def claims():
         A DataFrame, a row a claim, named by its id: section, quote (a few words of
         the article, to find the sentence by), statement, article (its number),
         ours, low and high (the ends of its 95 % interval, or of all turns of a time),
-        margin (half of that), unit, agrees_if (the test, to read), reason (for the
-        test and what it allows), basis (what ours is: "a count", "recorded runs",
+        margin (half of that), unit, agrees_if (the test, to read), tolerance and
+        matters (of the test; see `Claim`), reason (for the test and what it allows),
+        basis (what ours is: "a count", "recorded runs",
         "times on this machine" or "an estimate"), verdict, one of `VERDICTS`, and
         would_decide (of what is undecided).
 
@@ -86,6 +87,8 @@ def claims():
             "margin": finding.margin,
             "unit": claim.unit,
             "agrees_if": claim.agrees_if(),
+            "tolerance": claim.tolerance,
+            "matters": claim.matters,
             "reason": claim.reason,
             "basis": finding.basis,
             "verdict": claim.verdict(finding),
@@ -115,7 +118,7 @@ def tally(table) -> str:
 
     >>> import tradeoffs
     >>> tradeoffs.tally(tradeoffs.claims())  # doctest: +ELLIPSIS
-    'Of 94 claims, 28 are counts or arithmetic: ... cannot be checked here.'
+    'Of 97 claims, 28 are counts or arithmetic: ... cannot be checked here.'
     """
     counts = table[table.basis == COUNT]
     others = table.drop(index=counts.index)

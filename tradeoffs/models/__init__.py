@@ -64,7 +64,7 @@ FURTHER_MODELS = {
         "tiny",
         "Tiny",
         "a convolution, separable ones, global average pooling, linear; "
-        "516 parameters, or as many as its arguments say",
+        "488 parameters, or as many as its arguments say",
         ("pytorch",),
     )
 }
