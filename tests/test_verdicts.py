@@ -233,13 +233,18 @@ def test_a_claim_or_figure_that_is_not_whole_is_refused():
         ("within", "50.0 %"),
         ("above", "> 50.0 %"),
         ("below", "< 50.0 %"),
-        ("at least", "≥ 49.5 %"),
-        ("at most", "≤ 50.5 %"),
+        ("at least", "≥ 50.0 %"),
+        ("at most", "≤ 50.0 %"),
     ],
 )
 def test_bounds_and_margins_are_written(test, bound):
     asked = claim(test=test, article=50, tolerance=0.5, decimals=1, unit="%")
     assert asked.write_bound() == bound
+    spare = ", with 0.5 points to spare" if test.startswith("at ") else ""
+    assert asked.agrees_if().endswith("50.0 %" + spare)
+    # Without a number of the article's the bound is what is allowed.
+    words = claim(test="at most", article=0, tolerance=0.5, decimals=1, unit="%")
+    assert (words.write_bound(), words.agrees_if()) == ("≤ 0.5 %", "at most 0.5 %")
     assert asked.write(51.04) == "51.0 %"
     assert asked.write(interval(49.78, 52.3)) == "51.0 (49.8 to 52.3) %"
 

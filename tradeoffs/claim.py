@@ -278,22 +278,22 @@ class Claim:
         return " ".join([form(finding.value), *interval, self.unit]).rstrip()
 
     def write_bound(self) -> str:
-        """The article's number; of a claim in words, the bound with its sign."""
+        """The article's number, or the bound that its words amount to, with a sign."""
         slack = {"at least": -self.tolerance, "at most": self.tolerance}
-        bound = self.write(self.article + slack.get(self.test, 0))
-        return SIGNS.get(self.test, "") + bound
+        bound = self.article or slack.get(self.test, 0)
+        return SIGNS.get(self.test, "") + self.write(bound)
 
     def agrees_if(self) -> str:
         """The test in words, with the numbers in it."""
         unit = {"": "", "%": " points"}.get(self.unit, f" {self.unit}")
-        theirs, tolerance = self.write(self.article), self.tolerance
-        allowed = f"{tolerance:g}{unit}"
+        theirs = self.write_bound().removeprefix(SIGNS.get(self.test, ""))
+        allowed, tolerance = f"{self.tolerance:g}{unit}", self.tolerance
         if self.test == "within" and not tolerance:
             return theirs
         text = TESTS[self.test].format(
             theirs=theirs, allowed=allowed, tolerance=tolerance
         )
-        if self.test in ("at least", "at most") and tolerance:
+        if self.article and tolerance and self.test in ("at least", "at most"):
             text += f", with {allowed} to spare"
         if self.matters:
             text += f"; not if surely less than {self.matters:g}{unit}"
