@@ -61,14 +61,12 @@ SMALL_NETS = tuple(
 # CNN does.
 KERNELS = {}, {"kernel_size": 5}
 POOLINGS = (
-    {},
-    {"pool_after": "both"},
     *(
         place | window
         for place in ({}, {"pool_after": 2})
         for window in ({}, {"pool": 3}, {"pool": 4})
-        if place or window
     ),
+    {"pool_after": "both"},
 )
 READINGS = tuple(kernel | pooling for kernel in KERNELS for pooling in POOLINGS)
 # With ten seeds: the text's kernel, pooling as above, and those that the PyTorch CNN or
