@@ -112,7 +112,7 @@ def choose(profiles, *, by: str = "accuracy_mean", **limits: float) -> Choice:
             (after joining the table of `tradeoffs.cost`). None is no limit.
 
     Returns:
-        A `Choice`. A value that was not measured keeps no limit.
+        A `Choice`. A model without a value that has a limit does not fit.
 
     Raises:
         TypeError: no table and no profiles; an unknown limit; not a number.
