@@ -61,11 +61,10 @@ SMALL_NETS = tuple(
 # CNN does.
 KERNELS = {}, {"kernel_size": 5}
 POOLINGS = (
-    *(
-        place | window
-        for place in ({}, {"pool_after": 2})
-        for window in ({}, {"pool": 3}, {"pool": 4})
-    ),
+    {},
+    {"pool": 3},
+    {"pool": 4},
+    {"pool_after": 2, "pool": 4},
     {"pool_after": "both"},
 )
 READINGS = tuple(kernel | pooling for kernel in KERNELS for pooling in POOLINGS)
