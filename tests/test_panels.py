@@ -66,12 +66,16 @@ def test_figures_of_verdicts_count_every_claim():
 
     made = pd.DataFrame(
         {
-            "section": ["a", "a", "b"],
-            "verdict": ["holds", "does not hold", "holds"],
+            "section": ["a", "a", "b", "b"],
+            "verdict": ["holds", "does not hold", "holds", "holds"],
+            "basis": ["recorded runs", "recorded runs", "a count", "recorded runs"],
         }
     )
     (axis,) = decision_plots.verdicts(made, "t").axes
-    assert sum(bar.get_width() for bar in axis.patches) == 3
+    assert sum(bar.get_width() for bar in axis.patches) == 4
+    # Counts are apart from what was measured.
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names == ["counts and arithmetic", "a", "b"]
 
 
 def test_figure_of_intervals_is_in_units_of_the_tests():
