@@ -193,10 +193,11 @@ def test_largest_and_smallest_keep_what_holds_for_all():
     found = smallest(several)
     assert (found.value, found.low, found.high) == (2, 0, 3)
     # With more seeds each of them is surer by itself.
-    several = [mean([1.0, 2.0, 3.0]), mean([-30.0, 30.0])]
-    for choose in (largest, smallest):
-        more = choose([one.with_seeds(50) for one in several])
-        assert choose(several).with_seeds(50) == more
+    for several in ([1.0, 2.0, 3.0], [-30.0, 30.0]), ([1.0, 3.0], [-28.0, 32.0]):
+        means = [mean(values) for values in several]
+        for choose in (largest, smallest):
+            more = choose([one.with_seeds(50) for one in means])
+            assert choose(means).with_seeds(50) == more
 
 
 def test_verdict_says_what_a_figure_rests_on():
@@ -240,8 +241,8 @@ def test_a_claim_or_figure_that_is_not_whole_is_refused():
 def test_bounds_and_margins_are_written(test, bound):
     asked = claim(test=test, article=50, tolerance=0.5, decimals=1, unit="%")
     assert asked.write_bound() == bound
-    spare = ", with 0.5 points to spare" if test.startswith("at ") else ""
-    assert asked.agrees_if().endswith("50.0 %" + spare)
+    beyond = {"at least": ", or 0.5 points less", "at most": ", or 0.5 points more"}
+    assert asked.agrees_if().endswith("50.0 %" + beyond.get(test, ""))
     # Without a number of the article's the bound is what is allowed.
     words = claim(test="at most", article=0, tolerance=0.5, decimals=1, unit="%")
     assert (words.write_bound(), words.agrees_if()) == ("≤ 0.5 %", "at most 0.5 %")

@@ -36,6 +36,7 @@ TESTS = {
     "at least": "at least {theirs}",
     "at most": "at most {theirs}",
 }
+BEYOND = {"at least": "less", "at most": "more"}
 SIGNS = {"above": "> ", "below": "< ", "at least": "≥ ", "at most": "≤ "}
 
 
@@ -47,9 +48,8 @@ class Finding:
         value: in the claim's unit.
         basis: what it is, of `BASES`. Counts, of bytes and tensor shapes too, are
             the same anywhere; an estimate stands for what cannot be measured here.
-        low, high: of a number that varies by seed the ends of its 95 % interval; of
-            a time, or a ratio of times, of what all turns gave. By default the
-            value.
+        low, high: of a number that varies by seed, or by test image, the ends of its
+            95 % interval; of a time of what all turns gave. By default the value.
         seeds: that the interval comes from, where it is one of seeds.
         fixed: the part of half the interval that no further seed takes away.
         among: those that this is the largest or the smallest of.
@@ -86,8 +86,7 @@ class Finding:
         """About what so many seeds would give, were value and spread to stay."""
         if self.among:
             more = [one.with_seeds(max(seeds, one.seeds)) for one in self.among]
-            is_largest = self.value == max(one.value for one in self.among)
-            return (largest if is_largest else smallest)(more)
+            return (largest if largest(self.among) == self else smallest)(more)
         before, now = (student(max(n - 1, 1)) for n in (self.seeds, seeds))
         surer = now / before if self.seeds > 1 else 1.0
         shrinking = max(self.margin**2 - self.fixed**2, 0) * self.seeds / seeds
@@ -263,7 +262,8 @@ class Claim:
             return ""
         if not finding.seeds:
             return "turns that lie less apart"
-        for seeds in range(finding.seeds + 1, MOST_SEEDS + 1):
+        fewest = min(one.seeds for one in finding.among or [finding])
+        for seeds in range(fewest + 1, MOST_SEEDS + 1):
             if self.verdict(finding.with_seeds(seeds)) != UNDECIDED:
                 return f"about {seeds} runs"
         return "no number of runs"
@@ -293,8 +293,8 @@ class Claim:
         text = TESTS[self.test].format(
             theirs=theirs, allowed=allowed, tolerance=tolerance
         )
-        if self.article and tolerance and self.test in ("at least", "at most"):
-            text += f", with {allowed} to spare"
+        if self.article and tolerance and self.test in BEYOND:
+            text += f", or {allowed} {BEYOND[self.test]}"
         if self.matters:
             text += f"; not if surely less than {self.matters:g}{unit}"
         return text

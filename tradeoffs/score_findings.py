@@ -89,7 +89,7 @@ def _ensemble_gain(runs):
     labels = mnist().test_labels
     alone = np.mean([run.test_predictions == labels for run in runs], axis=0)
     gain = mean(100 * ((ensemble(runs, labels).test_predictions == labels) - alone))
-    return around(gain.value, gain.margin, seeds=len(runs))
+    return around(gain.value, gain.margin, len(runs), fixed=gain.margin)
 
 
 def _first_epoch(evidence):

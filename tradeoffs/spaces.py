@@ -30,8 +30,8 @@ def _layout(kernels, pool, kind="max", after=1):
     return sizes | {"pool": pool, "pool_kind": kind, "pool_after": after}
 
 
-# 304 networks: 4 x 19 x 2 x 2. The Small Net of the article is in it in both
-# readings, of 518 and of 598 parameters. Filters and slopes vary within one
+# 304 networks: 4 x 19 x 2 x 2. The Small Net of the article is in it with both
+# kernels, of 518 and of 598 parameters. Filters and slopes vary within one
 # stack, so that it trains 8 networks at once. Without a pool, or with a late
 # one, a network takes five times as long, so few layouts are so.
 SMALL_NET_SPACE = {

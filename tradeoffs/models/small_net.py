@@ -33,7 +33,7 @@ def small_net(
     slope: float = 0.01,
     batch_norm: bool = True,
 ):
-    """The Small Net of the article, in both of its readings, and its kin.
+    """The Small Net of the article, with both of its kernels, and its kin.
 
     With `kernel_size=3` the counts add up to the article's 518 parameters;
     with the 5 of the article's text they are 598. The text does not say where
