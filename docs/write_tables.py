@@ -88,6 +88,6 @@ if __name__ == "__main__":
         + tradeoffs.runs("small_net", **CHOSEN_SMALL_NET),
         "MNIST: what do fifty times the parameters buy?",
     )
-    figure.savefig(records.results_folder() / FIGURE, dpi=150)
+    figure.savefig(records.results_folder() / FIGURE, dpi=100)
     for page in TABLES:
         (ROOT / page).write_text(renewed(page), encoding="utf-8")

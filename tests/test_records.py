@@ -86,8 +86,8 @@ def test_every_file_in_results_is_a_known_record():
 
 
 def test_results_stay_under_5_mb():
-    paths = records.results_folder().rglob("*")
-    assert sum(path.stat().st_size for path in paths if path.is_file()) < 5e6
+    files = records.results_folder().rglob("*")
+    assert sum(file.stat().st_size for file in files) < 5e6
 
 
 def test_record_survives_the_way_to_disk_and_back(made, tmp_path):

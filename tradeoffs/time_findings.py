@@ -122,17 +122,19 @@ def _errors_of_the_offer(evidence, points=False):
     """
     large, errors = evidence.on_device(LARGE), 100 - evidence.accuracies(LARGE)
     unit = 1 if points else errors.mean() / 100
-    ends = {}
-    for end, speed in {"value": "value", "low": "high", "high": "low"}.items():
-        found = [Finding(GUESSING - errors.mean(), TIMES)]
-        for name in MODELS:
-            file = evidence.on_device(name)
-            faster = getattr(time_ratio(large, file, LATENCY), speed)
-            if file.file_bytes <= HALF * large.file_bytes and faster >= FIVE_TIMES:
-                more = 100 - evidence.accuracies(name)
-                found.append(difference(more, errors, of_several=len(MODELS)))
-        ends[end] = getattr(smallest(found), end) / unit
-    return Finding(basis=TIMES, **ends)
+    offers = []
+    for name in MODELS:
+        file = evidence.on_device(name)
+        if file.file_bytes <= HALF * large.file_bytes:
+            more = 100 - evidence.accuracies(name)
+            more = difference(more, errors, of_several=len(MODELS))
+            offers.append((time_ratio(large, file, LATENCY), more))
+    guess = Finding(GUESSING - errors.mean(), TIMES)
+    value, low, high = (
+        smallest([guess, *(m for f, m in offers if getattr(f, speed) >= FIVE_TIMES)])
+        for speed in ("value", "high", "low")
+    )
+    return Finding(value.value / unit, TIMES, low.low / unit, high.high / unit)
 
 
 TIME_FINDINGS = {
