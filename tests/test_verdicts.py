@@ -30,7 +30,8 @@ from tradeoffs.findings import FINDINGS, LAST_CONVOLUTION, LAST_LINEAR
 from tradeoffs.measurements import EvidenceError
 from tradeoffs.models import MODELS
 from tradeoffs.recorded import SMALL_NETS
-from tradeoffs.recording import DEAD_AFTER, MEMORY_POINTS, count_dead_units
+from tradeoffs.recording import DEAD_AFTER, MEMORY_POINTS
+from tradeoffs.weights import SEEDS_KEPT
 
 
 @pytest.fixture
@@ -368,13 +369,22 @@ def test_recorded_memory_is_what_is_predicted():
         assert row.reserved_mib == pytest.approx(recorded, abs=0.001)
 
 
-def test_recorded_dead_units_are_those_of_the_recorded_weights():
+def test_recorded_dead_units_are_those_of_the_recorded_weights(mnist):
+    from tradeoffs.training.pytorch import images_to_tensor
+
     found = Evidence()
+    images = images_to_tensor(mnist.test_images, tradeoffs.ARTICLE.input_scaling)
     for net in SMALL_NETS:
-        row = count_dead_units(net, max(DEAD_AFTER))
-        assert found.dead_units(**net) == row["dead"]
-        accuracies = found.accuracies("small_net", **net) / 100
-        assert row["accuracies"] == pytest.approx(accuracies, abs=1e-9)
+        dead = [
+            tradeoffs.dead_units(tradeoffs.trained(run), images).sum()
+            for run in found.runs("small_net", **net)[:SEEDS_KEPT]
+        ]
+        assert found.dead_units(**net)[:SEEDS_KEPT] == dead
+        recorded = found.accuracies("small_net", **net)
+        counted = found.accuracies_after(tradeoffs.ARTICLE.epochs, **net)[
+            : len(recorded)
+        ]
+        assert counted == pytest.approx(recorded, abs=1e-6)
         for epochs, seeds in DEAD_AFTER.items():
             assert len(found.dead_units(epochs, **net)) == seeds
             assert len(found.accuracies_after(epochs, **net)) == seeds

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tradeoffs import article, records, series
+from tradeoffs import article, series
 from tradeoffs.experiments import Experiment
 from tradeoffs.frameworks import available_processors
 from tradeoffs.measurements import (
@@ -25,7 +25,6 @@ from tradeoffs.progress import bar
 from tradeoffs.recorded import SMALL_NETS
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.search_table import read_table, replay
-from tradeoffs.weights import trained
 
 # Whose memory is predicted, at which shape and batch.
 MEMORY_POINTS = {
@@ -122,7 +121,7 @@ def record_dead_units() -> None:
 def count_dead_units(arguments: dict, epochs: int) -> dict:
     """Dead units, and accuracies, of a Small Net's seeds, on all test images.
 
-    The seeds train again, side by side, for as long as their weights are not kept.
+    The seeds train again, side by side.
 
     Args:
         arguments: of one of `SMALL_NETS`.
@@ -136,14 +135,9 @@ def count_dead_units(arguments: dict, epochs: int) -> dict:
         Experiment("small_net", "pytorch", ARTICLE, seed, arguments)
         for seed in range(DEAD_AFTER[epochs])
     ]
-    if epochs == ARTICLE.epochs:
-        made = [(trained(run), run) for run in map(records.load, experiments)]
-    else:
-        starts = range(0, len(experiments), SIDE_BY_SIDE)
-        stacks = [experiments[start : start + SIDE_BY_SIDE] for start in starts]
-        made = [
-            one for some in stacks for one in series.train(some, first_epochs=epochs)
-        ]
+    starts = range(0, len(experiments), SIDE_BY_SIDE)
+    stacks = [experiments[start : start + SIDE_BY_SIDE] for start in starts]
+    made = [one for some in stacks for one in series.train(some, first_epochs=epochs)]
     images = images_to_tensor(mnist().test_images, ARTICLE.input_scaling)
     return {
         "model_arguments": arguments,
