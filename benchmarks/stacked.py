@@ -6,10 +6,10 @@ network alone, on one thread or on all, whichever was faster.
     python benchmarks/stacked.py [--threads 2] [--turns 7] [--networks 1 2 4 ...]
 """
 
+import loky
 from common import BATCH, first_images, in_turns, options, show, spread
 
 import tradeoffs
-from tradeoffs.frameworks import available_processors
 
 
 def step_ms(networks, steps, threads):
@@ -28,7 +28,7 @@ def step_ms(networks, steps, threads):
 
 def main():
     networks = (1, 4, 8, 16, 32, 64)
-    threads = available_processors()
+    threads = loky.cpu_count()
     defaults = {"threads": threads, "turns": 7, "networks": networks, "steps": 300}
     chosen = options(__doc__, **defaults)
     ways = {"alone, one thread": (0, chosen.steps, 1)}

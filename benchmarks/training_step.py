@@ -10,12 +10,13 @@ start to end. The stock way is PyTorch's own MNIST example with a `DataLoader`, 
 
 import time
 
+import loky
 import numpy as np
 from common import BATCH, first_images, in_turns, options, show, spread
 
 import tradeoffs
 from tradeoffs import fetching
-from tradeoffs.frameworks import available_processors, set_threads
+from tradeoffs.frameworks import set_threads
 from tradeoffs.processes import in_fresh_process
 
 EPOCHS = 4
@@ -89,7 +90,7 @@ def step_ms(way, name, framework, threads, steps):
 
 
 def main():
-    chosen = options(__doc__, threads=available_processors(), pairs=7, steps=200)
+    chosen = options(__doc__, threads=loky.cpu_count(), pairs=7, steps=200)
     rows = []
     for wanted in MODELS:
         ways = {"ours (ms)": ours, "stock (ms)": STOCK[wanted[1]]}

@@ -669,6 +669,10 @@ def test_probabilities_of_a_pytorch_model_are_warned_of(small):
         warnings.simplefilter("error")
         for last in (nn.Identity(), nn.LogSoftmax(1)):
             fit_an_epoch(nn.Sequential(*layers, last), few)
+        gated = {"head": nn.Linear(784, 10), "gate": nn.Sigmoid()}
+        fit_an_epoch(
+            Calling(lambda s, x: s.head((x * s.gate(x)).flatten(1)), **gated), few
+        )
 
 
 def flattens_by_view(self, x):

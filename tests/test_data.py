@@ -47,7 +47,7 @@ def one_mirror(monkeypatch):
     """Only the first mirror answers, with the good files."""
     good = fetching.fetch()
 
-    def answer(mirror, names, scratch, progress):
+    def answer(mirror, names, scratch):
         if mirror != FILES.mirrors[0]:
             raise ConnectionError("no answer")
         for name in names:
@@ -157,7 +157,7 @@ def test_damaged_file_is_found_and_fetched_again(cache, one_mirror, damage):
 
 
 def test_damaged_download_is_never_accepted(tmp_path, offline, monkeypatch):
-    def damaged(mirror, names, scratch, progress):
+    def damaged(mirror, names, scratch):
         for name in names:
             (scratch / name).write_bytes(b"not MNIST")
             yield scratch / name
@@ -285,6 +285,8 @@ def test_dataset_is_read_only_and_leaves_the_callers_arrays_writeable():
         ({"train_labels": np.zeros(4)}, TypeError, "train_labels must be integer"),
         ({"train_images": [np.zeros((2, 2)), [1]]}, ValueError, "train_images cannot"),
         (NO_TEST, ValueError, "no test images"),
+        ({"pixels": (0.1, 0.0)}, ValueError, "a deviation is above 0"),
+        ({"pixels": "ab"}, TypeError, "pixels is 'a'; it must be a number"),
     ],
 )
 def test_wrong_arrays_are_named(changes, error, said):

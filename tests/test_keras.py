@@ -1,6 +1,8 @@
 """Runs in a process of its own: Keras and PyTorch never share one."""
 
+import functools
 import math
+import random
 
 import numpy as np
 import pytest
@@ -169,6 +171,17 @@ def test_size_needs_no_forward_pass(keras, make, count, macs, says):
 def test_gpu_memory_is_predicted_for_pytorch_only(keras):
     with pytest.raises(tradeoffs.MeasureError, match="for PyTorch models only"):
         tradeoffs.predict_memory(dense(keras), [((28, 28, 1), 4)], progress=False)
+    make = functools.partial(tradeoffs.build, "keras_mlp", "keras")
+    with pytest.raises(tradeoffs.MeasureError, match="for PyTorch models only"):
+        tradeoffs.predict_memory(make, [((28, 28, 1), 4)], progress=False)
+
+
+def test_a_seed_of_weights_leaves_the_readers_random_numbers_alone():
+    before = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    one, other = (tradeoffs.build("keras_mlp", seed=3) for _ in range(2))
+    assert np.array_equal(one.get_weights()[0], other.get_weights()[0])
+    after = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    assert after == before
 
 
 def test_fit_learns_and_repeats_for_a_seed(small):

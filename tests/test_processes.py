@@ -87,11 +87,11 @@ def test_fork_of_the_caller_has_processes_of_its_own():
 def test_environment_and_folder_are_the_caller_s_at_the_call(monkeypatch, tmp_path):
     options = {"framework": "pytorch"}
     in_fresh_process(os.getcwd, **options)
-    monkeypatch.setenv("TRADEOFFS_RESULTS", "elsewhere")
+    changed = {"TRADEOFFS_RESULTS": "elsewhere", "TF_CPP_MIN_LOG_LEVEL": "1"}
+    for name, value in changed.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    assert in_fresh_process(environment, "TRADEOFFS_RESULTS", **options) == [
-        "elsewhere"
-    ]
+    assert in_fresh_process(environment, *changed, **options) == [*changed.values()]
     assert in_fresh_process(os.getcwd, **options) == str(tmp_path)
 
 

@@ -312,10 +312,18 @@ def test_seed_that_is_none_is_refused(seed):
         Experiment("keras_mlp", "keras", ARTICLE, seed)
 
 
+def test_numpys_numbers_are_arguments_too():
+    given, plain = {"filters": (np.int64(5), 10)}, {"filters": [5, 10]}
+    made = (Experiment("gap_cnn", "pytorch", ARTICLE, 0, a) for a in (given, plain))
+    assert len({experiment.path for experiment in made}) == 1
+    network = tradeoffs.build("small_net", kernel_size=np.int64(5))
+    assert tradeoffs.as_recorded(network, "small_net", kernel_size=5)
+
+
 def test_unknown_framework_is_refused():
     with pytest.raises(ValueError, match="pytorch, keras"):
         Experiment("keras_mlp", "jax", ARTICLE)
-    with pytest.raises(ValueError, match="it is in pytorch"):
+    with pytest.raises(ValueError, match="it must be one of pytorch"):
         tradeoffs.run("pytorch_cnn", "keras")
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import tradeoffs
-from tradeoffs import ARTICLE, TrainingError
+from tradeoffs import ARTICLE, Experiment, TrainingError
 from tradeoffs.training.stack import Stack, stack_key
 from tradeoffs.training.stacked import StackedTrainer, fit_stacked
 from tradeoffs.training.stacked_layers import stack_padded
@@ -289,10 +289,15 @@ def test_run_says_that_it_was_trained_side_by_side(images):
 
 def test_run_is_filed_under_the_experiment_given(images):
     experiments = [
-        tradeoffs.Experiment("small_net", "pytorch", QUICK, seed) for seed in SEEDS
+        Experiment("small_net", "pytorch", QUICK.replace(learning_rate=rate), seed)
+        for seed, rate in zip(SEEDS, LEARNING_RATES, strict=True)
     ]
     runs = stacked(small_nets(), images, QUICK, experiments=experiments)
     assert [run.experiment for run in runs] == experiments
+    with pytest.raises(ValueError, match="but the training under"):
+        stacked(small_nets(), images, SCHEDULE, experiments=experiments)
+    with pytest.raises(ValueError, match="but the training under"):
+        tradeoffs.fit(small_nets()[0], images, SCHEDULE, experiment=experiments[0])
 
 
 def test_slopes_may_differ_but_shapes_may_not():
@@ -332,6 +337,12 @@ def test_wrong_arguments_are_named(images):
         Stack([nn.Linear(2, 2)])
     with pytest.raises(ValueError, match="given twice"):
         Stack([models[0], models[0]])
+    layer = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match="share weights cannot be stacked"):
+        Stack([nn.Sequential(layer, nn.ReLU(), layer)])
+    for name in ("threads", "first_epochs"):
+        with pytest.raises(ValueError, match=f"{name} is 0"):
+            stacked(models, images, **{name: 0})
     with pytest.raises(ValueError, match="no networks"):
         fit_stacked([], images, QUICK, [])
     with pytest.raises(ValueError, match="2 learning_rates for 3 networks"):

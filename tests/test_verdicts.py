@@ -439,7 +439,7 @@ def test_command_says_in_one_line_what_is_missing(copy, run):
     ("arguments", "said"),
     [
         (["measure"], "name a model: keras_mlp, keras_cnn"),
-        (["measure", "resnet", "--record"], "no model 'resnet'; the models are"),
+        (["measure", "resnet", "--record"], "model is 'resnet'; it must be one of"),
         (["measure", "gap_cnn", "--record", "--json", "x"], "without --json"),
         (["measure", "--record", "--batch-size", "4"], "without --batch-size"),
     ],

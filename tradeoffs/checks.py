@@ -52,18 +52,32 @@ def number(
 def one_of(name: str, value, allowed: Iterable):
     """The value, if it is one of those allowed.
 
-    Types count too: True is not the kernel size 1. NumPy's text is text.
+    Types count too: True is not the kernel size 1. NumPy's text is text, and its
+    numbers are Python's.
 
     Raises:
         ValueError: it is none of them.
     """
     allowed = list(allowed)
-    kind = str if isinstance(value, str) else type(value)
+    value = plain(value)
+    kind = type(value)
     if not any(kind is type(a) and value == a for a in allowed):
         raise ValueError(
             f"{name} is {value!r}; it must be one of "
             f"{', '.join(a if isinstance(a, str) else repr(a) for a in allowed)}"
         )
+    return value
+
+
+def plain(value):
+    """A value with NumPy's numbers as Python's, in lists and mappings too."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        found = [plain(one) for one in value]
+        return found if isinstance(value, list) else tuple(found)
     return value
 
 

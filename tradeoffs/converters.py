@@ -13,7 +13,7 @@ import warnings
 
 import numpy as np
 
-from tradeoffs.frameworks import silent_stderr
+from tradeoffs.frameworks import evaluating, silent_stderr
 from tradeoffs.training import one_sentence
 
 
@@ -136,15 +136,3 @@ def _quiet():
             yield
     finally:
         logging.disable(logging.NOTSET)
-
-
-@contextlib.contextmanager
-def evaluating(model):
-    """A PyTorch network in evaluation mode; each layer gets its own mode back."""
-    modes = [(layer, layer.training) for layer in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for layer, training in modes:
-            layer.training = training

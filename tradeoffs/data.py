@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tradeoffs.checks import array_view, whole_number
-from tradeoffs.fetching import SOURCES, cache_folder, fetch, read_idx
+from tradeoffs.checks import array_view, number, whole_number
+from tradeoffs.fetching import SOURCES, fetch, read_idx
 
 # Mean and deviation of MNIST's training pixels, scaled to 0...1, as in the examples
 # of PyTorch.
@@ -72,6 +72,9 @@ class Dataset:
             )
         if self.pixels is None:
             object.__setattr__(self, "pixels", _mean_and_deviation(self.train_images))
+        _, deviation = (number("pixels", value) for value in self.pixels)
+        if deviation <= 0:
+            raise ValueError(f"pixels is {self.pixels}; a deviation is above 0")
 
     def _view(self, name, shapes, *kinds):
         view = array_view(name, getattr(self, name), shapes, *kinds)
@@ -210,6 +213,7 @@ def fashion_mnist() -> Dataset:
     return dataset_named("fashion_mnist")
 
 
+@functools.cache
 def dataset_named(name: str) -> Dataset:
     """The data set that a record names: one of `SOURCES`, or what is made of it.
 
@@ -222,28 +226,22 @@ def dataset_named(name: str) -> Dataset:
     >>> dataset_named("mnist-pool2")
     Dataset('mnist-pool2', train=(60000, 14, 14), test=(10000, 14, 14))
     """
-    check_name(name)
-    return _named(name, cache_folder())
-
-
-def test_labels(name: str) -> np.ndarray:
-    """Those of `dataset_named`, without making its images."""
     whole, *made = check_name(name)
-    labels = _read(whole, cache_folder()).test_labels
-    for method, *sizes in made:
-        labels = labels[: sizes[1]] if method == "head" else labels
-    return labels
-
-
-@functools.cache
-def _named(name, root):
-    whole, *made = check_name(name)
-    found = _read(whole, root)
+    found = _read(whole)
     for method, *sizes in made:
         found = getattr(found, method)(*sizes)
     if found.name != name:
         raise ValueError(f"dataset is {name!r}; all that there is is {found.name}")
     return found
+
+
+def test_labels(name: str) -> np.ndarray:
+    """Those of `dataset_named`, without making its images."""
+    whole, *made = check_name(name)
+    labels = _read(whole).test_labels
+    for method, *sizes in made:
+        labels = labels[: sizes[1]] if method == "head" else labels
+    return labels
 
 
 def check_name(name: str) -> list:
@@ -277,8 +275,8 @@ _MADE = {
 
 
 @functools.cache
-def _read(name, root):
-    folder = fetch(name, root)
+def _read(name):
+    folder = fetch(name)
     arrays = (read_idx(folder / file) for file in SOURCES[name].md5)
     return Dataset(name, *arrays, MNIST_PIXELS if name == "mnist" else None)
 

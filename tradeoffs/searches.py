@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from tradeoffs.checks import whole_number
 from tradeoffs.data import Dataset, mnist
 from tradeoffs.experiments import Experiment
+from tradeoffs.models import build
 from tradeoffs.processes import FreshProcesses
 from tradeoffs.progress import bar
 from tradeoffs.schedules import ARTICLE, Schedule
@@ -214,13 +215,13 @@ def _show(shown, study):
 
 def _network(plan, arguments):
     """A network of the space, its learning rate and its seed."""
-    from tradeoffs.models.pytorch import build, seeded
+    from tradeoffs.models.pytorch import seeded
 
     arguments = dict(arguments)
     rate = arguments.pop("learning_rate", plan.schedule.learning_rate)
     seed = arguments.pop("seed", plan.seed)
     own = callable(plan.model)
-    builder = plan.model if own else functools.partial(build, plan.model)
+    builder = plan.model if own else functools.partial(build, plan.model, "pytorch")
     return seeded(builder, seed, **arguments), rate, seed
 
 

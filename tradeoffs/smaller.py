@@ -15,7 +15,6 @@ import numpy as np
 from tradeoffs import records, series
 from tradeoffs.checks import one_of
 from tradeoffs.experiments import variant
-from tradeoffs.frameworks import set_threads
 from tradeoffs.models import count_parameters
 from tradeoffs.models.rows import ROWS
 from tradeoffs.processes import FreshProcesses
@@ -71,7 +70,6 @@ def read_test_images(limits: list[int], *, jobs: int = 1, progress: bool = True)
 
 def _read_test_images(limit, jobs, progress, position):
     experiments = row_series(limit).experiments()
-    set_threads("pytorch", series.THREADS)
     done = series.trained_untested(experiments, progress=progress, position=position)
     note = {
         "limit": limit,

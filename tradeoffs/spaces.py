@@ -15,9 +15,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from tradeoffs.checks import instance, one_of, whole_number
+from tradeoffs.checks import instance, one_of, plain, whole_number
 from tradeoffs.data import Dataset
 from tradeoffs.models import model_info
 from tradeoffs.schedules import ARTICLE, Schedule
@@ -115,7 +113,7 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self):
-        object.__setattr__(self, "space", _plain(self.space))
+        object.__setattr__(self, "space", plain(self.space))
         _check_space(self.space)
         instance("schedule", self.schedule, Schedule, "tradeoffs.ARTICLE")
         if self.dataset is not None:
@@ -166,18 +164,6 @@ class Plan:
             f"{self.content['model']}-{self.schedule.name}-{self.sampler}-"
             f"{self.num_networks}-{_digest(json.dumps(self.content, sort_keys=True))}"
         )
-
-
-def _plain(value):
-    """A value with NumPy's numbers as Python's, in lists and mappings too."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Mapping):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        plain = [_plain(one) for one in value]
-        return plain if isinstance(value, list) else tuple(plain)
-    return value
 
 
 def _check_space(space):

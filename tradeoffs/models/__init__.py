@@ -9,6 +9,7 @@ import importlib
 from dataclasses import dataclass
 
 from tradeoffs.article import NUM_PARAMETERS
+from tradeoffs.checks import one_of, plain
 from tradeoffs.frameworks import framework_of
 from tradeoffs.models.rows import arguments_of
 
@@ -77,9 +78,7 @@ def model_info(name: str) -> ModelInfo:
     Raises:
         ValueError: there is no such model; the message lists the names.
     """
-    if not isinstance(name, str) or name not in KNOWN_MODELS:
-        raise ValueError(f"no model {name!r}; the models are {', '.join(KNOWN_MODELS)}")
-    return KNOWN_MODELS[name]
+    return KNOWN_MODELS[one_of("model", name, KNOWN_MODELS)]
 
 
 def count_parameters(name: str, **arguments) -> int:
@@ -150,14 +149,8 @@ def framework_for(name: str, framework: str | None = None) -> str:
     Raises:
         ValueError: the model is not written in that framework.
     """
-    info = model_info(name)
-    framework = framework or info.frameworks[0]
-    if framework not in info.frameworks:
-        raise ValueError(
-            f"{name} is not written in {framework!r}; "
-            f"it is in {' and '.join(info.frameworks)}"
-        )
-    return framework
+    known = model_info(name).frameworks
+    return one_of(f"framework of {name}", framework or known[0], known)
 
 
 def build(name: str, framework: str | None = None, *, seed=None, **arguments):
@@ -184,8 +177,8 @@ def build(name: str, framework: str | None = None, *, seed=None, **arguments):
     598
     """
     framework = framework_for(name, framework)
-    module = importlib.import_module(f"tradeoffs.models.{framework}")
-    return module.build(name, seed=seed, **arguments)
+    page = importlib.import_module(f"tradeoffs.models.{framework}")
+    return page.seeded(getattr(page, name), seed, **plain(arguments))
 
 
 def as_recorded(model, name: str, **arguments) -> bool:
@@ -203,8 +196,10 @@ def as_recorded(model, name: str, **arguments) -> bool:
     >>> tradeoffs.as_recorded(network, "gap_cnn", dropout=True)
     True
     """
-    page = importlib.import_module(f"tradeoffs.models.{framework_of(model)}")
-    return page.layers_of(model) == page.layers_of(page.build(name, **arguments))
+    framework = framework_of(model)
+    page = importlib.import_module(f"tradeoffs.models.{framework}")
+    named = build(name, framework, **arguments)
+    return page.layers_of(model) == page.layers_of(named)
 
 
 def parameters_by_layer(model) -> dict[str, int]:

@@ -3,6 +3,8 @@
 Source: `mnist_mlp.py` and `mnist_cnn.py` among the examples of Keras 2.
 """
 
+import random
+
 import numpy as np
 
 from tradeoffs.frameworks import import_keras
@@ -11,11 +13,19 @@ keras = import_keras()
 layers = keras.layers
 
 
-def build(name, seed=None, **arguments):
-    """A model of this page; see `tradeoffs.build`."""
+def seeded(builder, seed=None, **arguments):
+    """Call a function of this page, its first weights drawn from a seed.
+
+    The generators of Python and NumPy are left as they were; Keras reseeds them.
+    """
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002
     if seed is not None:
         keras.utils.set_random_seed(seed)
-    return {"keras_mlp": keras_mlp, "keras_cnn": keras_cnn}[name](**arguments)
+    try:
+        return builder(**arguments)
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
 
 
 def layers_of(model):

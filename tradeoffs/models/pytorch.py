@@ -11,23 +11,15 @@ import torch
 from torch import nn
 
 from tradeoffs.models import pytorch_cnn_features
-from tradeoffs.models.small_net import sequence, small_net
-from tradeoffs.models.tiny import tiny
-
-
-def build(name, seed=None, **arguments):
-    """A network of this page; see `tradeoffs.build`."""
-    builders = {
-        builder.__name__: builder
-        for builder in (pytorch_cnn, gap_cnn, small_net, tiny, keras_mlp, keras_cnn)
-    }
-    return seeded(builders[name], seed, **arguments)
+from tradeoffs.models.small_net import sequence, small_net  # noqa: F401
+from tradeoffs.models.tiny import tiny  # noqa: F401
 
 
 def layers_of(network):
     """The kind of a network, and each layer's with its settings."""
     kind = nn.Sequential if isinstance(network, nn.Sequential) else type(network)
-    return kind, [str(layer) for layer in network.children()]
+    # Not `children`, which has a layer that comes twice once.
+    return kind, [str(layer) for layer in network._modules.values()]
 
 
 def seeded(builder, seed=None, **arguments):

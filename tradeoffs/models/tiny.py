@@ -167,9 +167,9 @@ def fold_norms(network: nn.Sequential) -> nn.Sequential:
     """
     if not isinstance(network, nn.Sequential):
         raise TypeError(f"only an nn.Sequential is folded, not {type(network)}")
-    was_training, layers = network.training, {}
-    network.eval()
-    for name, layer in network.named_children():
+    layers = {}
+    # Not `named_children`, which has a layer that comes twice once.
+    for name, layer in copy.deepcopy(network).eval()._modules.items():
         if not isinstance(layer, nn.BatchNorm2d):
             layers[name] = layer
             continue
@@ -177,6 +177,4 @@ def fold_norms(network: nn.Sequential) -> nn.Sequential:
         if not isinstance(convolution, nn.Conv2d):
             raise TypeError(f"{name!r} follows no convolution, and cannot be folded")
         layers[last] = fuse_conv_bn_eval(convolution, layer)
-    folded = copy.deepcopy(nn.Sequential(OrderedDict(layers)))
-    network.train(was_training)
-    return folded.eval()
+    return nn.Sequential(OrderedDict(layers)).eval()

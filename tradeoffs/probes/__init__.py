@@ -17,8 +17,12 @@ from tradeoffs.probes.asking import OutOfMemoryError, ask
 from tradeoffs.probes.files import is_model_file, measure_file
 from tradeoffs.probes.memory import DEVICES
 from tradeoffs.probes.profile import Profile, median_profile
-from tradeoffs.probes.source import MeasureError, check_dtype, source_of
-from tradeoffs.probes.startup import started
+from tradeoffs.probes.source import (
+    PYTORCH_ALONE,
+    MeasureError,
+    check_dtype,
+    source_of,
+)
 from tradeoffs.probes.timing import BUSY
 from tradeoffs.probes.units import dead_units as dead_units
 from tradeoffs.progress import bar
@@ -152,7 +156,7 @@ def measure(
         raise MeasureError(failures[0])
     if "startup" in parts:
         # Nothing may be imported before.
-        task = started, source, profile, input_dtype
+        task = tasks.started, source, profile, input_dtype
         try:
             found = ask(*task, batch_size=1, threads=threads, on_cpu=False)
         except MeasureError as error:
@@ -269,10 +273,8 @@ def predict_memory(
         raise ValueError(f"points is {points!r}; it {text}") from None
     points = [(input_shapes(s), whole_number("batch_size", n)) for s, n in points]
     check_dtype(input_dtype)
-    framework = "pytorch" if isinstance(model, str) else None
-    source = source_of(model, framework, model_arguments)
-    if source.framework == "keras":
-        raise MeasureError("GPU memory is predicted for PyTorch models only")
+    named = isinstance(model, str) and ":" not in model
+    source = source_of(model, "pytorch" if named else None, model_arguments)
     with bar(progress, desc=f"predicting {source.label}", total=len(points)) as shown:
         task = tasks.predicted, source, points, input_dtype
         found = ask(*task, batch_size=largest, threads=1)
@@ -288,8 +290,7 @@ def _predicted(model, profile, input_dtype):
     shape = profile.input_shape
     if profile.framework == "keras":
         if model != profile.name:
-            note = "GPU memory is predicted for PyTorch models only"
-            return {"notes": (*profile.notes, note)}
+            return {"notes": (*profile.notes, PYTORCH_ALONE)}
         shape = (shape[-1], *shape[:-1])
     options = {"input_dtype": input_dtype, "progress": False} | profile.model_arguments
     try:

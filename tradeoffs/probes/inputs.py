@@ -4,8 +4,8 @@ import contextlib
 import importlib
 
 from tradeoffs.probes.asking import wants_memory
-from tradeoffs.probes.source import MeasureError, num_classes
-from tradeoffs.training import one_sentence
+from tradeoffs.probes.source import MeasureError
+from tradeoffs.training import num_classes, one_sentence
 
 
 def page_of(framework):

@@ -24,7 +24,8 @@ class PeakMemory:
     """
 
     def __init__(self):
-        _forget_peak()
+        with contextlib.suppress(OSError):  # forget an earlier peak
+            Path("/proc/self/clear_refs").write_text("5")
         self.level, self.of_files = _resident_bytes()
         self.peak_before = peak_bytes()
 
@@ -57,11 +58,6 @@ def peak_bytes() -> int:
 
     # In bytes on macOS; Linux, where it is in KiB, has answered above.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def _forget_peak():
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
 
 
 def accelerator_memory(framework: str, device: str) -> dict[str, float]:

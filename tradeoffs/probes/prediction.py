@@ -21,12 +21,14 @@ from torch.nn.parameter import UninitializedParameter
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from tradeoffs.frameworks import framework_of
 from tradeoffs.models.pytorch import for_input
 from tradeoffs.probes.profile import MIB
 from tradeoffs.probes.pytorch import Probe
-from tradeoffs.probes.source import MeasureError, num_classes
+from tradeoffs.probes.source import PYTORCH_ALONE, MeasureError
 from tradeoffs.probes.storage import storages
 from tradeoffs.probes.units import in_mode, input_dtypes
+from tradeoffs.training import num_classes
 
 BLOCK = 512  # sizes are rounded up to it
 SMALL = MIB  # up to here, from segments of two MiB
@@ -167,6 +169,8 @@ def training_memory(
             module = for_input(make(), shapes[0])
     else:
         module = make()
+        if framework_of(module) == "keras":
+            raise MeasureError(PYTORCH_ALONE)
         if any(isinstance(p, UninitializedParameter) for p in module.parameters()):
             probe = Probe(module, shapes, dtype, "cpu", 1)
             probe.call(probe.inputs(2))  # lazy layers then know their sizes
@@ -232,8 +236,8 @@ def _taken(module, batch_size, candidates):
         if not isinstance(said, str):
             if output.requires_grad:
                 return given
-            said = "the model has nothing to train"
-        failures.append(MeasureError(said))
+            said = "has nothing to train"
+        failures.append(MeasureError(f"the model {said}"))
     raise failures[0]
 
 

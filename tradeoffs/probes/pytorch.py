@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import functools
+import io
 import itertools
 import logging
 
@@ -17,13 +18,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.utils._pytree import tree_leaves
 
 from tradeoffs.probes.source import MeasureError
-from tradeoffs.probes.storage import (
-    bytes_of,
-    check_scripts,
-    packed,
-    pickled_bytes,
-    storages,
-)
+from tradeoffs.probes.storage import bytes_of, check_scripts, packed, storages
 from tradeoffs.probes.timing import seconds_of
 from tradeoffs.probes.units import embeddings, in_mode, input_dtypes
 from tradeoffs.training.macs import macs_of
@@ -142,8 +137,10 @@ class Probe:
         unique, state = {}, self.model.state_dict()
         for name, tensor in state.items():
             plain = isinstance(tensor, torch.Tensor) and not tensor.is_quantized
+            # safetensors holds nothing but plain tensors.
             if not plain or tensor.layout != torch.strided:
-                return pickled_bytes(state)
+                torch.save(state, file := io.BytesIO())
+                return file.tell()
             key = tensor.data_ptr(), tensor.shape, tensor.stride()
             unique.setdefault(key, (name, tensor.detach().cpu().contiguous().clone()))
         return len(safetensors.torch.save(dict(unique.values())))

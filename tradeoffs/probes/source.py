@@ -32,6 +32,9 @@ class MeasureError(RuntimeError):
     """
 
 
+PYTORCH_ALONE = "GPU memory is predicted for PyTorch models only"
+
+
 class Source(NamedTuple):
     """What another process needs to make a model.
 
@@ -124,17 +127,6 @@ def dtype_of_each(given, count: int) -> list:
             f"{count} inputs"
         )
     return list(given)
-
-
-def num_classes(output, count: int) -> int | str:
-    """Of a model's output for so many inputs; or why it cannot be trained."""
-    shape = tuple(getattr(output, "shape", ()))
-    if len(shape) == 2 and shape[0] == count:
-        return int(shape[1])
-    return (
-        f"the model returned a {type(output).__name__} of shape {shape} for {count} "
-        "inputs; to be trained it must return one tensor [n, classes]"
-    )
 
 
 def _pickled(model):

@@ -1,7 +1,5 @@
 """Where a PyTorch module keeps its numbers, and how many bytes they take."""
 
-import io
-
 import torch
 from torch.utils._pytree import tree_leaves
 
@@ -51,10 +49,3 @@ def bytes_of(tensors):
     """Of different storages: what is shared counts once."""
     found = [storage for tensor in tensors for storage in storages(tensor)]
     return sum({s.data_ptr(): s.nbytes() for s in found}.values())
-
-
-def pickled_bytes(state):
-    # safetensors holds nothing but plain tensors.
-    file = io.BytesIO()
-    torch.save(state, file)
-    return file.tell()

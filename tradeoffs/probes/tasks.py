@@ -1,6 +1,7 @@
 """What runs in a process of its own: a measurement or a prediction."""
 
 import math
+import sys
 import time
 import warnings
 from types import SimpleNamespace
@@ -12,13 +13,14 @@ from tradeoffs.experiments import versions
 from tradeoffs.frameworks import (
     FRAMEWORKS,
     framework_of,
-    is_loaded,
+    keep_freed_memory,
     num_threads,
 )
 from tradeoffs.probes.asking import reason_of
 from tradeoffs.probes.inputs import answering, page_of, shapes_of
-from tradeoffs.probes.memory import PeakMemory, accelerator_memory
-from tradeoffs.probes.source import MeasureError
+from tradeoffs.probes.memory import PeakMemory, accelerator_memory, peak_bytes
+from tradeoffs.probes.profile import MIB
+from tradeoffs.probes.source import PYTORCH_ALONE, MeasureError
 from tradeoffs.probes.timing import (
     OtherWork,
     Time,
@@ -27,10 +29,10 @@ from tradeoffs.probes.timing import (
     steady_seconds,
     wait_for_quiet,
 )
+from tradeoffs.probes.units import in_mode, input_dtypes
 from tradeoffs.processes import import_seconds
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.training import ProbabilitiesWarning, computing_on, one_sentence
-from tradeoffs.training.allocation import keep_freed_memory
 
 EPOCH_IMAGES, TEST_IMAGES = 60_000, 10_000
 DATA_BYTES = 2**29  # of synthetic inputs at most
@@ -53,8 +55,9 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
     if source.framework:
         page_of(source.framework)
     make = source.maker()
-    for framework in filter(is_loaded, FRAMEWORKS):
-        page_of(framework)
+    for framework, package in FRAMEWORKS.items():
+        if package in sys.modules:
+            page_of(framework)
     waited = time.perf_counter() - began
     found = {"import_seconds": import_seconds(source.framework) or waited}
     keep_freed_memory()  # in inference as in training: times then vary less
@@ -145,7 +148,7 @@ def _training(probe, peak, classes, parts, max_seconds):
     if len(probe.shapes) > 1:
         raise MeasureError("it is measured for models of one input")
     if isinstance(classes, str):
-        raise MeasureError(classes)
+        raise MeasureError(f"the model {classes}")
     batch = probe.batch_size
     trainer, step = _trainer(probe, classes), np.arange(batch)[np.newaxis]
     yield "first_step_seconds", seconds_of(trainer.train_steps, step)
@@ -219,8 +222,34 @@ def _inference(probe, peak, batch, parts, max_seconds):
             yield f"latency_ms_p{percent}", Time(median, *ends)
 
 
+def started(source, profile, dtype) -> dict:
+    """The start-up of a process: imports, the model, and the answer for one input."""
+    began = time.perf_counter()
+    model = source.maker()()
+    framework = framework_of(model)
+    shapes = shapes_of(source, profile, framework, model)
+    if framework == "keras":
+        import keras
+
+        inputs = [np.zeros((1, *shape), np.float32) for shape in shapes]
+        answer = model(inputs if len(inputs) > 1 else inputs[0], training=False)
+        np.asarray(keras.tree.flatten(answer)[0])
+    else:
+        import torch
+
+        dtypes = input_dtypes(model, dtype, len(shapes))
+        given = zip(shapes, dtypes, strict=True)
+        inputs = [torch.zeros(1, *shape, dtype=of) for shape, of in given]
+        with torch.inference_mode():
+            in_mode(model, training=False)(*inputs)
+    seconds = time.perf_counter() - began
+    return {"startup_seconds": seconds, "startup_memory_mib": peak_bytes() / MIB}
+
+
 def predicted(source, points, dtype) -> list[dict]:
     """The memory of a training step on a GPU, for each shape and batch size."""
+    if source.framework == "keras":
+        raise MeasureError(PYTORCH_ALONE)
     from tradeoffs.probes.prediction import training_memory
 
     make, named, found = source.maker(), source.kind == "name", []

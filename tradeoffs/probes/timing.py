@@ -15,7 +15,8 @@ WINDOW_SECONDS = 0.25
 MAX_CALLS = 50  # in a window
 MIN_WINDOWS = 5
 MIN_SECONDS = 2.0  # in windows: a processor's speed changes from second to second
-STABLE = 0.02  # the median's uncertainty, as a share of it
+# The quartile range over the root of the number of windows, as a share of the median.
+STABLE = 0.02
 QUIET = 0.25  # processors that others may keep busy meanwhile
 BUSY = "times measured on a busy machine"
 
@@ -26,11 +27,6 @@ class Time(NamedTuple):
     median: float
     lowest: float
     highest: float
-
-    @classmethod
-    def of(cls, windows) -> "Time":
-        """From the times of all windows."""
-        return cls(float(np.median(windows)), min(windows), max(windows))
 
     def times(self, factor: float) -> "Time":
         """In another unit, or of so many calls."""
@@ -61,17 +57,12 @@ def steady_seconds(call: Callable[[int], object], max_seconds: float) -> Time:
     while True:
         windows.append(seconds_of(call, calls) / calls)
         enough = len(windows) >= MIN_WINDOWS and sum(windows) * calls >= MIN_SECONDS
-        if enough and uncertainty(windows) < STABLE:
+        low, median, high = np.percentile(windows, (25, 50, 75))
+        if enough and (high - low) / median / np.sqrt(len(windows)) < STABLE:
             break
         if len(windows) >= 3 and time.perf_counter() - began > max_seconds:
             break
-    return Time.of(windows)
-
-
-def uncertainty(values: list[float]) -> float:
-    """Of the median of values: quartile range over the root of their number."""
-    low, median, high = np.percentile(values, (25, 50, 75))
-    return float((high - low) / median / np.sqrt(len(values)))
+    return Time(float(np.median(windows)), min(windows), max(windows))
 
 
 def latencies_ms(call: Callable, max_seconds: float) -> list[float]:

@@ -4,6 +4,7 @@ import contextlib
 
 import numpy as np
 
+from tradeoffs.frameworks import evaluating
 from tradeoffs.probes.source import dtype_of_each
 
 
@@ -35,7 +36,7 @@ def dead_units(network, images) -> np.ndarray:
     import torch
     from torch.nn import LeakyReLU, ReLU
 
-    highest, training = [], network.training
+    highest = []
 
     def note(layer, inputs, output):
         highest.append(inputs[0].detach().movedim(1, 0).flatten(1).amax(1))
@@ -45,10 +46,9 @@ def dead_units(network, images) -> np.ndarray:
         raise ValueError(f"{type(network).__name__} has no ReLU or LeakyReLU")
     handles = [layer.register_forward_hook(note) for layer in rectifiers]
     try:
-        with torch.inference_mode():
-            network.eval()(images)
+        with torch.inference_mode(), evaluating(network):
+            network(images)
     finally:
-        network.train(training)
         for handle in handles:
             handle.remove()
     return torch.cat(highest).le(0).numpy()

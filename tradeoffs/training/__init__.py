@@ -92,13 +92,11 @@ def fit(
     (7090, 2, True)
     """
     framework, seed = framework_of(model), whole_number("seed", seed, least=0)
-    check_data_and_schedule(dataset, schedule)
-    for name, value in {"threads": threads, "first_epochs": first_epochs}.items():
-        if value is not None:
-            whole_number(name, value)
+    check_options(dataset, schedule, threads, first_epochs)
     experiment = experiment or Experiment(
         type(model).__name__, framework, schedule, seed, dataset=dataset.name
     )
+    check_schedules([experiment], [schedule])
     if framework == "keras" and threads is not None:
         set_threads(framework, threads)
     backend = importlib.import_module(f"tradeoffs.training.{framework}")
@@ -197,7 +195,7 @@ def computing_on(trainer, threads: int | None = None):
         return
     before = num_threads("pytorch")
     if threads is None:
-        threads = min(before, default_threads("pytorch", trainer.step_macs()))
+        threads = min(before, default_threads(trainer.step_macs()))
     set_threads("pytorch", threads)
     try:
         yield
@@ -205,10 +203,23 @@ def computing_on(trainer, threads: int | None = None):
         set_threads("pytorch", before)
 
 
-def check_data_and_schedule(dataset, schedule) -> None:
-    """Raise a TypeError unless they are a `Dataset` and a `Schedule`."""
+def check_options(dataset, schedule, threads, first_epochs) -> None:
+    """Raise a TypeError or a ValueError unless `fit` takes them."""
     instance("dataset", dataset, Dataset, "tradeoffs.mnist()")
     instance("schedule", schedule, Schedule, "tradeoffs.ARTICLE")
+    for name, value in {"threads": threads, "first_epochs": first_epochs}.items():
+        if value is not None:
+            whole_number(name, value)
+
+
+def check_schedules(experiments, schedules) -> None:
+    """Raise a ValueError unless runs are filed under what they are trained by."""
+    for experiment, schedule in zip(experiments, schedules, strict=True):
+        if experiment.schedule != schedule:
+            raise ValueError(
+                f"{experiment.path} is under {experiment.schedule}, but the training "
+                f"under {schedule}"
+            )
 
 
 def first_outputs(name: str, model, images, dataset):
@@ -226,20 +237,28 @@ def first_outputs(name: str, model, images, dataset):
             f"{name} cannot take images as {dtype} tensors of shape "
             f"{tuple(images.shape)}: {one_sentence(error)}"
         ) from error
-    shape, count = tuple(getattr(outputs, "shape", ())), len(images)
-    if len(shape) != 2 or shape[0] != count or isinstance(outputs, np.ndarray):
-        raise TrainingError(
-            f"{name} returned a {type(outputs).__name__} of shape {shape} for {count} "
-            "images; it must return one tensor [n, classes]"
-        )
+    classes = num_classes(outputs, len(images))
+    if isinstance(classes, str):
+        raise TrainingError(f"{name} {classes}")
     for part in ("train_labels", "test_labels"):
         labels = np.asarray(getattr(dataset, part))
-        if labels.max() >= shape[1]:
+        if labels.max() >= classes:
             raise ValueError(
                 f"{part} go from {labels.min()} to {labels.max()}, and {name} has "
-                f"{shape[1]} outputs, for labels from 0 to {shape[1] - 1}"
+                f"{classes} outputs, for labels from 0 to {classes - 1}"
             )
     return outputs
+
+
+def num_classes(outputs, count: int) -> int | str:
+    """Of a model's outputs for so many inputs; or why it cannot be trained."""
+    shape = tuple(getattr(outputs, "shape", ()))
+    if len(shape) == 2 and shape[0] == count and not isinstance(outputs, np.ndarray):
+        return int(shape[1])
+    return (
+        f"returned a {type(outputs).__name__} of shape {shape} for {count} inputs; to "
+        "be trained it must return one tensor [n, classes]"
+    )
 
 
 def one_sentence(error) -> str:

@@ -24,17 +24,9 @@ class Augmenter:
         augmentation: an `Augmentation`.
         seeds: of the K runs.
         images: that will be trained on, [n, channels, h, w].
-
-    Raises:
-        ValueError: the images are of another rank.
     """
 
     def __init__(self, augmentation, seeds, images):
-        if images.dim() != 4:
-            raise ValueError(
-                f"images are of shape {tuple(images.shape)}; augmentation is for "
-                "[n, channels, height, width]"
-            )
         self.by, self.like = augmentation, images
         self.generators = [np.random.default_rng((seed, STREAM)) for seed in seeds]
         knots = KNOTS**2 if augmentation.elastic else 0

@@ -13,10 +13,9 @@ import warnings
 import numpy as np
 
 from tradeoffs.data import MNIST_PIXELS
-from tradeoffs.frameworks import import_keras
+from tradeoffs.frameworks import import_keras, keep_freed_memory
 from tradeoffs.training import TrainingError, first_outputs, one_sentence
-from tradeoffs.training.allocation import keep_freed_memory
-from tradeoffs.training.batches import chunks
+from tradeoffs.training.batches import chunks, evaluation_sizes
 
 keras = import_keras()
 
@@ -203,13 +202,9 @@ class Trainer:
 
     def evaluate(self):
         """Mean test loss, and the predicted labels, [n]."""
-        probabilities = tf.concat(
-            [
-                self._predict(self.test_images[start : start + EVALUATION_BATCH])
-                for start in range(0, len(self.test_labels), EVALUATION_BATCH)
-            ],
-            axis=0,
-        )
+        sizes = evaluation_sizes(len(self.test_labels), EVALUATION_BATCH)
+        parts = map(self._predict, tf.split(self.test_images, sizes))
+        probabilities = tf.concat([*parts], axis=0)
         loss = float(self.loss(self.test_labels, _at_least_float32(probabilities)))
         return loss, np.argmax(probabilities, axis=1)
 

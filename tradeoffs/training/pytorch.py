@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional
 
 from tradeoffs.data import MNIST_PIXELS
+from tradeoffs.frameworks import evaluating, keep_freed_memory
 from tradeoffs.training import ProbabilitiesWarning, TrainingError, first_outputs
-from tradeoffs.training.allocation import keep_freed_memory
 from tradeoffs.training.augmenting import Augmenter
 from tradeoffs.training.averaging import Average
 from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
@@ -65,8 +65,7 @@ def check_outputs(model, images, dataset) -> None:
         TrainingError, ValueError: as `first_outputs`.
     """
     name = type(model).__name__
-    model.eval()
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
         outputs = first_outputs(name, model, images[:2].clone(), dataset)
     if not outputs.is_floating_point():
         raise TrainingError(
@@ -75,8 +74,9 @@ def check_outputs(model, images, dataset) -> None:
     # Rows of shares that sum to 1, within what this precision can tell.
     precise = max(1e-4, 8 * torch.finfo(outputs.dtype).eps)
     off = (outputs.float().sum(1) - 1).abs().max()
-    shares = outputs.shape[1] > 1 and outputs.min() >= 0 and off < precise
-    if shares or isinstance(list(model.modules())[-1], nn.Sigmoid):
+    between = outputs.min() >= 0 and outputs.max() <= 1
+    shares = outputs.shape[1] > 1 and between and off < precise
+    if shares or (between and isinstance(list(model.modules())[-1], nn.Sigmoid)):
         last = "softmax" if shares else "sigmoid"
         warnings.warn(
             f"{name} returns probabilities, and its training takes them for logits: "
@@ -129,12 +129,8 @@ def lay_out(model, rank: int, layout: torch.memory_format) -> None:
 
 def forward_macs(model, inputs) -> int:
     """Multiply-accumulates of a forward pass, as far as they are known."""
-    training = model.training
-    model.eval()
-    with torch.no_grad():
-        macs, _ = macs_of(model, inputs)
-    model.train(training)
-    return macs
+    with torch.no_grad(), evaluating(model):
+        return macs_of(model, inputs)[0]
 
 
 class Trainer:
@@ -265,17 +261,14 @@ class _Randomness(contextlib.AbstractContextManager):
             for g in self.generators
         ]
 
-    def _swap(self):
+    def __enter__(self):
         kept = [g.get_state() for g in self.generators]
         for generator, state in zip(self.generators, self.states, strict=True):
             generator.set_state(state)
         self.states = kept
 
-    def __enter__(self):
-        self._swap()
-
     def __exit__(self, *error):
-        self._swap()
+        self.__enter__()  # a swap undoes itself
 
 
 def make_optimizer(schedule, parameters, sparse_gradients: bool = False):

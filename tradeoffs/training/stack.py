@@ -48,7 +48,10 @@ def stack_key(model: nn.Sequential) -> tuple:
         raise TypeError(
             f"only an nn.Sequential can be stacked, not a {type(model).__name__}"
         )
-    layers = tuple(_layer_key(name, layer) for name, layer in model.named_children())
+    layers = tuple(_layer_key(name, layer) for name, layer in model._modules.items())
+    weights = [weight for layer in model for weight in layer.parameters()]
+    if len(weights) > len(list(model.parameters())):  # which has each once
+        raise TypeError("layers that share weights cannot be stacked")
     ins, outs = (_widths(model, names) for names in _WIDTHS)
     return (*layers, ("widths", *ins[:1], *outs[-1:]))
 

@@ -13,13 +13,14 @@ from torch.nn import functional
 from tradeoffs.checks import whole_number
 from tradeoffs.data import Dataset
 from tradeoffs.experiments import Experiment, Run
+from tradeoffs.frameworks import keep_freed_memory
 from tradeoffs.schedules import Schedule
 from tradeoffs.training import (
     TrainingError,
-    check_data_and_schedule,
+    check_options,
+    check_schedules,
     train_epochs,
 )
-from tradeoffs.training.allocation import keep_freed_memory
 from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
 from tradeoffs.training.first_layers import FirstLayers
 from tradeoffs.training.pytorch import (
@@ -76,24 +77,20 @@ def fit_stacked(
     >>> [run.experiment.seed for run in runs]
     [0, 1, 2]
     """
-    check_data_and_schedule(dataset, schedule)
+    check_options(dataset, schedule, threads, first_epochs)
     rates = learning_rates or [schedule.learning_rate] * len(models)
     lists = {"seeds": seeds, "learning_rates": rates, "experiments": experiments}
     for name, values in lists.items():
         if values is not None and len(values) != len(models):
             raise ValueError(f"{len(values)} {name} for {len(models)} networks")
     seeds = [whole_number("seed", seed, least=0) for seed in seeds]
-    trainer = StackedTrainer(models, dataset, schedule, seeds)
+    schedules = [schedule.replace(learning_rate=rate) for rate in rates]
     experiments = experiments or [
-        Experiment(
-            type(model).__name__,
-            "pytorch",
-            schedule.replace(learning_rate=rate),
-            seed,
-            dataset=dataset.name,
-        )
-        for model, rate, seed in zip(models, rates, seeds, strict=True)
+        Experiment(type(model).__name__, "pytorch", own, seed, dataset=dataset.name)
+        for model, own, seed in zip(models, schedules, seeds, strict=True)
     ]
+    check_schedules(experiments, schedules)
+    trainer = StackedTrainer(models, dataset, schedule, seeds)
     runs = train_epochs(
         trainer,
         dataset,
