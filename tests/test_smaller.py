@@ -124,6 +124,18 @@ def test_what_was_stopped_between_goes_on_with_the_same_weights(row):
         read()
 
 
+def test_command_scores_the_ablation_anew(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
+    short = {"CHANGES": {}, "ABLATION_EPOCHS": 1, "ABLATION_SEEDS": [200]}
+    for name, value in short.items():
+        monkeypatch.setattr(held_back, name, value)
+    assert main(["smaller", "--ablate"]) == 0
+    (row,) = held_back.table("ablation").itertuples()
+    assert (row.tried, row.seeds) == (held_back.AS_CHOSEN, "200")
+    assert 0.8 < row.mean < 1
+    assert f"{row.mean:.4f}" in capsys.readouterr().out
+
+
 def test_a_row_that_there_is_not(capsys):
     with pytest.raises(ValueError, match="limit is 517; it must be one of 300, "):
         smaller.read_test_images([517])

@@ -17,6 +17,7 @@ from tradeoffs import (
     verdicts,
 )
 from tradeoffs.frameworks import FRAMEWORKS
+from tradeoffs.held_back import ABLATED
 from tradeoffs.models import KNOWN_MODELS, MODELS
 from tradeoffs.models.rows import ROWS
 from tradeoffs.probes.source import DTYPES
@@ -160,7 +161,9 @@ def _parser():
     )
     rows = {"type": int, "choices": ROWS, "nargs": "+", "metavar": "LIMIT"}
     option("--test", **rows, help=text)
-    text = f"rows at once, a thread each {default}"
+    text = f"score row {ABLATED} again, with one change taken back at a time"
+    option("--ablate", **flag, help=text)
+    text = f"trainings at once, a thread each {default}"
     option("--jobs", **count, default=1, help=text)
 
     option = command(

@@ -7,7 +7,7 @@ import contextlib
 import json
 from pathlib import Path
 
-from tradeoffs import fetching, recorded, records, series, smaller
+from tradeoffs import fetching, held_back, recorded, records, series, smaller
 from tradeoffs.data import check_name, dataset_named
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.search_table import FILE, write_table
@@ -153,4 +153,9 @@ def run_smaller(options) -> None:
     if options.test:
         fetching.fetch()
         smaller.read_test_images(options.test, jobs=options.jobs)
+    if options.ablate:
+        fetching.fetch()
+        held_back.record_ablation(jobs=options.jobs)
+        print(held_back.table("ablation")[["tried", "mean", "std"]].round(4))
+        return
     print(smaller.row_table().to_string(index=False))
