@@ -65,7 +65,7 @@ def check_outputs(model, images, dataset) -> None:
         TrainingError, ValueError: as `first_outputs`.
     """
     name = type(model).__name__
-    with evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with _trial_of(model):
         outputs = first_outputs(name, model, images[:2].clone(), dataset)
     if not outputs.is_floating_point():
         raise TrainingError(
@@ -84,6 +84,13 @@ def check_outputs(model, images, dataset) -> None:
             ProbabilitiesWarning,
             stacklevel=4,
         )
+
+
+@contextlib.contextmanager
+def _trial_of(model):
+    """A forward pass that leaves nothing behind."""
+    with evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        yield
 
 
 def channels_last_pays(model) -> bool:
@@ -114,7 +121,7 @@ def _lay_out_by_rule(model, images):
     if rank in layouts:
         lay_out(model, rank, layouts[rank])
         try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            with _trial_of(model):
                 model(images[:2].clone())
         except RuntimeError:  # such as a `view` of what is not contiguous
             lay_out(model, rank, torch.contiguous_format)
