@@ -5,7 +5,7 @@ import pytest
 
 import tradeoffs
 from tradeoffs import article
-from tradeoffs.evidence import Evidence
+from tradeoffs.measurements import Evidence
 from tradeoffs.recorded import CHOSEN_SMALL_NET
 
 

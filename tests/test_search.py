@@ -389,11 +389,11 @@ def read_only(tmp_path):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (damaged, "cannot be read or written"),
+        (damaged, "cannot be opened, read or written"),
         (read_only, "attempt to write a readonly database"),
         (lambda _: "sqlite:////proc/none/searches", "unable to open database file"),
-        (lambda _: "oracle://me:secret@server/x", "driver that is not installed"),
-        (lambda _: "oracle:x", "'oracle:x' is not a storage"),
+        (lambda _: "oracle://me:secret@server/x", "a URL with its driver"),
+        (lambda _: "oracle:x", "the storage 'oracle:x' cannot be opened"),
     ],
 )
 def test_storage_that_fails_is_one_clear_sentence(search, tmp_path, make, said):
@@ -409,7 +409,7 @@ def test_storage_that_is_lost_in_the_middle_is_one_clear_sentence(search, storag
         Path(storage).write_bytes(b"not a data base any more" * 1000)
         return run.test_accuracy
 
-    with pytest.raises(SearchError, match=r"the storage sqlite.*cannot be read"):
+    with pytest.raises(SearchError, match=r"the storage 'sqlite.*cannot be opened"):
         search(objective=accuracy)
 
 
@@ -425,7 +425,7 @@ def test_second_search_in_one_file_is_told_of_the_first(search, storage):
 def test_command_finds_out_first_what_it_cannot_write(tmp_path):
     storage = "--storage", damaged(tmp_path), "--output", f"{tmp_path}/a.csv"
     output = "--output", "/proc/none/a.csv"
-    said = "the storage sqlite:///", "/proc/none/a.csv cannot be written"
+    said = "the storage 'sqlite:///", "/proc/none/a.csv cannot be written"
     for options, text in zip((storage, output), said, strict=True):
         process = start_command(*options)
         _, errors = process.communicate(timeout=120)

@@ -32,7 +32,7 @@ def row(tmp_path, monkeypatch, mnist):
 
 
 def read(limit=9):
-    smaller._read_test_images(limit, jobs=1, progress=False, position=0)
+    smaller._read_test_images(limit, jobs=1, position=0)
 
 
 def test_a_row_is_tested_after_its_last_epoch_alone(row, mnist):

@@ -25,10 +25,9 @@ def run_reproduce(options) -> None:
 
     wanted = [
         experiment
-        for experiment in recorded.recorded_experiments()
+        for experiment in recorded.recorded_experiments(options.seeds)
         if (not options.only or experiment.model in options.only)
         and options.dataset in (None, check_name(experiment.dataset)[0])
-        and (options.seeds is None or _place(experiment) < options.seeds)
     ]
     todo = wanted if options.fresh else series.missing(wanted)
     print(f"{len(wanted)} runs wanted, {len(todo)} to train")
@@ -54,12 +53,6 @@ def _expected_time(experiment):
             seconds = known.history.train_seconds.sum()
             return f"about {max(seconds / 60, 1):.0f} min, as seed {other.seed} took"
     return "time not known yet"
-
-
-def _place(experiment):
-    """Of its seed among those of its series."""
-    first = recorded.FIRST_SEED_OF_ROWS if experiment.tested_once else 0
-    return experiment.seed - first
 
 
 def run_search(options) -> int:

@@ -18,18 +18,17 @@ CLOTHES = (
 )
 
 
-def examples(dataset: Dataset, title: str, names=range(10), rows: int = 2):
-    """The first training images of each class, one class a column.
+def examples(dataset: Dataset, title: str, names=range(10)):
+    """The first two training images of each class, one class a column.
 
     Args:
         dataset: of grey images.
         title: of the figure.
         names: of the classes, from label 0 on.
-        rows: images of a class.
     """
-    figure, panels = draw.axes(0.95 * rows + 0.4, len(names), rows)
+    figure, panels = draw.axes(2.3, len(names), 2)
     for number, (name, column) in enumerate(zip(names, panels.T, strict=True)):
-        found = np.flatnonzero(dataset.train_labels == number)[:rows]
+        found = np.flatnonzero(dataset.train_labels == number)[:2]
         for axis, index in zip(column, found, strict=True):
             draw.picture(axis, dataset.train_images[index])
         column[0].set_title(str(name), fontsize=10)

@@ -27,7 +27,7 @@ def in_the_app(table, app_mib: float, title: str):
         title: of the figure.
     """
     figure, axis = draw.axes(3.6)
-    for place, (name, rows) in enumerate(_by_model(table)):
+    for place, (name, rows) in enumerate(table.groupby("variant", sort=False)):
         for row in rows.itertuples():
             _dot(axis, name, row, row.file_bytes / MIB, place)
     for side, (runtime, rows) in zip(
@@ -53,7 +53,7 @@ def latencies(table, title: str):
         title: of the figure.
     """
     figure, axis = draw.axes(3.6)
-    for place, (name, rows) in enumerate(_by_model(table)):
+    for place, (name, rows) in enumerate(table.groupby("variant", sort=False)):
         for row in rows.itertuples():
             ends = row.latency_ms_p50_lowest, row.latency_ms_p50_highest
             axis.plot(ends, (place, place), **draw.THIN | {"linestyle": "-"})
@@ -70,7 +70,7 @@ def error_against_bytes(table, title: str):
         title: of the figure.
     """
     figure, axis = draw.axes(4.2)
-    for name, rows in _by_model(table):
+    for name, rows in table.groupby("variant", sort=False):
         rows = rows.sort_values("file_bytes", ascending=False)
         kib, errors = rows.file_bytes / 1024, 1 - rows.accuracy_mean
         look = draw.style(name, linestyle="-", marker="", label=None)
@@ -88,11 +88,6 @@ def error_against_bytes(table, title: str):
     return figure
 
 
-def _by_model(table):
-    """Each model's variant and its rows, in the order of the table."""
-    return table.groupby("variant", sort=False)
-
-
 def _kind(row):
     return "framework" if row.framework in FRAMEWORKS else row.precision
 
@@ -103,7 +98,7 @@ def _dot(axis, name, row, value, place):
 
 
 def _finished(figure, axis, table, xlabel, title):
-    names = [name for name, _ in _by_model(table)]
+    names = [name for name, _ in table.groupby("variant", sort=False)]
     axis.set_yticks(range(len(names)), map(label, names))
     axis.invert_yaxis()
     axis.margins(0.06, 0.12)

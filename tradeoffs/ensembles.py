@@ -6,7 +6,6 @@ scores, of networks that were trained again.
 """
 
 import importlib
-from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -117,15 +116,10 @@ def recorded_ensembles() -> list[dict]:
 def record_ensembles() -> None:
     """Train the `MEMBERS` again, and write how the mean of their answers scores."""
     asked = [experiment for members in MEMBERS.values() for experiment in members]
-    with (
-        FreshProcesses(JOBS, threads=series.THREADS) as processes,
-        bar(desc="ensembles", total=len(asked)) as shown,
-    ):
-        waiting = {e: processes.submit(probabilities, e) for e in asked}
-        for future in as_completed(waiting.values()):
-            future.result()
-            shown.update()
-    found = {experiment: future.result() for experiment, future in waiting.items()}
+    with FreshProcesses(JOBS, threads=series.THREADS) as processes:
+        answers = processes.map(probabilities, asked)
+        shown = bar(iterable=answers, total=len(asked), desc="ensembles")
+        found = dict(zip(asked, shown, strict=True))
     rows = [
         row_of(model, members, [found[experiment] for experiment in members])
         for model, members in MEMBERS.items()
@@ -160,11 +154,6 @@ def probabilities(experiment: Experiment) -> np.ndarray:
         network = weights.trained(records.load(experiment))
     else:
         ((network, _),) = series.train([experiment], progress=False)
-    return probabilities_of(network, experiment)
-
-
-def probabilities_of(network, experiment: Experiment) -> np.ndarray:
-    """What a trained network answers to its experiment's test images, [n, classes]."""
     dataset = dataset_named(experiment.dataset)
     page = importlib.import_module(f"tradeoffs.training.{experiment.framework}")
     scaling = experiment.schedule.input_scaling

@@ -1,15 +1,30 @@
 """Our number for each claim of the article, computed from the evidence.
 
 `FINDINGS` has one function a claim, under the claim's id in `claims.csv`: those of
-counts and memory are here, the others on the pages that it gathers.
+counts, of memory and of other data, sizes and batches are here, the others on the
+pages that it gathers. On other data the Keras models are their ports, so that one
+framework trains all.
 """
 
+import numpy as np
+
 from tradeoffs.article import LARGE_BATCH, SMALL_BATCH
-from tradeoffs.claim import ESTIMATE, TIMES, Finding
-from tradeoffs.data_findings import DATA_FINDINGS
+from tradeoffs.claim import (
+    ESTIMATE,
+    TIMES,
+    Finding,
+    around,
+    difference,
+    largest,
+    rank_correlation,
+    smallest,
+    student,
+)
 from tradeoffs.measurements import LARGE_PICTURE, PICTURE, VOLUME
 from tradeoffs.probes.profile import MIB
+from tradeoffs.recorded import CHOSEN_SMALL_NET, COMPONENTS, GAP_FILTERS
 from tradeoffs.returns import rule_of_thumb
+from tradeoffs.schedules import ARTICLE, BATCH_SIZES, at_batch_size
 from tradeoffs.score_findings import AS_DESCRIBED, SCORE_FINDINGS
 from tradeoffs.time_findings import TIME_FINDINGS
 
@@ -17,6 +32,10 @@ FIRST_LINEAR = 320 * 50 + 50  # weights and biases, of the PyTorch CNN
 LAST_LINEAR = 8 * 10 + 10  # of the Small Net
 LAST_CONVOLUTION = 8 * 10 * 1 * 1 + 10  # in its place, with a kernel of 1 x 1
 TRAINING_IMAGES = 60_000  # of MNIST
+SETS = "mnist", "fashion_mnist"
+FEWER_FEATURES = 50  # principal components, the best of those that were tried
+# The network at the rule's upper bound for so many images.
+AT_THE_BOUND = {600: ("small_net", CHOSEN_SMALL_NET), 6_000: ("pytorch_cnn", {})}
 
 
 def _count(evidence, model):
@@ -65,9 +84,104 @@ def _rule(evidence):
     return rule_of_thumb(TRAINING_IMAGES, evidence.pixels())
 
 
+def _harder_set_costs_more(evidence):
+    """What 50 times fewer parameters cost, on the harder set less on MNIST."""
+
+    def costs(dataset):  # a pair a seed
+        given = {"framework": "pytorch", "dataset": dataset}
+        large = evidence.accuracies("keras_cnn", **given)
+        small = evidence.accuracies("pytorch_cnn", **given)
+        seeds = min(len(large), len(small))
+        return large[:seeds] - small[:seeds]
+
+    return difference(costs("fashion_mnist"), costs("mnist"))
+
+
+def _gained_above_the_bound(evidence):
+    """The most that the largest network is ahead of the one at the upper bound."""
+    found = []
+    for dataset in SETS:
+        for count, (model, arguments) in AT_THE_BOUND.items():
+            given = {"framework": "pytorch", "dataset": f"{dataset}-head{count}-10000"}
+            large = evidence.accuracies("keras_cnn", **given)
+            at_bound = evidence.accuracies(model, **given, **arguments)
+            found.append(difference(large, at_bound, of_several=4))
+    return largest(found)
+
+
+def _lost_below_the_bound(evidence):
+    """The least that the chosen Small Net is behind the GAP CNN."""
+    found = [
+        difference(
+            evidence.accuracies("gap_cnn", dataset=dataset),
+            evidence.accuracies("small_net", dataset=dataset, **CHOSEN_SMALL_NET),
+            of_several=len(SETS),
+        )
+        for dataset in SETS
+    ]
+    return smallest(found)
+
+
+def _small_net_at_its_best_batch_size(evidence):
+    """How far its best batch size is ahead of the article's."""
+    scores = {
+        size: evidence.accuracies("small_net", schedule=at_batch_size(size))
+        for size in BATCH_SIZES
+    }
+    usual = scores.pop(ARTICLE.batch_size)
+    return largest(
+        [difference(score, usual, of_several=len(scores)) for score in scores.values()]
+    )
+
+
+def _behind_best_batch_size(evidence):
+    """How far the article's batch size is behind the PyTorch CNN's best.
+
+    There are few runs of each size and one of the smallest, so all sizes give one
+    spread between runs.
+    """
+    runs = {
+        size: evidence.accuracies("pytorch_cnn", schedule=at_batch_size(size))
+        for size in BATCH_SIZES
+    }
+    usual = runs.pop(ARTICLE.batch_size)
+    apart = np.concatenate([some - some.mean() for some in (usual, *runs.values())])
+    freedom = len(apart) - len(runs) - 1
+    spread = np.sqrt(sum(apart**2) / freedom)
+    return largest(
+        [
+            around(
+                some.mean() - usual.mean(),
+                student(freedom, len(runs))
+                * spread
+                * np.sqrt(1 / len(some) + 1 / len(usual)),
+                len(some),
+            )
+            for some in runs.values()
+        ]
+    )
+
+
+def _regularises(evidence):
+    """Rank correlation of parameters and of how much larger the test loss is."""
+    sweep = [evidence.runs("gap_cnn", filters=filters)[0] for filters in GAP_FILTERS]
+    gaps = [run.test_loss - run.history_columns["train_loss"][-1] for run in sweep]
+    return rank_correlation([run.num_parameters for run in sweep], gaps)
+
+
+def _lost_on_components(evidence):
+    """What the MLP loses on principal components, on its pixels."""
+    given = {"framework": "pytorch", "dataset": f"mnist-pca{FEWER_FEATURES}"}
+    on_components = evidence.accuracies("keras_mlp", num_inputs=FEWER_FEATURES, **given)
+    return difference(
+        evidence.accuracies("keras_mlp", framework="pytorch"),
+        on_components,
+        of_several=len(COMPONENTS),
+    )
+
+
 FINDINGS = {
     **SCORE_FINDINGS,
-    **DATA_FINDINGS,
     **TIME_FINDINGS,
     "smaller-footprint": _smaller_footprint,
     "convolutions-are-memory-hungry": lambda e: Finding(
@@ -117,4 +231,11 @@ FINDINGS = {
     "fewer-parameters-than-pixels": lambda e: _count(e, "small_net"),
     "rule-of-thumb-upper": lambda e: Finding(_rule(e).upper),
     "rule-of-thumb-lower": lambda e: Finding(_rule(e).lower),
+    "fewer-features": _lost_on_components,
+    "batch-size-16": _behind_best_batch_size,
+    "harder-data-allows-less": _harder_set_costs_more,
+    "fewer-parameters-regularise": _regularises,
+    "small-net-batch-size": _small_net_at_its_best_batch_size,
+    "rule-of-thumb-upper-in-trainings": _gained_above_the_bound,
+    "rule-of-thumb-lower-in-trainings": _lost_below_the_bound,
 }

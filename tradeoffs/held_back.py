@@ -5,9 +5,9 @@ and `ablation.csv` what each change of the 518 row is worth.
 """
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterable
-from concurrent.futures import as_completed
 
 import numpy as np
 
@@ -116,7 +116,7 @@ def _differences(schedule):
     return {name: value for name, value in given if usual[name] != value}
 
 
-def record_ablation(*, jobs: int = 1, progress: bool = True) -> None:
+def record_ablation(*, jobs: int = 1) -> None:
     """Score the 518 row as it is, and with each of `CHANGES` taken back; five seeds.
 
     All have `ABLATION_EPOCHS`, so that the many trainings take no hours, and seeds that
@@ -124,31 +124,20 @@ def record_ablation(*, jobs: int = 1, progress: bool = True) -> None:
 
     Args:
         jobs: changes at once, a process and a thread each.
-        progress: show a bar.
     """
     import pandas as pd
 
     path = records.results_folder() / "smaller" / "ablation.csv"
     records.check_writable(path)
-    row, scored = ROWS[ABLATED], {}
-    with (
-        FreshProcesses(jobs, threads=series.THREADS) as processes,
-        bar(progress, total=1 + len(CHANGES), desc="ablation") as shown,
-    ):
-        waiting = {}
-        for tried, (arguments, changes) in {AS_CHOSEN: ({}, {}), **CHANGES}.items():
-            network = row.arguments | arguments
-            schedule = row.schedule.replace(**{"epochs": ABLATION_EPOCHS} | changes)
-            options = {"progress": False}
-            future = processes.submit(
-                score, [network], schedule, ABLATION_SEEDS, **options
-            )
-            waiting[future] = tried
-        for future in as_completed(waiting):
-            scored[waiting[future]] = future.result()
-            shown.update()
-    found = pd.concat([scored[tried] for tried in waiting.values()])
-    found.insert(0, "tried", list(waiting.values()))
+    row, tried = ROWS[ABLATED], {AS_CHOSEN: ({}, {}), **CHANGES}
+    networks = [[row.arguments | arguments] for arguments, _ in tried.values()]
+    short = row.schedule.replace(epochs=ABLATION_EPOCHS)
+    schedules = [short.replace(**changes) for _, changes in tried.values()]
+    alike = functools.partial(score, seeds=ABLATION_SEEDS, progress=False)
+    with FreshProcesses(jobs, threads=series.THREADS) as processes:
+        scored = processes.map(alike, networks, schedules)
+        found = pd.concat(bar(iterable=scored, total=len(tried), desc="ablation"))
+    found.insert(0, "tried", list(tried))
     records.write(path, found.to_csv(index=False))
 
 

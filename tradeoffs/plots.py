@@ -78,18 +78,26 @@ def curves(runs_by_name: dict[str, list], title: str, mine: list = ()):
     return figure
 
 
-def error_by_epoch(runs_by_label: dict[str, list], title: str):
+def error_by_epoch(
+    runs_by_label: dict[str, list], title: str, column="test_error", mine: list = ()
+):
     """Test error of each epoch, mean and range over seeds, for a few networks.
 
     Args:
         runs_by_label: what was trained to its runs of equal length; four at most.
         title: of the figure.
+        column: "train_loss" in place of the error.
+        mine: runs of the reader's own, drawn over them, each from its first epoch.
     """
     figure, axis = draw.axes(3.4)
     for (name, runs), line in zip(runs_by_label.items(), draw.LINES, strict=False):
-        draw.by_epoch(axis, runs, "test_error", label=name, **line)
+        draw.by_epoch(axis, runs, column, label=name, **line)
+    for place, run in enumerate(mine):
+        text = f"mine ({len(mine)} seeds)" if not place else None
+        draw.by_epoch(axis, [run], column, **draw.A_READERS, label=text)
     several = any(len(runs) > 1 for runs in runs_by_label.values())
-    names = _EPOCHS[several], ERROR, title
+    ylabel = ERROR if column == "test_error" else "training loss (nats)"
+    names = _EPOCHS[several], ylabel, title
     draw.finish(axis, *names, log="y", legend="upper right")
     return figure
 

@@ -81,11 +81,8 @@ def record_replays() -> None:
     table, most = read_table(), article.NUM_PARAMETERS["small_net"]
     rows = []
     for sampler in REPLAYED:
-        with bar(desc=f"replaying {sampler}", total=REPLAYS) as shown:
-            best = []
-            for seed in range(REPLAYS):
-                best.append(replay(table, sampler, REPLAYED_NETWORKS, seed, most))
-                shown.update()
+        seeds = bar(iterable=range(REPLAYS), desc=f"replaying {sampler}")
+        best = [replay(table, sampler, REPLAYED_NETWORKS, seed, most) for seed in seeds]
         # As long as no network is small enough, any is better.
         quartiles = np.percentile(np.nan_to_num(best), (25, 50, 75), axis=0)
         rows.append({"sampler": sampler, "quartiles": quartiles.round(4).tolist()})
@@ -110,12 +107,8 @@ def record_dead_units() -> None:
     """
     options = {"threads": series.THREADS, "framework": "pytorch"}
     with FreshProcesses(loky.cpu_count(), **options) as processes:
-        found = [
-            processes.submit(count_dead_units, arguments, epochs)
-            for arguments, epochs in itertools.product(SMALL_NETS, DEAD_AFTER)
-        ]
-        rows = [each.result() for each in found]
-    write_rows("dead_units", rows)
+        asked = zip(*itertools.product(SMALL_NETS, DEAD_AFTER), strict=True)
+        write_rows("dead_units", list(processes.map(count_dead_units, *asked)))
 
 
 def count_dead_units(arguments: dict, epochs: int) -> dict:

@@ -1,10 +1,9 @@
 """The small JSON files that keep runs.
 
 One run is one file, `results/<schedule>/<model>-<framework>-seed<n>.json`,
-which a person can read and `git diff` can show. The test predictions are one digit
-an image; in format 2, by how much the prediction differs from the label, packed,
-which takes a quarter of the room or less. A digest over the content catches every
-later change, and what is read is checked whoever computed the digest.
+which a person can read and `git diff` can show. The test predictions are packed, a
+digit an image: by how much the prediction differs from the label. A digest over the
+content catches every later change, and what is read is checked whoever computed it.
 """
 
 import base64
@@ -26,23 +25,10 @@ from tradeoffs.models import KNOWN_MODELS, count_parameters
 from tradeoffs.schedules import Schedule
 
 FORMAT = 2
-FORMATS = 1, 2  # the first has its predictions as they are
-_NAMES = (  # of what `_content` gives, the digest apart
-    "format",
-    "experiment",
-    "num_parameters",
-    "history",
-    "test_predictions",
-    "environment",
-)
 _DECIMALS = {"train_loss": 6, "test_loss": 6, "test_accuracy": 6, "train_seconds": 3}
 MEND = (
     "Restore the file (git checkout), or delete it and run "
     "'python -m tradeoffs reproduce'"
-)
-POINT = (
-    "records are in the results/ folder of a checkout, to which the environment "
-    "variable TRADEOFFS_RESULTS may point"
 )
 
 
@@ -78,23 +64,23 @@ def _content(run):
     return content | {"sha256": _digest(content)}
 
 
-def _as_text(labels):
-    """A digit a label; with labels above 9, numbers, each after a space."""
-    space = " " if labels.max() > 9 else ""
-    return "".join(f"{space}{label}" for label in labels.tolist())
-
-
 def _packed(predictions, dataset):
-    """Labels as text, less those of the images where the data set is known."""
+    """Labels as text, less those of the images where the data set is known.
+
+    A digit a label; with labels above 9, numbers, each after a space.
+    """
     labels = _labels_of(dataset, predictions)
     if labels is not None:
         predictions = (predictions.astype(int) - labels) % 10
-    text = _as_text(predictions)
+    space = " " if predictions.max() > 9 else ""
+    text = "".join(f"{space}{label}" for label in predictions.tolist())
     return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
 def _unpacked(text, dataset):
-    found = _as_labels(zlib.decompress(base64.b64decode(text, validate=True)).decode())
+    text = zlib.decompress(base64.b64decode(text, validate=True)).decode()
+    found = np.array(list(map(int, text.split() if " " in text else text)))
+    found = found.astype(np.min_scalar_type(found.max()))
     labels = _labels_of(dataset, found)
     return found if labels is None else ((found + labels) % 10).astype(np.uint8)
 
@@ -107,11 +93,6 @@ def _labels_of(dataset, predictions):
         return None
     fit = len(labels) == len(predictions) and predictions.max() <= 9
     return labels.astype(int) if fit else None
-
-
-def _as_labels(text):
-    labels = np.array(list(map(int, text.split() if " " in text else text)))
-    return labels.astype(np.min_scalar_type(labels.max()))
 
 
 def results_folder() -> Path:
@@ -191,25 +172,20 @@ def load(experiment: Experiment, folder: Path | None = None) -> Run | None:
 
 def _checked(content, experiment):
     """The run that a file of this experiment holds, if it can be one."""
-    if content["format"] not in FORMATS:
-        allowed = " or ".join(map(str, FORMATS))
-        raise RecordError(f"has format {content['format']}, not {allowed}")
+    if content["format"] != FORMAT:
+        raise RecordError(f"has format {content['format']}, not {FORMAT}")
     if content.pop("sha256") != _digest(content):
         raise RecordError("was changed after it was written: its digest does not fit")
-    recorded, history = content["experiment"], content["history"]
-    text = content["test_predictions"]
-    old = content["format"] == 1
-    labels = _as_labels(text) if old else _unpacked(text, recorded["dataset"])
+    _, recorded, history = map(content.pop, ("format", "experiment", "history"))
     run = Run(
         Experiment(**recorded | {"schedule": Schedule(**recorded["schedule"])}),
-        whole_number("num_parameters", content["num_parameters"]),
-        {column: history[column] for column in HISTORY_COLUMNS},
-        labels,
-        content["environment"],
+        whole_number("num_parameters", content.pop("num_parameters")),
+        {column: history.pop(column) for column in HISTORY_COLUMNS},
+        _unpacked(content.pop("test_predictions"), recorded["dataset"]),
+        content.pop("environment"),
     )
-    unknown = content.keys() - _NAMES
-    unknown |= history.keys() - run.history_columns.keys()
-    if fault := f"it has {min(unknown)!r}" if unknown else _contradiction(run):
+    unknown = [*content, *history]
+    if fault := f"it has {unknown[0]!r}" if unknown else _contradiction(run):
         raise RecordError(f"is no record of a run: {fault}")
     if run.experiment != experiment:
         raise RecordError(f"holds another experiment than its name says: {run!r}")

@@ -115,18 +115,17 @@ def confusions(labels, predictions, title: str):
     return figure
 
 
-def mistakes(images, labels, predictions, title: str, columns: int = 10):
-    """Some images that are taken for another digit.
+def mistakes(images, labels, predictions, title: str):
+    """Ten images that are taken for another digit.
 
     Args:
         images: uint8 [n, h, w].
         labels, predictions: [n].
         title: of the figure.
-        columns: how many to show.
     """
-    figure, panels = draw.axes(1.6, columns)
+    figure, panels = draw.axes(1.6, 10)
     wrong = np.flatnonzero(labels != predictions)
-    chosen = wrong[np.linspace(0, len(wrong) - 1, columns).astype(int)]
+    chosen = wrong[np.linspace(0, len(wrong) - 1, 10).astype(int)]
     for axis, index in zip(panels, chosen, strict=True):
         text = f"{labels[index]} read as {predictions[index]}"
         draw.picture(axis, images[index], text, fontsize=8)

@@ -48,7 +48,11 @@ def kept_of(run: Run | Exception) -> dict:
         "validation_loss": round(run.test_loss, 6),
         "epochs": len(run.history_columns["epoch"]),
         "seconds": round(sum(run.history_columns["train_seconds"]), 3),
-        "environment": run.environment,
+        "environment": {
+            name: value
+            for name, value in run.environment.items()
+            if name != "trained_side_by_side"  # which has a column
+        },
     }
 
 
@@ -72,21 +76,10 @@ def results_of(plan, results: list[dict]):
     )
     frame.attrs["plan"] = plan.content
     frame.attrs["study"] = plan.study_name
-    frame.attrs["environments"] = _environments(results)
+    known = (one["environment"] for one in results if "environment" in one)
+    texts = {json.dumps(one, sort_keys=True) for one in known}
+    frame.attrs["environments"] = [json.loads(text) for text in sorted(texts)]
     return frame
-
-
-def _environments(results):
-    """The different environments of the results, without what varies in each."""
-    texts = {
-        json.dumps(
-            {k: v for k, v in r["environment"].items() if k != "trained_side_by_side"},
-            sort_keys=True,
-        )
-        for r in results
-        if "environment" in r
-    }
-    return [json.loads(text) for text in sorted(texts)]
 
 
 def write_table(frame, path: Path) -> Path:
@@ -160,7 +153,7 @@ def best_networks(table, by: str = "validation_accuracy", count: int = 5):
     286  (5, 8)             878               0.9722
     282  (5, 8)             833               0.9718
     """
-    searched = list(table.columns[: table.columns.get_loc("seed")])
+    searched = list(table.columns[: table.columns.get_loc("num_parameters")])
     varied = [n for n in searched if len(set(table[n].astype(str))) > 1] or searched
     ordered = table.sort_values(by, ascending=by == "num_parameters", kind="stable")
     return (
@@ -201,6 +194,7 @@ def replay(table, sampler: str, num_networks: int, seed: int, max_parameters: in
     [0.938, 0.943, 0.955]
     """
     one_of("sampler", sampler, ("grid", "tpe", "nsga2"))
+    table = table.sort_index()  # a grid's order
     space = table.attrs["plan"]["space"]
     size = np.prod([len(values) for values in space.values()])
     if len(table) != size or table.attrs["plan"]["sampler"] != "grid":

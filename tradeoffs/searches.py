@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
 
-from tradeoffs.checks import whole_number
+from tradeoffs.checks import instance, whole_number
 from tradeoffs.data import Dataset, mnist
 from tradeoffs.experiments import Experiment
 from tradeoffs.models import build
@@ -106,26 +106,15 @@ def search(
     own = callable(model) or callable(objective) or dataset is not None
     if storage is None and own:
         storage = IN_MEMORY
-    groups = {}  # of networks that are alike, each network built once
-
-    def group_of(arguments):
-        key = repr(arguments)
-        if key not in groups:
-            groups[key] = _group(plan, arguments)
-        return groups[key]
-
     if sampler == "grid":  # every network once, so that a wrong value shows now
         for point in plan.points:
-            group_of(arguments_of(point))
+            _group(plan, arguments_of(point))
     mine = contextlib.nullcontext()
     if executor is None:
         jobs = whole_number("jobs", jobs)
         mine = executor = FreshProcesses(jobs, threads=1, framework="pytorch")
-    elif not isinstance(executor, Executor):
-        raise TypeError(
-            f"executor is a {type(executor).__name__}; give a "
-            "concurrent.futures.Executor, such as Client(...).get_executor()"
-        )
+    else:
+        instance("executor", executor, Executor, "Client(...).get_executor()")
     with (
         mine,
         Study(plan, storage) as study,
@@ -140,7 +129,7 @@ def search(
         while asked := study.ask(max_networks):
             networks = [(arguments_of(point), what) for point, what in asked]
             for most in (max_networks, max_networks, 1):  # what failed, at last alone
-                stacks = _stacks(networks, group_of, most)
+                stacks = _stacks(networks, plan, most)
                 failed = _train(stacks, plan, executor, study, shown)
                 networks = [network for network, _ in failed]
             if failed:
@@ -152,11 +141,11 @@ def search(
         return results_of(plan, study.results())
 
 
-def _stacks(networks, group_of, most):
+def _stacks(networks, plan, most):
     """Networks in lists that can be trained side by side."""
     groups = defaultdict(list)
     for network in networks:
-        groups[group_of(network[0])].append(network)
+        groups[_group(plan, network[0])].append(network)
     return [
         group[start : start + most]
         for group in groups.values()

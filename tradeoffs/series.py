@@ -104,7 +104,8 @@ def runs(
         raise records.RecordError(
             f"seed {experiment.seed} is missing: there is no "
             f"{records.results_folder() / experiment.path}. 'python -m tradeoffs "
-            f"reproduce' makes it; the {records.POINT}"
+            "reproduce' makes it; the records are in the results/ folder of a "
+            "checkout, to which the environment variable TRADEOFFS_RESULTS may point"
         )
     return found
 
@@ -245,13 +246,12 @@ def missing(experiments: list[Experiment]) -> list[Experiment]:
     return [e for e in experiments if records.load(e) is None]
 
 
-def reproduce(experiments: list[Experiment], *, jobs: int = 1, progress=True) -> None:
+def reproduce(experiments: list[Experiment], *, jobs: int = 1) -> None:
     """Train experiments and record each as it ends.
 
     Args:
         experiments: trained whether or not they are recorded.
         jobs: how many to train at once.
-        progress: show a bar for the whole, and one for each training.
 
     Raises:
         OSError: records cannot be written; nothing was trained.
@@ -261,11 +261,11 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1, progress=True) ->
     epochs = sum(experiment.schedule.epochs for experiment in experiments)
     with (
         FreshProcesses(jobs, threads=THREADS) as processes,
-        bar(progress, total=epochs, desc="recorded", unit=" epochs") as shown,
+        bar(total=epochs, desc="recorded", unit=" epochs") as shown,
     ):
         waiting = {
             processes.submit(
-                train_and_record, stack, progress, jobs, 1 + number % jobs
+                train_and_record, stack, True, jobs, 1 + number % jobs
             ): stack
             for number, stack in enumerate(stacks(experiments))
         }

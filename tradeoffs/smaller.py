@@ -5,9 +5,9 @@ were read for a row, which they are once.
 """
 
 import datetime
+import functools
 import hashlib
 import json
-from concurrent.futures import as_completed
 from importlib.resources import files
 
 import numpy as np
@@ -32,7 +32,7 @@ def row_series(limit: int):
     return known[one_of("limit", limit, known)]
 
 
-def read_test_images(limits: list[int], *, jobs: int = 1, progress: bool = True):
+def read_test_images(limits: list[int], *, jobs: int = 1):
     """Train the recipes of rows on all training images, and test each, once.
 
     What is noted before the test images are read: the recipe, the seeds and a digest of
@@ -42,7 +42,6 @@ def read_test_images(limits: list[int], *, jobs: int = 1, progress: bool = True)
     Args:
         limits: parameters, of `tradeoffs.models.rows.ROWS`.
         jobs: rows at once, a process and a thread each.
-        progress: show bars.
 
     Raises:
         ValueError: there is no such row.
@@ -60,17 +59,14 @@ def read_test_images(limits: list[int], *, jobs: int = 1, progress: bool = True)
             )
         records.check_writable(path)
     with FreshProcesses(jobs, threads=series.THREADS) as processes:
-        waiting = [
-            processes.submit(_read_test_images, limit, jobs, progress, place % jobs)
-            for place, limit in enumerate(limits)
-        ]
-        for future in as_completed(waiting):
-            future.result()
+        lines = (place % jobs for place in range(len(limits)))
+        read = functools.partial(_read_test_images, jobs=jobs)
+        list(processes.map(read, limits, lines))
 
 
-def _read_test_images(limit, jobs, progress, position):
+def _read_test_images(limit, position, jobs):
     experiments = row_series(limit).experiments()
-    done = series.trained_untested(experiments, progress=progress, position=position)
+    done = series.trained_untested(experiments, position=position)
     note = {
         "limit": limit,
         "network": variant("tiny", ROWS[limit].arguments),
@@ -94,10 +90,9 @@ def _read_test_images(limit, jobs, progress, position):
 
 
 def _digest(network):
-    digest = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode() + np.ascontiguousarray(tensor).tobytes())
-    return digest.hexdigest()
+    state = network.state_dict().items()
+    content = (n.encode() + np.ascontiguousarray(t).tobytes() for n, t in state)
+    return hashlib.sha256(b"".join(content)).hexdigest()
 
 
 def published():

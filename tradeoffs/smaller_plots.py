@@ -51,25 +51,6 @@ def ladder(runs: list, published, title: str):
 _SIDES = {"tiny,parameters=518": "left", "tiny,parameters=697": "above"}
 
 
-def training(runs: list, title: str, mine: list = ()):
-    """The training loss by epoch, mean and range over seeds.
-
-    Args:
-        runs: recorded, of equal length.
-        title: of the figure.
-        mine: runs of the reader's own, drawn over them, each from its first epoch.
-    """
-    figure, axis = draw.axes(3.4)
-    text = f"recorded ({len(runs)} seeds)"
-    draw.by_epoch(axis, runs, "train_loss", color="#009e73", label=text)
-    for place, run in enumerate(mine):
-        text = f"mine ({len(mine)} seeds)" if not place else None
-        draw.by_epoch(axis, [run], "train_loss", **draw.A_READERS, label=text)
-    names = "epoch (line: mean, band: range over seeds)", "training loss (nats)", title
-    draw.finish(axis, *names, log="y", legend="upper right")
-    return figure
-
-
 def ablation(table, title: str, most: float = 2.0):
     """What each change that is taken back costs, in points, with 95 % intervals.
 

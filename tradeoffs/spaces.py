@@ -152,18 +152,11 @@ class Plan:
         return len(self.points) if self.num_trials is None else self.num_trials
 
     @property
-    def directions(self) -> list[str]:
-        """Optuna's direction of each objective."""
-        names = self.content["objective"]
-        return [OBJECTIVES.get(name, ("maximize",))[0] for name in names]
-
-    @property
     def study_name(self) -> str:
         """What a person reads, and a digest of everything in the plan."""
-        return (
-            f"{self.content['model']}-{self.schedule.name}-{self.sampler}-"
-            f"{self.num_networks}-{_digest(json.dumps(self.content, sort_keys=True))}"
-        )
+        digest = _digest(json.dumps(self.content, sort_keys=True).encode())
+        model, schedule = self.content["model"], self.schedule.name
+        return f"{model}-{schedule}-{self.sampler}-{self.num_networks}-{digest}"
 
 
 def _check_space(space):
@@ -207,7 +200,7 @@ def _objective_names(objective):
         return (_name(objective),)
     names = (objective,) if isinstance(objective, str) else tuple(objective)
     for name in names:
-        one_of("objective", name, (*OBJECTIVES, "a function of a Run"))
+        one_of("objective", name, OBJECTIVES)
     if not names or len(set(names)) < len(names):
         raise ValueError(f"objective is {objective!r}; name each one once")
     return names
@@ -215,21 +208,18 @@ def _objective_names(objective):
 
 def _name_of_images(data):
     parts = data.train_images, data.train_labels, data.test_images, data.test_labels
-    return f"{data.name}-{_digest(*(part.tobytes() for part in parts))}"
+    return f"{data.name}-{_digest(b''.join(part.tobytes() for part in parts))}"
 
 
 def _name(function):
     """The name of a reader's function, with a digest of what it does."""
     name = getattr(function, "__name__", type(function).__name__)
     text = "\n".join(_sources(function, set()))
-    return f"{name}-{_digest(text)}"
+    return f"{name}-{_digest(text.encode())}"
 
 
-def _digest(*parts):
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.encode() if isinstance(part, str) else part)
-    return digest.hexdigest()[:8]
+def _digest(content):
+    return hashlib.sha256(content).hexdigest()[:8]
 
 
 def _sources(function, seen):

@@ -11,7 +11,7 @@ import re
 import warnings
 from pathlib import Path
 
-from tradeoffs.spaces import Plan, as_choice, distributions
+from tradeoffs.spaces import OBJECTIVES, Plan, as_choice, distributions
 
 IN_MEMORY = "sqlite://"
 
@@ -23,7 +23,7 @@ class SearchError(RuntimeError):
     >>> tradeoffs.search({"seed": [0, 1]}, storage="nowhere://")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    tradeoffs.studies.SearchError: 'nowhere://' is not a storage, ...
+    tradeoffs.studies.SearchError: the storage 'nowhere://' cannot be opened, ...
     """
 
 
@@ -53,7 +53,10 @@ class Study:
                 storage=optuna.storages.RDBStorage(
                     self.url, engine_kwargs=_engine_options(self.url)
                 ),
-                directions=plan.directions,
+                directions=[
+                    OBJECTIVES.get(name, ("maximize",))[0]
+                    for name in plan.content["objective"]
+                ],
                 load_if_exists=True,
             )
             self._study.set_user_attr("plan", plan.content)  # or it cannot be written
@@ -159,25 +162,17 @@ class Study:
         except SearchError:
             raise
         except (
-            sqlalchemy.exc.ArgumentError,
-            sqlalchemy.exc.NoSuchModuleError,
-            ImportError,
-        ) as error:
-            raise SearchError(
-                f"{shown!r} is not a storage, or needs a driver that is not installed "
-                f"({_cause(error)}); give a file, or a URL such as "
-                "postgresql+psycopg://user@server/database"
-            ) from None
-        except (
             sqlalchemy.exc.SQLAlchemyError,
             StorageInternalError,
+            ImportError,
             OSError,
             RuntimeError,  # the version of Optuna that made it
         ) as error:
             raise SearchError(
-                f"the storage {shown} cannot be read or written, or does not answer: "
-                f"{_cause(error)}. What it holds is kept, and with that mended the "
-                "same call goes on"
+                f"the storage {shown!r} cannot be opened, read or written: "
+                f"{_cause(error)}. Give a file, or a URL with its driver, such "
+                "as postgresql+psycopg://user@server/database. What it holds is kept, "
+                "and with that mended the same call goes on"
             ) from error
 
 

@@ -65,10 +65,9 @@ def _rounded(run, network):
     """The weights in float16, with as many of its ten bits as are needed."""
     import torch
 
-    from tradeoffs.training.pytorch import EVALUATION_BATCH, images_to_tensor
+    from tradeoffs.training.pytorch import Trainer
 
-    scaling = run.experiment.schedule.input_scaling
-    images = images_to_tensor(mnist().test_images, scaling).split(EVALUATION_BATCH)
+    trainer = Trainer(network, mnist(), run.experiment.schedule, run.experiment.seed)
     state = {
         name: tensor.clone(memory_format=torch.contiguous_format)
         for name, tensor in network.state_dict().items()
@@ -76,9 +75,7 @@ def _rounded(run, network):
     for spare in (6, 5, 4, 3, 2, 1, 0):
         found = {name: _half(tensor, spare) for name, tensor in state.items()}
         network.load_state_dict(found)
-        with torch.inference_mode():
-            predicted = [network.eval()(some).argmax(1) for some in images]
-        if np.array_equal(torch.cat(predicted), run.test_predictions):
+        if np.array_equal(trainer.evaluate()[1], run.test_predictions):
             return found
     raise records.RecordError(
         f"float16 changes what {run!r} predicts; its weights are not kept"
