@@ -1,9 +1,9 @@
 """The weights of some recorded runs, beside their records.
 
-Those of the first seeds of small PyTorch networks on MNIST are kept as they are, and of
-the rows of the search for smaller networks with their norms folded; and those of a
-further run of each larger model, in float16 with as few bits as leave its predictions
-as recorded.
+Those of the first seeds of each Small Net on MNIST are kept as they are, and of the
+rows of the search for smaller networks with their norms folded; and those of a further
+run of each larger model, in float16 with as few bits as leave its predictions as
+recorded.
 """
 
 import importlib
@@ -18,8 +18,7 @@ from tradeoffs.experiments import Experiment, Run
 from tradeoffs.models import build
 from tradeoffs.schedules import ARTICLE
 
-MOST_KEPT = 1_000  # parameters of a network whose weights are kept as they are
-SEEDS_KEPT = 5  # of each such network
+SEEDS_KEPT = 5  # of each Small Net
 KEPT_SEED = 5  # of the further run of a larger model
 # For numbers of two bytes: a seventh smaller, at most, than as by default.
 COMPRESSION = [{"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 0, "lp": 1, "pb": 1}]
@@ -30,11 +29,11 @@ def _keeps_weights(run):
     if _as_they_are(run):
         return experiment.framework == "pytorch" and experiment.dataset == "mnist"
     further = Experiment(experiment.model, "pytorch", ARTICLE, KEPT_SEED)
-    return run.num_parameters > MOST_KEPT and experiment == further
+    return experiment.model != "small_net" and experiment == further
 
 
 def _as_they_are(run):
-    small = run.num_parameters <= MOST_KEPT and run.experiment.seed < SEEDS_KEPT
+    small = run.experiment.model == "small_net" and run.experiment.seed < SEEDS_KEPT
     return small or run.experiment.tested_once
 
 
@@ -95,11 +94,10 @@ def trained(run: Run, folder: Path | None = None, *, framework: str = "pytorch")
     """The network of a recorded run with the weights that it ended with.
 
     Args:
-        run: on MNIST, of the first `SEEDS_KEPT` seeds of a PyTorch network with at most
-            `MOST_KEPT` parameters; of a row of the search for smaller networks, its
-            norms folded; or of seed `KEPT_SEED` of a model of `MODELS` as published,
-            under the article's schedule, whose weights are rounded without a change in
-            what it predicts.
+        run: on MNIST, of the first `SEEDS_KEPT` seeds of a Small Net; of a row of the
+            search for smaller networks, its norms folded; or of seed `KEPT_SEED` of a
+            model of `MODELS` as published, under the article's schedule, whose weights
+            are rounded without a change in what it predicts.
         folder: of the results.
         framework: "keras" for a model that is written in both: the weights of its
             port, in Keras.
@@ -120,8 +118,9 @@ def trained(run: Run, folder: Path | None = None, *, framework: str = "pytorch")
     if not _keeps_weights(run):
         raise ValueError(
             f"the weights of {run!r} are not kept; they are for the first {SEEDS_KEPT} "
-            f"seeds of PyTorch networks of at most {MOST_KEPT:,} parameters on MNIST, "
-            f"and for seed {KEPT_SEED} of each model under the article's schedule"
+            "seeds of each Small Net on MNIST, for the rows of the search for smaller "
+            f"networks, and for seed {KEPT_SEED} of each other model under the "
+            "article's schedule"
         )
     experiment, path = run.experiment, _weights_path(run, folder)
     network = build(experiment.model, framework, **experiment.model_arguments)
