@@ -20,7 +20,7 @@ from tradeoffs import (
     rule_of_thumb,
 )
 from tradeoffs.limits import LIMITS
-from tradeoffs.returns import Bounds, expected_best
+from tradeoffs.returns import expected_best
 
 
 def profile(name, num_parameters, **measured):
@@ -305,11 +305,6 @@ def test_epoch_returns_add_up():
         tradeoffs.epoch_returns([], 1, 1)
     with pytest.raises(ValueError, match="epoch_seconds is nan"):
         tradeoffs.epoch_returns(runs, math.nan, 1)
-
-
-def test_rule_of_thumb_gives_the_article_s_bounds_for_mnist(mnist):
-    size = mnist.train_images[0].size
-    assert rule_of_thumb(len(mnist.train_labels), size) == Bounds(1_000, 100_000)
 
 
 def test_rule_of_thumb_refuses_what_it_cannot_answer():

@@ -16,7 +16,6 @@ from tradeoffs import ARTICLE, MeasureError, Profile, RecordError, recording
 from tradeoffs.probes import memory, timing
 from tradeoffs.probes.prediction import MIB, CachingAllocator
 from tradeoffs.probes.profile import OF_FILES
-from tradeoffs.probes.pytorch import Probe
 from tradeoffs.processes import in_fresh_process
 from tradeoffs.records import results_folder
 
@@ -160,15 +159,6 @@ def test_text_is_text_and_a_name_is_made_one():
     model.__name__ = 5
     options = QUICK | {"parts": "size", "input_dtype": np.str_("float32")}
     assert tradeoffs.measure(model, (4,), **options).name == "5"
-
-
-def test_macs_of_pytorch_layers_by_hand():
-    def macs(model, *shape):
-        return Probe(model, (shape,), None, "cpu", 16).macs()
-
-    by_hand = 24 * 24 * 10 * 25 + 8 * 8 * 20 * 250 + 320 * 50 + 50 * 10
-    assert macs(tradeoffs.build("pytorch_cnn"), 1, 28, 28) == (by_hand, set())
-    assert macs(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), 4) == (12, set())
 
 
 def test_macs_of_keras_layers_by_hand():
@@ -366,7 +356,8 @@ def test_dead_units_are_those_that_no_image_makes_positive():
 
 def test_models_measured_in_turns_have_medians_and_all_that_they_span():
     models = ["small_net", {"model": "gap_cnn", "filters": (2, 5)}]
-    profiles = tradeoffs.measure_in_turns(models, turns=3, **QUICK)
+    parts = "size", "training_time"
+    profiles = tradeoffs.measure_in_turns(models, turns=3, parts=parts, **QUICK)
     assert [p.variant for p in profiles] == ["small_net", "gap_cnn,filters=2x5"]
     for profile in profiles:
         low, high = profile.spread["train_step_ms"]
@@ -405,5 +396,6 @@ def test_recording_refuses_a_busy_machine(monkeypatch, tmp_path):
     monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
     said = r"small_net: times measured on a busy machine.*nothing was recorded"
     with in_background(), pytest.raises(RecordError, match=said):
-        recording.record_profiles(["small_net"], turns=1, **QUICK)
+        options = {"turns": 1, "parts": "training_time"} | QUICK
+        recording.record_profiles(["small_net"], **options)
     assert not list(tmp_path.rglob("*.json"))

@@ -11,7 +11,6 @@ import torch
 import tradeoffs
 from tradeoffs import ARTICLE, Experiment, RecordError, Run, records
 from tradeoffs.device import exported_runs
-from tradeoffs.experiments import HISTORY_COLUMNS
 from tradeoffs.measurements import device_folder, measurements_path, profile_path
 from tradeoffs.models import MODELS
 from tradeoffs.probes.profile import PRECISIONS
@@ -108,14 +107,6 @@ def test_record_holds_the_values_that_its_schedule_uses(made, tmp_path):
     assert kept["augmentation"]["shift"] == 2
     assert "averaging" not in kept
     assert records.load(experiment, tmp_path).experiment == experiment
-
-
-def test_record_is_found_by_a_person(made):
-    run = dataclasses.replace(
-        made, experiment=Experiment("keras_mlp", "keras", ARTICLE, 4)
-    )
-    assert str(run.experiment.path) == "article/keras_mlp-keras-seed4.json"
-    assert made.experiment.path.name == "own,wide=true-pytorch-eight-seed3.json"
 
 
 def test_missing_record_is_none_not_an_error(made, tmp_path):
@@ -325,17 +316,6 @@ def test_unknown_framework_is_refused():
         Experiment("keras_mlp", "jax", ARTICLE)
     with pytest.raises(ValueError, match="it must be one of pytorch"):
         tradeoffs.run("pytorch_cnn", "keras")
-
-
-def test_run_of_an_unknown_model_names_the_known_ones():
-    with pytest.raises(ValueError, match="keras_mlp, keras_cnn, pytorch_cnn"):
-        tradeoffs.run("resnet")
-
-
-def test_history_is_a_table_of_epochs():
-    history = tradeoffs.run("pytorch_cnn", seed=1).history
-    assert list(history.columns) == list(HISTORY_COLUMNS)
-    assert history.epoch.tolist() == list(range(1, 21))
 
 
 def test_record_holds_no_name_or_path_of_a_machine():
