@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from helpers import Calling
 from torch import nn
 from torch.ao.quantization import quantize_fx
 from torch.nn import functional
@@ -27,19 +28,6 @@ PICTURE = (1, 28, 28)
 def fit_an_epoch(model, dataset, **changed):
     schedule = ARTICLE.first(1).replace(**changed)
     return tradeoffs.fit(model, dataset, schedule, progress=False)
-
-
-class Calling(nn.Module):
-    """A module of some layers, and a function of them and the inputs."""
-
-    def __init__(self, function, **layers):
-        super().__init__()
-        self.function = function
-        for name, layer in layers.items():
-            setattr(self, name, layer)
-
-    def forward(self, *inputs):
-        return self.function(self, *inputs)
 
 
 def contrasts(self, x, y):

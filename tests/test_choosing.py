@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import profile
 
 import tradeoffs
 from tradeoffs import (
-    Profile,
     choose,
     cost,
     ensemble,
@@ -21,21 +21,6 @@ from tradeoffs import (
 )
 from tradeoffs.limits import LIMITS
 from tradeoffs.returns import expected_best
-
-
-def profile(name, num_parameters, **measured):
-    return Profile(
-        name=name,
-        framework="pytorch",
-        input_shape=(1, 28, 28),
-        batch_size=16,
-        inference_batch_size=1000,
-        threads=1,
-        num_parameters=num_parameters,
-        file_bytes=4 * num_parameters,
-        **measured,
-    )
-
 
 PROFILES = [
     profile("large", 1_048_576, epoch_seconds=60.0, latency_ms_p50=2, latency_ms_p90=4),

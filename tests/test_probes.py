@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from helpers import Calling
 from torch import nn
 
 import tradeoffs
@@ -90,13 +91,7 @@ def test_own_module_and_own_function_reach_the_process():
         assert (profile.framework, profile.macs) == ("pytorch", 7_840)
 
 
-class Calling(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.forward = function
-
-
-def failing(images):
+def failing(self, images):
     raise type("Odd", (Exception,), {})("three\nlines\nlong")
 
 
@@ -105,11 +100,11 @@ def failing(images):
     [
         (LINEAR, {}, r"give input_shape, .* such as \(1, 28, 28\)"),
         (LINEAR, {"input_shape": (1, 9, 9)}, r"cannot take an input of shape \(1, 9"),
-        (Calling(lambda x: (x, x)), TRAINING, "returned a tuple"),
+        (Calling(lambda m, x: (x, x)), TRAINING, "returned a tuple"),
         (Calling(failing), PICTURE, "three lines long"),
         (nn.Flatten(0), TRAINING, r"shape \(1568,\) for 2 inputs"),
         (nn.Flatten(), TRAINING, "nothing to train"),
-        (Calling(lambda x: os._exit(9)), PICTURE, "memory, at batch size 16; try"),
+        (Calling(lambda m, x: os._exit(9)), PICTURE, "memory, at batch size 16; try"),
         (Calling(sys.stdout), PICTURE, "give a function that makes it"),
         (LINEAR, TRAINING | {"batch_size": 10**10}, "memory at batch size 1000000"),
         ("gap_cnn", {"dropuot": True}, "dropuot"),
