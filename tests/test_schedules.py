@@ -16,7 +16,6 @@ from tradeoffs.schedule_values import Augmentation
         ({"learning_rate": 0}, "above 0"),
         ({"learning_rate": math.nan}, "learning_rate is nan"),
         ({"batch_size": -16}, "batch_size is -16"),
-        ({"epochs": 0}, "epochs is 0"),
         ({"milestones": (15, 10)}, "must increase"),
         ({"milestones": (20,)}, "never takes effect"),
         ({"gamma": 1.5}, "gamma is 1.5"),
