@@ -63,7 +63,7 @@ unit: data
 		--ignore tests/test_site.py \
 		--ignore tradeoffs/models/keras.py --ignore tradeoffs/training/keras.py \
 		--ignore tradeoffs/probes/keras.py tests tradeoffs
-	$(BIN)/pytest -q tests/test_keras.py
+	$(BIN)/pytest -q -n 2 --dist worksteal tests/test_keras.py
 
 audit: data  ## retrain the first epoch of each recorded series, and compare
 	$(BIN)/pytest -q -n 2 --dist worksteal tests/test_audit.py

@@ -40,6 +40,23 @@ def run():
 
 
 @pytest.fixture
+def start_command():
+    """Start `python -m tradeoffs` with these arguments, in a session of its own."""
+
+    def start(*arguments):
+        return subprocess.Popen(
+            [sys.executable, "-m", "tradeoffs", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env=os.environ | {"TQDM_DISABLE": "0"},
+        )
+
+    return start
+
+
+@pytest.fixture
 def in_two_processes():
     """Call a function in two processes at once; both must end well."""
 

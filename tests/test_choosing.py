@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import profile
 
 import tradeoffs
 from tradeoffs import (
-    Profile,
     choose,
     cost,
     ensemble,
@@ -20,22 +20,7 @@ from tradeoffs import (
     rule_of_thumb,
 )
 from tradeoffs.limits import LIMITS
-from tradeoffs.returns import Bounds, expected_best
-
-
-def profile(name, num_parameters, **measured):
-    return Profile(
-        name=name,
-        framework="pytorch",
-        input_shape=(1, 28, 28),
-        batch_size=16,
-        inference_batch_size=1000,
-        threads=1,
-        num_parameters=num_parameters,
-        file_bytes=4 * num_parameters,
-        **measured,
-    )
-
+from tradeoffs.returns import expected_best
 
 PROFILES = [
     profile("large", 1_048_576, epoch_seconds=60.0, latency_ms_p50=2, latency_ms_p90=4),
@@ -305,11 +290,6 @@ def test_epoch_returns_add_up():
         tradeoffs.epoch_returns([], 1, 1)
     with pytest.raises(ValueError, match="epoch_seconds is nan"):
         tradeoffs.epoch_returns(runs, math.nan, 1)
-
-
-def test_rule_of_thumb_gives_the_article_s_bounds_for_mnist(mnist):
-    size = mnist.train_images[0].size
-    assert rule_of_thumb(len(mnist.train_labels), size) == Bounds(1_000, 100_000)
 
 
 def test_rule_of_thumb_refuses_what_it_cannot_answer():

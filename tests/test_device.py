@@ -17,7 +17,6 @@ from tradeoffs import ExportError, MeasureError, Profile, device, measure_here
 from tradeoffs.exporting import answers
 from tradeoffs.probes import files
 from tradeoffs.probes.profile import OF_BOTH, OF_FILES
-from tradeoffs.processes import in_fresh_process
 from tradeoffs.weights import KEPT_SEED
 
 IMAGES = np.random.default_rng(0).normal(size=(64, 1, 28, 28)).astype(np.float32)
@@ -32,16 +31,23 @@ def tiny_file(tmp_path_factory):
     return tradeoffs.export(tiny(), tmp_path_factory.mktemp("files") / "tiny.onnx")
 
 
-@pytest.mark.parametrize("count", [1, 3, 64])
-def test_a_file_answers_as_the_network_whatever_the_batch(tmp_path, count):
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    """No time is looked at here, so that none needs a quiet machine."""
+    monkeypatch.setattr(files, "wait_for_quiet", lambda seconds: None)
+
+
+def test_a_file_answers_as_the_network_whatever_the_batch(tmp_path):
     network = tradeoffs.build("small_net", seed=0)
     network[0].eval()  # each layer keeps its mode
     path = tradeoffs.export(network, tmp_path / "net.onnx")
     assert [layer.training for layer in network][:2] == [False, True]
     assert network.training
     with torch.inference_mode():
-        expected = network.eval()(torch.tensor(IMAGES[:count])).numpy()
-    assert np.abs(answers(path, IMAGES[:count]) - expected).max() < 1e-4
+        expected = network.eval()(torch.tensor(IMAGES)).numpy()
+    for count in (1, 3, 64):
+        found = answers(path, IMAGES[:count])
+        assert np.abs(found - expected[:count]).max() < 1e-4
     assert b".py" not in path.read_bytes()  # nothing of where it was written
 
 
@@ -129,12 +135,7 @@ def test_what_cannot_be_exported_is_said_and_leaves_no_file(
     [
         ({"path": None}, "path is None; it must be the name of a file"),
         ({"input_shape": 4}, "input_shape is 4; it must be whole numbers"),
-        (
-            {"input_shape": (None,)},
-            r"input_shape is \(None,\); it must be whole numbers",
-        ),
         ({"calibration": "x"}, "calibration cannot be .* float32: .* float: 'x'"),
-        ({"calibration": [[1, 2], [3]]}, "calibration cannot be .* inhomogeneous"),
         ({"calibration": torch.ones(2, 4, requires_grad=True)}, "requires grad"),
     ],
 )
@@ -161,11 +162,6 @@ def test_a_file_takes_what_its_network_takes(tmp_path, network, given, expected)
     assert len(found) == 3 and np.all(found == expected)
 
 
-def test_a_run_without_kept_weights_cannot_be_exported(tmp_path):
-    with pytest.raises(ValueError, match="are not kept"):
-        tradeoffs.export(tradeoffs.run("gap_cnn", seed=1), tmp_path / "net.onnx")
-
-
 def test_profile_of_a_file_has_all_of_a_file_and_nothing_of_training(tiny_file):
     profile = tradeoffs.measure(str(tiny_file))
     assert (profile.name, profile.framework, profile.threads) == (
@@ -182,14 +178,6 @@ def test_profile_of_a_file_has_all_of_a_file_and_nothing_of_training(tiny_file):
     assert profile.load_seconds < profile.startup_seconds
     assert profile.runtime_bytes > 2**20
     assert tradeoffs.choose([profile], max_file_mib=1, by="file_bytes").best == "tiny"
-
-
-def test_a_name_says_the_precision(tmp_path):
-    network = tradeoffs.build("small_net")
-    path = tmp_path / "my-net-int8.onnx"
-    tradeoffs.export(network, path, precision="int8", calibration=IMAGES)
-    profile = tradeoffs.measure(path)
-    assert (profile.name, profile.precision) == ("my-net", "int8")
 
 
 def test_what_is_no_model_file_is_said(tmp_path):
@@ -232,9 +220,8 @@ BESIDE = {"save_as_external_data": True, "location": "own.data", "size_threshold
     ],
 )
 def test_a_file_of_ones_own_is_measured_as_it_is(
-    tmp_path, monkeypatch, kind, shape, options, size, at_once
+    tmp_path, kind, shape, options, size, at_once
 ):
-    monkeypatch.setattr(files, "wait_for_quiet", lambda seconds: None)
     written(tmp_path / "own.ONNX", kind, [shape], **options)
     profile = tradeoffs.measure(tmp_path / "own.ONNX")
     assert (profile.input_shape, profile.threads) == (tuple(shape[1:]), 1)
@@ -250,28 +237,12 @@ def test_a_file_of_ones_own_is_measured_as_it_is(
         ("FLOAT", [["n", 4], ["n", 3]], r"\('x0', 'float', \['n', 4\]\), \('x1', "),
         ("FLOAT", [["n", "h", 4]], r"\['n', 'h', 4\]\)\]; it must be one NumPy array"),
         ("FLOAT", [None], r"'float', \[\]\)"),
-        ("FLOAT", [[4]], r"'float', \[4\]\)"),
     ],
 )
-def test_a_file_of_other_inputs_is_said(tmp_path, monkeypatch, kind, shapes, said):
-    monkeypatch.setattr(files, "wait_for_quiet", lambda seconds: None)
+def test_a_file_of_other_inputs_is_said(tmp_path, kind, shapes, said):
     written(tmp_path / "own.onnx", kind, shapes)
     with pytest.raises(MeasureError, match=f"it takes .*{said}.*only n free$"):
         tradeoffs.measure(tmp_path / "own.onnx")
-
-
-def keras_answers(run, images):
-    """Called in a process of its own: Keras and PyTorch never share one."""
-    model = tradeoffs.trained(run, framework="keras")
-    return np.asarray(model(images[..., None], training=False)).argmax(1)
-
-
-@pytest.mark.parametrize("name", ["keras_mlp", "keras_cnn"])
-def test_weights_of_a_port_are_at_home_in_keras(name, mnist):
-    run = tradeoffs.run(name, "pytorch", seed=KEPT_SEED)
-    images = (mnist.test_images[:1000] / 255 - mnist.pixels[0]) / mnist.pixels[1]
-    found = in_fresh_process(keras_answers, run, images.astype(np.float32))
-    assert np.mean(found != run.test_predictions[:1000]) <= 0.001
 
 
 def test_a_device_needs_python_numpy_and_one_runtime_alone(tmp_path, monkeypatch):

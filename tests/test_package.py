@@ -96,10 +96,9 @@ def test_a_wrong_call_says_what_is_allowed(arguments, said, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_reproduce_has_nothing_to_do_in_a_whole_checkout(run):
-    done = run("-m", "tradeoffs", "reproduce", "--list")
-    assert done.returncode == 0, done.stderr
-    assert " 0 to train" in done.stdout
+def test_reproduce_has_nothing_to_do_in_a_whole_checkout(capsys):
+    assert main(["reproduce", "--list"]) == 0
+    assert " 0 to train" in capsys.readouterr().out
 
 
 WRITER = runpy.run_path(str(ROOT / "docs" / "write_tables.py"))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import tradeoffs
-from tradeoffs import ARTICLE, TrainingError, recorded, series
+from tradeoffs import ARTICLE, series
 from tradeoffs.models import count_parameters
 from tradeoffs.models.rows import ROWS
 from tradeoffs.schedule_values import Augmentation
@@ -51,37 +51,9 @@ def test_parameters_lie_where_the_arithmetic_says(name, arguments, layers, total
     assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "shape", "counted"),
-    [
-        ("pytorch_cnn", {"side": 20}, (20, 20), 9_840),
-        ("pytorch_cnn", {"side": 7, "padding": 2}, (7, 7), 6_840),
-        ("keras_mlp", {"num_inputs": 50}, (1, 50), 293_898),
-    ],
-)
-def test_networks_for_smaller_inputs(name, arguments, shape, counted):
-    model = tradeoffs.build(name, "pytorch", **arguments)
-    assert model(torch.zeros(2, 1, *shape)).shape == (2, 10)
-    assert sum(p.numel() for p in model.parameters()) == counted
-    assert count_parameters(name, **arguments) == counted
-
-
 def test_images_too_small_for_the_cnn_are_refused():
     with pytest.raises(ValueError, match="too small for two 5 x 5 convolutions"):
         tradeoffs.build("pytorch_cnn", side=14)
-
-
-@pytest.mark.parametrize("series", recorded.SERIES, ids=lambda s: s.model)
-def test_parameters_are_counted_without_a_framework_too(series):
-    model = tradeoffs.build(series.model, "pytorch", **series.model_arguments)
-    counted = count_parameters(series.model, **series.model_arguments)
-    assert count(model) == counted
-
-
-def test_two_readings_of_the_gap_cnn_differ_by_the_dropout_alone():
-    without = dict(tradeoffs.build("gap_cnn").named_children())
-    kept = dict(tradeoffs.build("gap_cnn", dropout=True).named_children())
-    assert kept.keys() - without.keys() == {"dropout2d"}
 
 
 def test_torchvision_fits_torch():
@@ -110,25 +82,6 @@ def test_pool_of_the_small_net_costs_no_parameters(pool, pool_kind, pool_after):
         (place,) = (i for i, layer in enumerate(model) if isinstance(layer, kind))
         assert (place < names.index("conv2")) == (pool_after == 1)
         assert model[place].kernel_size == model[place].stride == pool
-
-
-def test_windows_of_the_small_nets_pool_may_overlap():
-    model = tradeoffs.build("small_net", pool=5, pool_stride=4, kernel_size=5)
-    assert model.pool(torch.zeros(1, 5, 24, 24)).shape == (1, 5, 5, 5)
-    assert count(model) == 598
-
-
-def test_small_net_takes_filters_and_kernels_of_both_convolutions():
-    model = tradeoffs.build(
-        "small_net",
-        filters=(4, 6),
-        kernel_size=5,
-        second_kernel_size=2,
-        batch_norm=False,
-        slope=0,
-    )
-    # 4·(25+1) + 6·(4·4+1) + 10·(6+1)
-    assert by_layer(model) == {"conv1": 104, "conv2": 102, "linear": 70}
 
 
 @pytest.mark.parametrize(
@@ -240,7 +193,6 @@ def test_norms_that_follow_no_convolution_are_not_folded():
         ({"activation": "tanh"}, "it must be one of relu, silu"),
         ({"norm": True}, "norm is True; it must be one of batch, shift, None"),
         ({"scale": 0}, "scale is 0; it must be above 0"),
-        ({"scale": -1}, "scale is -1; it must be above 0"),
         ({"parameters": 517}, "parameters is 517; it must be one of"),
         ({"parameters": 518, "scale": 1}, "scale is 1 beside parameters=518"),
     ],
@@ -297,18 +249,11 @@ def fit(model, dataset, schedule, **options):
     return tradeoffs.fit(model, dataset, schedule, progress=False, **options)
 
 
-def test_fit_learns(small):
-    run = fit(tradeoffs.build("pytorch_cnn", seed=0), small, ARTICLE.first(3))
-    assert run.history.train_loss.is_monotonic_decreasing
-    assert run.test_accuracy > 0.8
-    assert run.test_predictions.dtype == np.uint8
-    assert run.test_accuracy == np.mean(run.test_predictions == small.test_labels)
-
-
 def test_fit_repeats_for_a_seed_and_differs_for_another(small):
     def train(seed):
         model = tradeoffs.build("pytorch_cnn", seed=0)
-        return fit(model, small, QUICK, seed=seed).history_columns["train_loss"]
+        run = fit(model, small.head(320, 50), QUICK, seed=seed)
+        return run.history_columns["train_loss"]
 
     assert train(0) == train(0)
     assert train(0) != train(1)
@@ -447,16 +392,10 @@ def test_fit_takes_a_model_of_the_readers_own(small):
     assert run.test_accuracy > 0.7
 
 
-def test_loss_that_is_not_finite_stops_with_advice(small):
-    schedule = QUICK.replace(learning_rate=1e6)
-    with pytest.raises(TrainingError, match="learning rate below 1e\\+06"):
-        fit(tradeoffs.build("pytorch_cnn", seed=0), small, schedule)
-
-
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        *(({"model": m}, "torch.nn.Module or a k") for m in ("cnn", None, nn.Linear)),
+        *(({"model": m}, "torch.nn.Module or a k") for m in ("cnn", nn.Linear)),
         ({"model": nn.Flatten()}, "nothing to train"),
         ({"dataset": (np.zeros(2), np.zeros(2))}, "tradeoffs.mnist()"),
         ({"schedule": "article"}, "tradeoffs.ARTICLE"),
@@ -511,11 +450,11 @@ def test_wide_kernels_are_faster_contiguously():
 
 
 def test_fit_takes_one_thread_for_small_steps_and_gives_the_rest_back(small):
-    before = torch.get_num_threads()
+    before, few = torch.get_num_threads(), small.head(320, 50)
     torch.set_num_threads(2)
     try:
-        small_step = fit(tradeoffs.build("small_net"), small, QUICK)
-        asked = fit(tradeoffs.build("small_net"), small, QUICK, threads=2)
+        small_step = fit(tradeoffs.build("small_net"), few, QUICK)
+        asked = fit(tradeoffs.build("small_net"), few, QUICK, threads=2)
         large = QUICK.replace(batch_size=1000)
         large_step = fit(tradeoffs.build("keras_mlp", "pytorch"), small, large)
         noted = [r.environment["threads"] for r in (small_step, asked, large_step)]

@@ -21,6 +21,7 @@ from torch import nn
 
 import tradeoffs
 from tradeoffs import ARTICLE, SMALL_NET_SPACE, SearchError
+from tradeoffs.__main__ import main
 from tradeoffs.models import count_parameters
 from tradeoffs.processes import FreshProcesses
 from tradeoffs.search_table import read_table
@@ -290,16 +291,6 @@ def test_dask_gives_a_killed_workers_networks_to_another(storage, search):
     check_every_point_once(storage, 4)
 
 
-def start_command(*arguments, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-m", "tradeoffs", "search", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-    )
-
-
 @pytest.fixture
 def small_space(tmp_path):
     path = tmp_path / "space.json"
@@ -308,16 +299,13 @@ def small_space(tmp_path):
 
 
 def test_command_searches_in_processes_and_writes_the_table(
-    storage, small_space, tmp_path
+    storage, small_space, tmp_path, monkeypatch, capsys
 ):
     results = tmp_path / "results"
-    process = start_command(
-        *(*small_space, "--storage", storage, "--jobs", "2"),
-        *("--epochs", "1", "--images", "300"),
-        TRADEOFFS_RESULTS=str(results),
-    )
-    shown, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
+    monkeypatch.setenv("TRADEOFFS_RESULTS", str(results))
+    options = "--storage", storage, "--jobs", "2", "--epochs", "1", "--images", "300"
+    assert main(["search", *small_space, *options]) == 0
+    shown = capsys.readouterr().out
     (path,) = results.rglob("*.csv")
     assert str(path) in shown
     frame = read_table(path)
@@ -326,17 +314,19 @@ def test_command_searches_in_processes_and_writes_the_table(
     assert frame.attrs["environments"][0]["threads"] == 1
 
 
-def test_stopped_command_says_what_is_kept(storage, small_space, tmp_path):
-    output = str(tmp_path / "table.csv")
-    process = start_command(*small_space, "--storage", storage, "--output", output)
+def test_stopped_command_says_what_is_kept(
+    storage, small_space, tmp_path, start_command
+):
+    files = "--storage", storage, "--output", str(tmp_path / "table.csv")
+    process = start_command("search", *small_space, *files)
     while not psutil.Process(process.pid).children():
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    shown, errors = process.communicate(timeout=60)
+    shown, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "what has finished is kept" in errors
-    assert "Traceback" not in shown + errors
+    assert "what has finished is kept" in shown
+    assert "Traceback" not in shown
 
 
 @pytest.mark.parametrize(
@@ -422,14 +412,13 @@ def test_second_search_in_one_file_is_told_of_the_first(search, storage):
     search(objective=accuracy)
 
 
-def test_command_finds_out_first_what_it_cannot_write(tmp_path):
+def test_command_finds_out_first_what_it_cannot_write(tmp_path, capsys):
     storage = "--storage", damaged(tmp_path), "--output", f"{tmp_path}/a.csv"
     output = "--output", "/proc/none/a.csv"
     said = "the storage 'sqlite:///", "/proc/none/a.csv cannot be written"
     for options, text in zip((storage, output), said, strict=True):
-        process = start_command(*options)
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 1
+        assert main(["search", *options]) == 1
+        errors = capsys.readouterr().err
         assert errors.startswith(f"tradeoffs: error: {text}")
         assert len(errors.splitlines()) == 1
 

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -18,17 +16,6 @@ def results(tmp_path, monkeypatch):
     return tmp_path
 
 
-def start_reproduce(*options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "tradeoffs", "reproduce", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env=os.environ | {"TQDM_DISABLE": "0"},
-    )
-
-
 def read_until(process, text):
     seen = ""
     while text not in seen:
@@ -39,12 +26,12 @@ def read_until(process, text):
 
 
 def test_run_trains_what_is_not_recorded_then_reads_it(results, monkeypatch):
-    schedule = ARTICLE.first(1).replace(batch_size=2000)
-    first = tradeoffs.run("small_net", schedule=schedule, seed=3, pool=3)
+    options = {"schedule": ARTICLE.first(1), "dataset": "mnist-head600-100"}
+    first = tradeoffs.run("small_net", seed=3, pool=3, **options)
     assert (results / first.experiment.path).exists()
     assert first.environment["threads"] == 1
     monkeypatch.setattr(series, "in_fresh_process", None)  # it could not train
-    second = tradeoffs.run("small_net", schedule=schedule, seed=3, pool=3)
+    second = tradeoffs.run("small_net", seed=3, pool=3, **options)
     assert second.history_columns == first.history_columns
 
 
@@ -53,14 +40,14 @@ def test_run_that_cannot_train_says_so(results):
         tradeoffs.run("small_net", schedule=ARTICLE.first(1), dropuot=True)
 
 
-def test_damaged_record_is_never_silently_retrained(results):
+def test_damaged_record_is_never_silently_retrained(results, start_command):
     experiment = Experiment("pytorch_cnn", "pytorch", ARTICLE)
     path = results / experiment.path
     path.parent.mkdir(parents=True)
     path.write_text('{"format": 1, "exper')
     with pytest.raises(records.RecordError, match=str(path)):
         tradeoffs.run("pytorch_cnn")
-    process = start_reproduce("--only", "pytorch_cnn", "--seeds", "1")
+    process = start_command("reproduce", "--only", "pytorch_cnn", "--seeds", "1")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "not a whole record" in output
@@ -69,10 +56,12 @@ def test_damaged_record_is_never_silently_retrained(results):
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_reproduce_leaves_no_half_record_and_goes_on(results, stop):
-    process = start_reproduce("--only", "pytorch_cnn", "--seeds", "1")
+def test_stopped_reproduce_leaves_no_half_record_and_goes_on(
+    results, start_command, stop
+):
+    process = start_command("reproduce", "--only", "pytorch_cnn", "--seeds", "1")
     read_until(process, "images/s")
-    second = start_reproduce("--only", "keras_mlp")
+    second = start_command("reproduce", "--only", "keras_mlp")
     assert "another process is reproducing" in second.communicate(timeout=60)[0]
     assert second.returncode == 1
     os.killpg(process.pid, stop)
@@ -82,7 +71,7 @@ def test_stopped_reproduce_leaves_no_half_record_and_goes_on(results, stop):
         assert "what has finished is kept" in rest
         assert "Traceback" not in rest
     assert list(results.rglob("*.json*")) == []
-    again = start_reproduce("--only", "pytorch_cnn", "--seeds", "1")
+    again = start_command("reproduce", "--only", "pytorch_cnn", "--seeds", "1")
     wanted = [
         e for e in recorded_experiments() if e.model == "pytorch_cnn" and e.seed == 0
     ]

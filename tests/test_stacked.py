@@ -1,7 +1,6 @@
 """Networks trained side by side come out as trained alone."""
 
 import copy
-import dataclasses
 
 import numpy as np
 import pytest
@@ -279,21 +278,17 @@ def test_network_that_diverges_leaves_the_others_alone(images):
     assert max(differences([one[0], one[2]], [other[0], other[2]])) < 1e-4
 
 
-def test_run_says_that_it_was_trained_side_by_side(images):
-    runs = stacked(small_nets(), images, QUICK)
-    assert [run.environment["trained_side_by_side"] for run in runs] == [3, 3, 3]
-    assert len({run.history_columns["train_seconds"][0] for run in runs}) == 1
-    assert runs[0].test_predictions.dtype == np.uint8
-    assert {type(v) for v in runs[0].history_columns["test_accuracy"]} == {float}
-
-
-def test_run_is_filed_under_the_experiment_given(images):
+def test_run_is_filed_under_the_experiment_given_and_says_how_it_was_trained(images):
     experiments = [
         Experiment("small_net", "pytorch", QUICK.replace(learning_rate=rate), seed)
         for seed, rate in zip(SEEDS, LEARNING_RATES, strict=True)
     ]
     runs = stacked(small_nets(), images, QUICK, experiments=experiments)
     assert [run.experiment for run in runs] == experiments
+    assert [run.environment["trained_side_by_side"] for run in runs] == [3, 3, 3]
+    assert len({run.history_columns["train_seconds"][0] for run in runs}) == 1
+    assert runs[0].test_predictions.dtype == np.uint8
+    assert {type(v) for v in runs[0].history_columns["test_accuracy"]} == {float}
     with pytest.raises(ValueError, match="but the training under"):
         stacked(small_nets(), images, SCHEDULE, experiments=experiments)
     with pytest.raises(ValueError, match="but the training under"):
@@ -368,9 +363,3 @@ def test_first_norm_needs_no_pass_over_the_output(images):
     assert torch.allclose(model.norm.running_mean, 0.1 * output.mean((0, 2, 3)))
     variance = output.var((0, 2, 3))  # unbiased, as running variances are
     assert torch.allclose(model.norm.running_var, 0.9 + 0.1 * variance)
-
-
-def test_dataset_names_go_into_the_runs(images):
-    renamed = dataclasses.replace(images, name="mine")
-    (run, *_) = stacked(small_nets(), renamed, QUICK)
-    assert run.experiment.dataset == "mine"

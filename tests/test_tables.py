@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 import pytest
+from helpers import profile
 
 import tradeoffs
 from tradeoffs import (
-    Profile,
     cost_table,
     inversions,
     paired_test,
@@ -17,24 +17,10 @@ from tradeoffs import (
 )
 from tradeoffs.probes.timing import BUSY
 
-
-def profile(name, num_parameters, inference_seconds):
-    return Profile(
-        name=name,
-        framework="keras" if name == "keras_mlp" else "pytorch",
-        input_shape=(1, 28, 28),
-        batch_size=16,
-        inference_batch_size=1000,
-        threads=1,
-        num_parameters=num_parameters,
-        inference_seconds=inference_seconds,
-    )
-
-
 PROFILES = [
-    profile("keras_mlp", 669_706, 0.2),
-    profile("pytorch_cnn", 21_840, 1.0),
-    profile("gap_cnn", 7_090, 0.95),
+    profile("keras_mlp", 669_706, "keras", inference_seconds=0.2),
+    profile("pytorch_cnn", 21_840, inference_seconds=1.0),
+    profile("gap_cnn", 7_090, inference_seconds=0.95),
 ]
 
 
