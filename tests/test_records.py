@@ -118,6 +118,7 @@ DAMAGES = {
     "altered": (lambda text: text.replace("0.875", "0.975"), "changed after it was"),
     "cut short": (lambda text: text[:400], "not a whole record"),
     "a list": (lambda text: "[]", "not a whole record"),
+    "null": (lambda text: "null", "not a whole record"),
     "of tomorrow": (lambda text: '{"format": 99}', "has format 99, not 2"),
 }
 
