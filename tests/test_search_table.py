@@ -155,3 +155,17 @@ def test_wrong_values_are_named(table, rows, arguments, said):
     part.attrs = table.attrs
     with pytest.raises(ValueError, match=said):
         tradeoffs.replay(part, *arguments)
+    part.attrs = {}
+    with pytest.raises(ValueError, match="sampler|are not the grid"):
+        tradeoffs.replay(part, *arguments)
+
+
+def test_a_table_may_be_in_any_order(table):
+    other = table.sort_values("num_parameters")
+    for sampler in ("grid", "tpe"):
+        options = sampler, 20, 0, 500
+        assert np.array_equal(
+            tradeoffs.replay(other, *options),
+            tradeoffs.replay(table, *options),
+            equal_nan=True,
+        )

@@ -31,6 +31,7 @@ def test_cost_table_joins_profiles_and_accuracies():
     assert table.accuracy_mean.isna().sum() == 2
     with pytest.raises(ValueError, match="no profiles"):
         cost_table([])
+    assert cost_table(PROFILES[0]).equals(cost_table(PROFILES[:1]))
 
 
 def test_accuracies_of_two_data_sets_are_not_mixed():

@@ -90,8 +90,8 @@ def _parser():
     )
     option("model", nargs="?", metavar="NAME|FILE.py:FUNCTION|FILE.onnx", help=text)
     text = "of one input, without the batch, such as 1,28,28; again for a further one"
-    sizes = {"type": shape, "action": "append", "metavar": "N,N,N"}
-    option("--input-shape", **sizes, help=text)
+    shape = {"type": _shape, "action": "append", "metavar": "N,N,N"}
+    option("--input-shape", **shape, help=text)
     text = (
         "of the inputs, or again for each of several (default: the model's own, or "
         "whole numbers for one whose first layer is an embedding)"
@@ -186,9 +186,13 @@ def _parser():
     return parser
 
 
-def shape(text: str) -> tuple[int, ...]:
-    """Sizes between commas; `measure` says which they may be."""
-    return tuple(map(int, text.split(",")))
+def _shape(text):
+    sizes = text.split(",")
+    if not all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a shape; give whole numbers above 0, such as 1,28,28"
+        )
+    return tuple(map(int, sizes))
 
 
 def _at_least_one(text):

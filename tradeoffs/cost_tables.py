@@ -1,6 +1,7 @@
 """Profiles side by side, as tables: what models cost beside what they score."""
 
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,8 @@ def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
     gap_cnn                7090    471200         0.9918
     small_net               518     74060            NaN
     """
-    profiles = [profiles] if isinstance(profiles, str) else list(profiles)
+    several = isinstance(profiles, Iterable) and not isinstance(profiles, str)
+    profiles = list(profiles) if several else [profiles]
     for profile in profiles:
         if not isinstance(profile, Profile):
             raise TypeError(

@@ -195,9 +195,10 @@ def replay(table, sampler: str, num_networks: int, seed: int, max_parameters: in
     """
     one_of("sampler", sampler, ("grid", "tpe", "nsga2"))
     table = table.sort_index()  # a grid's order
-    space = table.attrs["plan"]["space"]
+    plan = table.attrs.get("plan", {"space": {}, "sampler": None})
+    space = plan["space"]
     size = np.prod([len(values) for values in space.values()])
-    if len(table) != size or table.attrs["plan"]["sampler"] != "grid":
+    if len(table) != size or plan["sampler"] != "grid":
         raise ValueError(f"{len(table)} networks are not the grid of {size}")
     if not 1 <= num_networks <= len(table):
         raise ValueError(
