@@ -156,7 +156,7 @@ def test_wrong_values_are_named(table, rows, arguments, said):
     with pytest.raises(ValueError, match=said):
         tradeoffs.replay(part, *arguments)
     part.attrs = {}
-    with pytest.raises(ValueError, match="sampler|are not the grid"):
+    with pytest.raises(ValueError, match=r"sampler|are not the grid"):
         tradeoffs.replay(part, *arguments)
 
 
