@@ -80,7 +80,7 @@ lab: data  ## open JupyterLab on the notebooks
 reproduce: data  ## retrain every record from scratch (hours)
 	$(BIN)/python -m tradeoffs reproduce --fresh --jobs 2
 
-profiles: data  ## measure what the verdicts need, on a quiet machine (an hour and a half)
+profiles: data  ## measure what the verdicts need, on a quiet machine (about two hours)
 	$(BIN)/python -m tradeoffs measure --record
 
 bench: data  ## steps beside the stock way, stacked, in both layouts; the probes beside the truth and other tools; what measuring costs

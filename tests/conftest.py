@@ -43,11 +43,11 @@ def run():
 def start_command():
     """Start `python -m tradeoffs` with these arguments, in a session of its own."""
 
-    def start(*arguments):
+    def start(*arguments, stderr=subprocess.STDOUT):
         return subprocess.Popen(
             [sys.executable, "-m", "tradeoffs", *arguments],
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             text=True,
             start_new_session=True,
             env=os.environ | {"TQDM_DISABLE": "0"},

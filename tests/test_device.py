@@ -180,6 +180,14 @@ def test_profile_of_a_file_has_all_of_a_file_and_nothing_of_training(tiny_file):
     assert tradeoffs.choose([profile], max_file_mib=1, by="file_bytes").best == "tiny"
 
 
+def test_a_name_says_the_precision(tmp_path):
+    network = tradeoffs.build("small_net")
+    path = tmp_path / "my-net-int8.onnx"
+    tradeoffs.export(network, path, precision="int8", calibration=IMAGES)
+    profile = tradeoffs.measure(path)
+    assert (profile.name, profile.precision) == ("my-net", "int8")
+
+
 def test_what_is_no_model_file_is_said(tmp_path):
     with pytest.raises(ValueError, match="there is no file"):
         tradeoffs.measure(tmp_path / "net.onnx")

@@ -106,9 +106,17 @@ def search(
     own = callable(model) or callable(objective) or dataset is not None
     if storage is None and own:
         storage = IN_MEMORY
+    groups = {}  # of networks that are alike, each network built once
+
+    def group_of(arguments):
+        key = repr(arguments)
+        if key not in groups:
+            groups[key] = _group(plan, arguments)
+        return groups[key]
+
     if sampler == "grid":  # every network once, so that a wrong value shows now
         for point in plan.points:
-            _group(plan, arguments_of(point))
+            group_of(arguments_of(point))
     mine = contextlib.nullcontext()
     if executor is None:
         jobs = whole_number("jobs", jobs)
@@ -129,7 +137,7 @@ def search(
         while asked := study.ask(max_networks):
             networks = [(arguments_of(point), what) for point, what in asked]
             for most in (max_networks, max_networks, 1):  # what failed, at last alone
-                stacks = _stacks(networks, plan, most)
+                stacks = _stacks(networks, group_of, most)
                 failed = _train(stacks, plan, executor, study, shown)
                 networks = [network for network, _ in failed]
             if failed:
@@ -141,11 +149,11 @@ def search(
         return results_of(plan, study.results())
 
 
-def _stacks(networks, plan, most):
+def _stacks(networks, group_of, most):
     """Networks in lists that can be trained side by side."""
     groups = defaultdict(list)
     for network in networks:
-        groups[_group(plan, network[0])].append(network)
+        groups[group_of(network[0])].append(network)
     return [
         group[start : start + most]
         for group in groups.values()

@@ -62,7 +62,7 @@ def steady_seconds(call: Callable[[int], object], max_seconds: float) -> Time:
             break
         if len(windows) >= 3 and time.perf_counter() - began > max_seconds:
             break
-    return Time(float(np.median(windows)), min(windows), max(windows))
+    return Time(float(median), min(windows), max(windows))
 
 
 def latencies_ms(call: Callable, max_seconds: float) -> list[float]:
