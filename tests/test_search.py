@@ -208,6 +208,24 @@ def test_what_a_reader_has_edited_is_never_answered_by_its_name(search, storage)
     assert len(optuna.get_all_study_names(storage_url(storage))) == 4
 
 
+def test_a_large_array_that_has_changed_in_the_middle_is_another(search):
+    found = []
+    for width in (2, 3):
+        widths = np.zeros(5_000, int)  # printed, its middle is left out
+        widths[2_500] = width
+        parts = torch.from_numpy(widths.copy()).float().requires_grad_()
+
+        def by_array(slope):
+            return tiny(int(widths[2_500]))  # noqa: B023
+
+        def by_tensor(slope):
+            return tiny(int(parts[2_500]))  # noqa: B023
+
+        for model in (by_array, by_tensor):
+            found += search({"slope": [0.0]}, model=model).num_parameters.tolist()
+    assert found == [1600, 1600, 2395, 2395]
+
+
 def test_own_images_are_kept_only_where_asked_to(search, monkeypatch, tmp_path, mnist):
     monkeypatch.setenv("TRADEOFFS_STORAGE", str(tmp_path / "default.sqlite3"))
     one = {"filters": [(2, 3)]}

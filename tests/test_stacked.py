@@ -326,6 +326,19 @@ def test_layer_that_cannot_be_stacked_is_named(layer, said):
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("padding", [0, "valid"])  # with the norm in it, and without
+def test_batch_norm_of_one_value_a_channel_is_an_error_in_a_sentence(images, padding):
+    def network():
+        first = nn.Conv2d(1, 2, 28, padding=padding)
+        return nn.Sequential(first, nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 10))
+
+    given = images, QUICK.replace(batch_size=1)
+    with pytest.raises(TrainingError, match="one value a channel"):
+        tradeoffs.fit(network(), *given)
+    with pytest.raises(TrainingError, match="one value a channel"):
+        fit_stacked([network(), network()], *given, [0, 1])
+
+
 def test_wrong_arguments_are_named(images):
     models = small_nets()
     with pytest.raises(TypeError, match="can be stacked, not a Linear"):

@@ -28,9 +28,11 @@ def examples(dataset: Dataset, title: str, names=range(10)):
     """
     figure, panels = draw.axes(2.3, len(names), 2)
     for number, (name, column) in enumerate(zip(names, panels.T, strict=True)):
-        found = np.flatnonzero(dataset.train_labels == number)[:2]
-        for axis, index in zip(column, found, strict=True):
+        found = np.flatnonzero(dataset.train_labels == number)
+        for axis, index in zip(column, found, strict=False):
             draw.picture(axis, dataset.train_images[index])
+        for axis in column[len(found) :]:
+            axis.set_axis_off()
         column[0].set_title(str(name), fontsize=10)
     figure.suptitle(title)
     return figure

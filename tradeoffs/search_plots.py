@@ -116,15 +116,20 @@ def confusions(labels, predictions, title: str):
 
 
 def mistakes(images, labels, predictions, title: str):
-    """Ten images that are taken for another digit.
+    """Ten images that are taken for another digit; with fewer, some come again.
 
     Args:
         images: uint8 [n, h, w].
         labels, predictions: [n].
         title: of the figure.
+
+    Raises:
+        ValueError: there are none.
     """
-    figure, panels = draw.axes(1.6, 10)
     wrong = np.flatnonzero(labels != predictions)
+    if not len(wrong):
+        raise ValueError("no image is taken for another digit")
+    figure, panels = draw.axes(1.6, 10)
     chosen = wrong[np.linspace(0, len(wrong) - 1, 10).astype(int)]
     for axis, index in zip(panels, chosen, strict=True):
         text = f"{labels[index]} read as {predictions[index]}"

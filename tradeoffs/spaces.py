@@ -15,6 +15,8 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from tradeoffs.checks import instance, one_of, plain, whole_number
 from tradeoffs.data import Dataset
 from tradeoffs.models import model_info
@@ -239,5 +241,9 @@ def _sources(function, seen):
         for part in parts:
             if not inspect.isfunction(part):
                 yield f"{name} = {part!r}"
+                if hasattr(part, "detach"):
+                    part = part.detach().cpu()
+                if hasattr(part, "__array__"):  # printed, a large one is shortened
+                    yield _digest(np.asarray(part).tobytes())
             elif part not in seen and here:
                 yield from _sources(part, seen)

@@ -285,7 +285,13 @@ def _train_epoch(trainer, order, schedule, shown):
     total, seconds = 0.0, 0.0
     for indices in chunks(order, schedule.batch_size):
         start = time.perf_counter()
-        losses = np.atleast_1d(trainer.train_steps(indices))
+        try:
+            losses = np.atleast_1d(trainer.train_steps(indices))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            said = "a batch norm cannot be trained on one value a channel; use batches"
+            raise TrainingError(f"{said} of 2 images or more") from error
         seconds += time.perf_counter() - start
         total = total + losses * indices.shape[-1]
         shown.update(indices.shape[-2] * indices.shape[-1])

@@ -74,6 +74,8 @@ class FirstLayers:
             return
         steps, networks, batch = indices.shape
         self.count = batch * self.num_patches
+        if self.count == 1:
+            raise ValueError("more than 1 value per channel are needed")
         sums = functional.embedding_bag(indices.flatten(0, 1), self.sums, mode="sum")
         # Float64: a variance as the difference of two moments cancels.
         sums = sums.view(steps, networks, -1).double() / self.count

@@ -186,14 +186,8 @@ class Trainer:
     @torch.inference_mode(False)
     def train_steps(self, indices: np.ndarray) -> float:
         """A step for each row of indices; the sum of the batches' losses."""
-        try:
-            with torch.enable_grad(), self.randomness:
-                return self._train_steps(torch.from_numpy(indices))
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            said = "a batch norm cannot be trained on one value a channel; use batches"
-            raise TrainingError(f"{said} of 2 images or more") from error
+        with torch.enable_grad(), self.randomness:
+            return self._train_steps(torch.from_numpy(indices))
 
     def _train_steps(self, indices):
         batch = indices.shape[1]
