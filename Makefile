@@ -15,8 +15,8 @@ export PYTHONHASHSEED ?= 0
 export GOMP_SPINCOUNT ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data notebooks site test lint unit audit check-notebooks \
-	check-site lab reproduce profiles bench refresh constraints clean
+.PHONY: help setup data notebooks site test lint unit audit audit-all audit-notes \
+	check-notebooks check-site lab reproduce profiles bench refresh constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -65,8 +65,14 @@ unit: data
 		--ignore tradeoffs/probes/keras.py tests tradeoffs
 	$(BIN)/pytest -q -n 2 --dist worksteal tests/test_keras.py
 
-audit: data  ## retrain the first epoch of each recorded series, and compare
+audit: data  ## retrain the models' first epoch and every other series' first steps, and compare
 	$(BIN)/pytest -q -n 2 --dist worksteal tests/test_audit.py
+
+audit-all: data  ## retrain the first epoch of every recorded series, and compare
+	AUDIT=all $(BIN)/pytest -q -n 2 --dist worksteal tests/test_audit.py -k first_epoch
+
+audit-notes: audit-all  ## the same, and note anew what the first steps come out as
+	$(BIN)/python tests/test_audit.py
 
 check-notebooks: data
 	$(BIN)/pytest -q -n 2 --dist loadfile --nbval --nbval-current-env notebooks

@@ -106,7 +106,7 @@ def _of_readings(evidence, kernel, quantity, one_more=True):
     """A quantity, for each reading of where it pools."""
     nets = [kernel | pooling for pooling in POOLINGS]
     values = [getattr(evidence, quantity)("small_net", **net) for net in nets]
-    several = len(nets) + 1  # one of them was looked at twice
+    several = len(nets) + 2  # two of them were looked at twice
     return [mean(some, one_more=one_more, of_several=several) for some in values]
 
 
