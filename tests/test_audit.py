@@ -55,7 +55,9 @@ LEAST = {"train_loss": 0.05, "test_accuracy": 0.01}  # the loss's is a share of 
 
 NOTES = Path(__file__).with_name("first_steps.json")
 SHORT = "head6000-1000"  # of a data set that is not smaller already
-NEAR = 0.02  # as a share of the loss
+# As a share of the loss. With the instructions of a processor of long ago repeats lay
+# a tenth of this off, or a fifth.
+NEAR = {"train_loss": 0.01, "test_loss": 0.05}
 
 
 def train_first_epoch(stack):
@@ -80,7 +82,8 @@ def first_steps(stack):
         short = f"{stack[0].dataset}-{SHORT}"
         stack = [replace(experiment, dataset=short) for experiment in stack]
     history, _ = in_process(stack)
-    return [history[column][0] for column in ("train_loss", "test_loss")]
+    losses = {column: history[column][0] for column in NEAR}
+    return {column: loss for column, loss in losses.items() if loss is not None}
 
 
 @pytest.mark.parametrize("stack", WHOLE, ids=name)
@@ -106,7 +109,10 @@ def digest(stack):
 def test_first_steps_come_out_as_noted(stack):
     noted = json.loads(NOTES.read_text())[name(stack)]
     assert noted["record"] == digest(stack), "another record: run make audit-notes"
-    assert first_steps(stack) == pytest.approx(noted["losses"], rel=NEAR)
+    found = first_steps(stack)
+    assert found.keys() == noted["losses"].keys()
+    for column, loss in found.items():
+        assert loss == pytest.approx(noted["losses"][column], rel=NEAR[column]), column
 
 
 def test_notes_are_of_the_records_alone():
