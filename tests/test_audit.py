@@ -3,7 +3,7 @@
 The first seed of each series trains again. The models as published train their first
 epoch, which is compared with the records. Arithmetic differs in the last digit between
 processors (of one name too) and versions, and training spreads that: a repeat must lie
-as near as the recorded seeds lie to each other, or, where there is one seed, within
+as near as the other recorded seeds lie to each other, or, where there are none, within
 what other series show.
 
 The others train on the first tenth of the images, and are compared with what the code
@@ -56,8 +56,8 @@ LEAST = {"train_loss": 0.05, "test_accuracy": 0.01}  # the loss's is a share of 
 NOTES = Path(__file__).with_name("first_steps.json")
 SHORT = "head6000-1000"  # of a data set that is not smaller already
 # As a share of the loss. With the instructions of a processor of long ago repeats lay
-# a tenth of this off, or a fifth.
-NEAR = {"train_loss": 0.01, "test_loss": 0.05}
+# up to a third of this off.
+NEAR = {"train_loss": 0.003, "test_loss": 0.03}
 
 
 def train_first_epoch(stack):
@@ -96,7 +96,8 @@ def test_first_epoch_comes_out_as_recorded(stack):
             continue
         firsts = [run.history_columns[column][0] for run in recorded]
         share = firsts[0] if column == "train_loss" else 1
-        near = max(np.ptp(firsts), least * share)
+        others = np.ptp(firsts[1:]) if firsts[1:] else 0
+        near = max(others, least * share)
         assert history[column][0] == pytest.approx(firsts[0], abs=near), column
 
 

@@ -273,7 +273,14 @@ def test_dataset_is_read_only_and_leaves_the_callers_arrays_writeable():
         ({"train_images": [np.zeros((2, 2)), [1]]}, ValueError, "train_images cannot"),
         (NO_TEST, ValueError, "no test images"),
         ({"pixels": (0.1, 0.0)}, ValueError, "a deviation is above 0"),
-        ({"pixels": "ab"}, TypeError, "pixels is 'a'; it must be a number"),
+        ({"pixels": "ab"}, ValueError, "pixels is ab; it must be a mean and a dev"),
+        ({"pixels": ("a", 1)}, TypeError, "pixels is 'a'; it must be a number"),
+        ({"test_images": np.zeros((4, 28, 0), np.uint8)}, ValueError, "no test images"),
+        (
+            {"test_images": np.full((4, 28, 28), 255, np.float32)},
+            ValueError,
+            "train_images are uint8, test_images float32; beside uint8",
+        ),
     ],
 )
 def test_wrong_arrays_are_named(changes, error, said):

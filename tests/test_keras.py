@@ -12,6 +12,7 @@ from tradeoffs import ARTICLE, TrainingError
 from tradeoffs.frameworks import import_keras
 from tradeoffs.measure_here import load
 from tradeoffs.probes import files
+from tradeoffs.training import ProbabilitiesWarning
 from tradeoffs.weights import KEPT_SEED
 
 QUICK = ARTICLE.first(1)
@@ -300,6 +301,21 @@ def test_scaling_of_ones_own_is_warned_of(keras, small):
         fit(own, small.head(50, 50), QUICK)
 
 
+def test_last_sigmoid_is_warned_of(keras, small):
+    own = keras.Sequential([*dense(keras).layers, keras.layers.Activation("sigmoid")])
+    with pytest.warns(ProbabilitiesWarning, match="a softmax of a sigmoid"):
+        fit(own, small.head(50, 50), QUICK)
+
+
+def test_other_usual_numbers_change_nothing(keras, small):
+    keras.config.set_floatx("float64")
+    try:
+        run = fit(dense(keras), small, ARTICLE.first(2))
+    finally:
+        keras.config.set_floatx("float32")
+    assert run.test_accuracy > 0.7
+
+
 def test_loss_that_is_not_finite_stops_with_advice(keras, small):
     own = dense(keras)
     own.set_weights([np.full((784, 10), np.nan, "float32"), np.zeros(10, "float32")])
@@ -340,6 +356,26 @@ def test_model_that_only_this_process_can_make_is_measured_by_its_function(keras
     profile = tradeoffs.measure(make, **quick)
     assert profile.num_parameters == 7_850
     assert profile.macs == 7_840
+
+
+def test_what_is_frozen_is_so_in_the_process_that_measures(keras):
+    layers = keras.layers.Dense(4), keras.layers.Dense(3)
+    own = keras.Sequential([keras.Input((8,)), *layers])
+    own.layers[0].kernel.trainable = False
+    profile = tradeoffs.measure(own, parts="size", progress=False)
+    assert (profile.num_parameters, profile.num_trainable_parameters) == (51, 19)
+
+
+def test_sequential_with_a_block_twice_is_measured_by_its_function(keras):
+    def make():
+        block = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8)])
+        last = keras.layers.Dense(2)
+        return keras.Sequential([keras.Input((8,)), block, block, last])
+
+    quick = {"progress": False, "parts": "size"}
+    with pytest.raises(tradeoffs.MeasureError, match="a layer twice"):
+        tradeoffs.measure(make(), **quick)
+    assert tradeoffs.measure(make, **quick).macs == 2 * 8 * 8 + 8 * 2
 
 
 def test_measure_refuses_a_model_in_a_line(keras):
@@ -390,6 +426,15 @@ def function_of_its_own(keras):
     return Product()
 
 
+def graph_function_twice(keras):
+    import tensorflow as tf
+
+    weight = tf.ones((8, 8))
+    spec = tf.TensorSpec((1, 8))
+    once = tf.function(lambda rows: tf.matmul(rows, weight)).get_concrete_function(spec)
+    return keras.layers.Lambda(lambda rows: once(once(rows)))
+
+
 def product_of_some(rows):
     import tensorflow as tf
 
@@ -404,6 +449,7 @@ def product_of_some(rows):
         ((6, 8), lambda k: lambda x: k.ops.einsum("...i,...i->...", x, x), 48, ""),
         ((8,), lambda k: k.layers.Dense(5, dtype="int8_from_float32"), 40, ""),
         ((8,), function_of_its_own, 24, ""),
+        ((8,), graph_function_twice, 128, ""),
         ((8,), lambda k: k.layers.Lambda(product_of_some), None, "MatMul"),
         ((6, 6), lambda k: k.ops.inv, None, "MatrixInverse"),
         ((6,), lambda k: lambda x: k.ops.rfft(x)[0], None, "rfft"),

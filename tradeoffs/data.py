@@ -59,7 +59,7 @@ class Dataset:
                 raise ValueError(
                     f"{len(images)} {part} images, but {len(labels)} labels"
                 )
-            if not len(images):
+            if not images.size:
                 raise ValueError(f"there are no {part} images")
             if labels.min() < 0:
                 raise ValueError(f"{part}_labels has {labels.min()}; labels start at 0")
@@ -70,8 +70,17 @@ class Dataset:
                 f"train_images are {self.train_images.shape[1:]} each, and test_images "
                 f"{self.test_images.shape[1:]}; they must be of one shape"
             )
+        parts = self.train_images, self.test_images
+        floats = [part.max() for part in parts if part.dtype != np.uint8]
+        if len(floats) == 1 and floats[0] > 1:
+            kinds = f"train_images are {parts[0].dtype}, test_images {parts[1].dtype}"
+            raise ValueError(f"{kinds}; beside uint8, floats are shares from 0 to 1")
         if self.pixels is None:
             object.__setattr__(self, "pixels", _mean_and_deviation(self.train_images))
+        if np.shape(self.pixels) != (2,):
+            raise ValueError(
+                f"pixels is {self.pixels}; it must be a mean and a deviation"
+            )
         _, deviation = (number("pixels", value) for value in self.pixels)
         if deviation <= 0:
             raise ValueError(f"pixels is {self.pixels}; a deviation is above 0")
@@ -109,8 +118,7 @@ class Dataset:
         )
         images, labels = self.train_images, self.train_labels
         arrays = images[kept], labels[kept], images[held], labels[held]
-        name = f"{self.name}-validation{size}-seed{seed}"
-        return Dataset(name, *arrays, self.pixels)
+        return Dataset(f"{self.name}-validation{size}-seed{seed}", *arrays, self.pixels)
 
     def cropped(self, border: int) -> "Dataset":
         """Images without so many pixels at each side.
@@ -171,8 +179,7 @@ class Dataset:
 
     def _with_images(self, made, train, test):
         labels = self.train_labels, self.test_labels
-        name = f"{self.name}-{made}"
-        return Dataset(name, train, labels[0], test, labels[1])
+        return Dataset(f"{self.name}-{made}", train, labels[0], test, labels[1])
 
     def head(self, num_train: int, num_test: int) -> "Dataset":
         """The first images of each part, for a quick look."""

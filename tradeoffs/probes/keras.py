@@ -18,7 +18,7 @@ import tensorflow as tf  # noqa: E402  after Keras has chosen its backend
 _MAY_MULTIPLY = (
     *("MatMul", "Conv", "Einsum", "While", "If", "Case", "Func", "Call"),
     *("MatrixInverse", "Solve", "Determinant", "SquareRoot", "Logarithm"),
-    *("Cholesky", "Qr", "Lu", "Eig", "Svd", "FFT"),
+    *("Cholesky", "Qr", "Lu", "Eig", "Svd", "FFT", "RNN", "LSTM", "GRU"),
 )
 
 
@@ -125,9 +125,10 @@ class Probe:
             graph = tf.function(self.call).get_concrete_function(one).graph
         finally:
             tf.config.run_functions_eagerly(before)
-        counts = {operator.name: _macs(operator) for operator in _operators(graph)}
-        unknown = [name for name, count in counts.items() if count is None]
-        return (None if unknown else sum(counts.values())), unknown
+        # A function that is called twice has the same names in it twice.
+        counts = [(operator.name, _macs(operator)) for operator in _operators(graph)]
+        unknown = list(dict.fromkeys(name for name, count in counts if count is None))
+        return (None if unknown else sum(count for _, count in counts)), unknown
 
     def second_step(self, trainer, indices):
         """Take a step; TensorFlow does not tell which tensors it keeps for it."""

@@ -97,7 +97,10 @@ def source_of(model, framework: str | None, arguments: dict) -> Source:
         framework = one_of("framework", framework or own, [own])
     label = getattr(model, "__name__", None) or type(model).__name__
     try:
-        make = functools.partial(_unpickled, _pickled(model)) if own else model
+        if own:
+            make = functools.partial(_made_again, _pickled(model), _trainable(model))
+        else:
+            make = model
         return Source(label, framework, "object", cloudpickle.dumps(make))
     except Exception as error:
         raise MeasureError(
@@ -131,9 +134,13 @@ def dtype_of_each(given, count: int) -> list:
 
 def _pickled(model):
     """A model's pickle; of a Keras model without what it was compiled with."""
-    compiled = getattr(model, "compiled", False)
-    if not compiled or framework_of(model) != "keras":
+    if framework_of(model) != "keras":
         return cloudpickle.dumps(model)
+    for layer in model._flatten_layers():
+        inner = getattr(layer, "layers", ())
+        if type(layer).__name__ == "Sequential" and len({*map(id, inner)}) < len(inner):
+            raise TypeError(f"{layer.name} has a layer twice, and its copy only once")
+    compiled = getattr(model, "compiled", False)
     model.compiled = False
     try:
         return cloudpickle.dumps(model)
@@ -152,12 +159,32 @@ def _unpickled(content):
         ) from error
 
 
+def _trainable(model):
+    """Of each layer and weight of a Keras model, whether it is trained."""
+    if framework_of(model) != "keras":
+        return ()
+    parts = [*model._flatten_layers(), *model.variables]
+    return [part.trainable for part in parts]
+
+
+def _made_again(content, trainable):
+    """A model from its pickle, with what was frozen in it frozen again."""
+    model = _unpickled(content)
+    if trainable and len(trainable) == len(_trainable(model)):
+        parts = [*model._flatten_layers(), *model.variables]
+        for part, flag in zip(parts, trainable, strict=True):
+            if part.trainable != flag:
+                part.trainable = flag
+    return model
+
+
 def _function_in(file, name):
     sys.path.insert(0, str(file.parent))
     function = runpy.run_path(str(file), run_name=file.stem).get(name)
     if not callable(function):
         raise MeasureError(f"{file.name} has no function {name!r}")
     with contextlib.suppress(TypeError):
-        framework_of(function)
+        if framework_of(function) == "keras":
+            return lambda: function  # whose copies may be others, and it is made once
         return functools.partial(copy.deepcopy, function)  # it is a model
     return function

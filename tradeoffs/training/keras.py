@@ -14,7 +14,12 @@ import numpy as np
 
 from tradeoffs.data import MNIST_PIXELS
 from tradeoffs.frameworks import import_keras, keep_freed_memory
-from tradeoffs.training import TrainingError, first_outputs, one_sentence
+from tradeoffs.training import (
+    ProbabilitiesWarning,
+    TrainingError,
+    first_outputs,
+    one_sentence,
+)
 from tradeoffs.training.batches import chunks, evaluation_sizes
 
 keras = import_keras()
@@ -126,6 +131,7 @@ class Trainer:
         with plain_errors():
             self._first_outputs = first_outputs(model.name, call, few, dataset)
         _warn_of_scaling(model, schedule.input_scaling)
+        self._warn_of_sigmoid()
         # Only now: a subclassed model makes its weights in its first call.
         if not model.trainable_variables:
             raise ValueError(f"{model.name} has nothing to train")
@@ -167,6 +173,18 @@ class Trainer:
         shares = np.array(tf.cast(outputs, tf.float32))
         return bool(shares.min() >= 0 and np.allclose(shares.sum(1), 1, atol=precise))
 
+    def _warn_of_sigmoid(self):
+        outputs = np.array(tf.cast(self._first_outputs, tf.float32))
+        between = outputs.min() > 0 and outputs.max() < 1
+        if between and not self._returns_probabilities():
+            warnings.warn(
+                f"{self.model.name} returns numbers between 0 and 1, as of a sigmoid, "
+                "and they are taken for logits: a softmax of a sigmoid. Leave the last "
+                "sigmoid out, or make it a softmax",
+                ProbabilitiesWarning,
+                stacklevel=4,
+            )
+
     def num_parameters(self):
         """Of each network: one."""
         return [count_parameters(self.model)]
@@ -197,7 +215,7 @@ class Trainer:
                 if self.model.losses:  # regularisation
                     loss += sum(tf.cast(one, loss.dtype) for one in self.model.losses)
             self.optimizer.apply(tape.gradient(loss, variables), variables)
-            total += loss
+            total += tf.cast(loss, total.dtype)
         return total
 
     def evaluate(self):
