@@ -35,7 +35,7 @@ class Dataset:
     Raises:
         TypeError: an array is of another type.
         ValueError: an array is empty, of another shape or not finite, or images
-            and labels differ in number.
+            and labels differ in number, or the images of the parts in kind.
 
     >>> import numpy as np
     >>> import tradeoffs

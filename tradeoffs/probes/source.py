@@ -98,7 +98,8 @@ def source_of(model, framework: str | None, arguments: dict) -> Source:
     label = getattr(model, "__name__", None) or type(model).__name__
     try:
         if own:
-            make = functools.partial(_made_again, _pickled(model), _trainable(model))
+            trainable = [part.trainable for part in _parts(model)]
+            make = functools.partial(_made_again, _pickled(model), trainable)
         else:
             make = model
         return Source(label, framework, "object", cloudpickle.dumps(make))
@@ -159,19 +160,18 @@ def _unpickled(content):
         ) from error
 
 
-def _trainable(model):
-    """Of each layer and weight of a Keras model, whether it is trained."""
+def _parts(model):
+    """What can be frozen in a Keras model, its layers and weights; else nothing."""
     if framework_of(model) != "keras":
-        return ()
-    parts = [*model._flatten_layers(), *model.variables]
-    return [part.trainable for part in parts]
+        return []
+    return [*model._flatten_layers(), *model.variables]
 
 
 def _made_again(content, trainable):
     """A model from its pickle, with what was frozen in it frozen again."""
     model = _unpickled(content)
-    if trainable and len(trainable) == len(_trainable(model)):
-        parts = [*model._flatten_layers(), *model.variables]
+    parts = _parts(model)
+    if len(parts) == len(trainable):
         for part, flag in zip(parts, trainable, strict=True):
             if part.trainable != flag:
                 part.trainable = flag
