@@ -87,6 +87,14 @@ CONVOLUTION_AND_HEAD = 26 * 26 * 4 * 9 + 27_040
         (Calling(lambda m, x: torch.cdist(x, x)), (40, 5), "aten._euclidean_dist"),
         (Calling(lambda m, x: functional.pdist(x[0])), (4, 5), "aten._pdist_forward"),
         (Calling(lambda m, x: torch.geqrf(x)[0]), (4, 4), "aten.geqrf"),
+        (
+            Calling(lambda m, x: torch.eye(4).to_sparse() @ x[0]),
+            *((4, 5), "aten.mm of sparse numbers"),
+        ),
+        (
+            Calling(lambda m, x: (x.cfloat() @ torch.eye(5).cfloat()).abs()),
+            *((4, 5), "aten.mm of complex numbers"),
+        ),
         (Calling(lambda m, x: gram(x)), (4, 5), "anyones.gram"),
         (
             Calling(lambda m, x: flex_attention(x[:, None], x[:, None], x[:, None])),
@@ -209,6 +217,41 @@ def test_what_is_shared_costs_once():
         assert getattr(tied, field) == getattr(once, field), field
     assert tied.weight_bytes == 4 * 64 * 64 < tied.file_bytes < 4 * 64 * 64 + 500
     assert tied.predicted_gpu_memory_mib == once.predicted_gpu_memory_mib
+
+
+def test_what_shares_one_storage_is_there_once_in_the_other_process():
+    layers = nn.Sequential(*[nn.Linear(9, 9) for _ in range(5)])
+    vector = nn.utils.parameters_to_vector(layers.parameters()).detach()
+    nn.utils.vector_to_parameters(vector, layers.parameters())
+    profile = tradeoffs.measure(layers, (9,), parts="size", **QUICK)
+    assert profile.weight_bytes == 4 * 5 * 90
+
+
+def test_views_of_weights_follow_them_through_a_training():
+    def twice(self, x):
+        both = self.filters(x), functional.conv2d(x, self.some)
+        return self.head(torch.cat(both, 1).flatten(1))
+
+    filters, head = nn.Conv2d(1, 16, 3, bias=False), nn.Linear(24 * 8, 2)
+    model = Calling(twice, filters=filters, head=head)
+    model.register_buffer("some", filters.weight.detach()[:8])
+    before = model.some.clone()
+    fit_an_epoch(model, pictures((6, 4), [0, 1]))
+    assert not torch.equal(model.some, before)
+    assert torch.equal(model.some, filters.weight[:8])
+
+
+def test_callers_defaults_reach_the_other_process():
+    torch.set_default_dtype(torch.float64)
+    try:
+        profile = tradeoffs.measure(
+            lambda: nn.Linear(4, 3), (4,), parts="size", **QUICK
+        )
+        ours = tradeoffs.measure("small_net", parts="size", **QUICK)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert profile.weight_bytes == 15 * 8
+    assert ours.weight_bytes < 5 * ours.num_parameters
 
 
 def two_heads(self, x):
@@ -629,6 +672,23 @@ def test_gradients_may_be_taken_while_the_model_answers(small):
         descends_in_an_energy, a=nn.Conv2d(1, 2, 3), b=nn.Linear(28 * 28, 10)
     )
     assert fit_an_epoch(model, small.head(64, 10)).num_parameters == 20 + 7_850
+
+
+def test_few_whole_numbers_are_tried_where_a_model_moves_them():
+    def fields(self, x):
+        return self.head(self.table(x + self.offsets).flatten(1))
+
+    def from_one(self, x):
+        return self.head(self.table(x - 1).flatten(1))
+
+    for forward, alone in ((fields, 0), (from_one, 1)):
+        model = Calling(forward, table=nn.Embedding(60, 4), head=nn.Linear(12, 2))
+        model.register_buffer("offsets", torch.tensor([0, 10, 59]))
+        parts = "size", "training_time", "inference_time"
+        profile = tradeoffs.measure(model, (3,), parts=parts, **QUICK)
+        assert (profile.num_parameters, profile.macs) == (240 + 26, 24)
+        assert profile.epoch_seconds > 0 < profile.latency_ms_p50
+        assert f"the model was given {alone} alone, as others fail" in profile.notes
 
 
 def test_embedding_with_sparse_gradients_trains():

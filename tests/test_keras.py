@@ -12,7 +12,7 @@ from tradeoffs import ARTICLE, TrainingError
 from tradeoffs.frameworks import import_keras
 from tradeoffs.measure_here import load
 from tradeoffs.probes import files
-from tradeoffs.training import ProbabilitiesWarning
+from tradeoffs.training import TrainingWarning
 from tradeoffs.weights import KEPT_SEED
 
 QUICK = ARTICLE.first(1)
@@ -303,8 +303,34 @@ def test_scaling_of_ones_own_is_warned_of(keras, small):
 
 def test_last_sigmoid_is_warned_of(keras, small):
     own = keras.Sequential([*dense(keras).layers, keras.layers.Activation("sigmoid")])
-    with pytest.warns(ProbabilitiesWarning, match="a softmax of a sigmoid"):
+    with pytest.warns(TrainingWarning, match="a softmax of a sigmoid"):
         fit(own, small.head(50, 50), QUICK)
+
+
+def test_steps_of_ones_own_are_warned_of(keras, small):
+    class Own(keras.Sequential):
+        def compute_loss(self, *arguments, **options):
+            return 0.0
+
+    with pytest.warns(TrainingWarning, match="its own compute_loss, not used"):
+        fit(Own(dense(keras).layers), small.head(50, 50), QUICK)
+
+
+def test_start_up_of_numbers_by_name_and_the_callers_types(keras):
+    numbers = keras.Input((4,), name="b"), keras.Input((3,), dtype="int32", name="a")
+    ones = keras.layers.Flatten()(keras.ops.one_hot(numbers[1], 5))
+    output = keras.layers.Dense(2)(keras.layers.Concatenate()([numbers[0], ones]))
+    model = keras.Model(dict(zip("ba", numbers, strict=True)), output)
+    profile = tradeoffs.measure(model, parts="startup", progress=False)
+    assert profile.startup_seconds > 0
+    keras.config.set_dtype_policy("float64")
+    try:
+        wide = tradeoffs.measure(
+            lambda: dense(keras), parts="size", input_shape=(28, 28, 1), progress=False
+        )
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert wide.weight_bytes == 8 * wide.num_parameters
 
 
 def test_other_usual_numbers_change_nothing(keras, small):

@@ -34,22 +34,38 @@ def answering(probe, dtype):
     """A probe whose inputs the model takes, their type, and `_num_classes` of it.
 
     Where nobody says what the inputs are, and real numbers fail, whole ones may be
-    what the model looks up in a table; and the other way round.
+    what the model looks up in a table; and the other way round. Where it adds to
+    them or subtracts first, few of them are in the table.
+
+    Raises:
+        MeasureError: it takes none of them; the message is about the first.
     """
     if probe.framework == "pytorch":  # count before the model has kept anything
         with contextlib.suppress(Exception):
             _ = probe.counted
-    try:
-        return probe, dtype, _num_classes(probe, dtype)
-    except MeasureError:
-        if dtype is not None:
-            raise
+    failures = []
+    for candidate, kind in _candidates(probe, dtype):
+        try:
+            return candidate, kind, _num_classes(candidate, dtype)
+        except MeasureError as error:
+            failures.append(error)
+    raise failures[0]
+
+
+def _candidates(probe, dtype):
+    """Probes of other inputs, and the inputs' type."""
+    yield probe, dtype
+    kinds = [(probe, dtype)]
+    if dtype is None:
         other = "int64" if "float" in str(probe.dtypes[0]) else "float32"
         given = probe.model, probe.shapes, other, probe.device, probe.batch_size
-        with contextlib.suppress(MeasureError):
-            probe = type(probe)(*given)
-            return probe, other, _num_classes(probe, other)
-        raise
+        kinds.append((type(probe)(*given), other))
+        yield kinds[1]
+    for alone in (0, 1):
+        for one, kind in kinds:
+            if any("int" in str(dtype) for dtype in one.dtypes):
+                one.whole_numbers = alone, alone + 1
+                yield one, kind
 
 
 def _num_classes(probe, dtype):

@@ -41,7 +41,8 @@ class Probe:
         self.device, self.batch_size = device, batch_size
         layers = list(model._flatten_layers(include_self=False))
         tables = [one for one in layers if isinstance(one, keras.layers.Embedding)]
-        self.vocabulary = min((table.input_dim for table in tables), default=2)
+        sizes = (table.input_dim for table in tables)
+        self.whole_numbers = 0, min(sizes, default=2)  # from, and below
         inputs = getattr(model, "inputs", None) or []
         known = [keras.backend.standardize_dtype(each.dtype) for each in inputs]
         if dtype or not known:
@@ -60,7 +61,7 @@ class Probe:
             tf.constant(random.random((count, *shape), np.float32), dtype)
             if "float" in dtype
             else tf.constant(
-                random.integers(0, self.vocabulary, (count, *shape)), dtype
+                random.integers(*self.whole_numbers, (count, *shape)), dtype
             )
             for shape, dtype in zip(self.shapes, self.dtypes, strict=True)
         ]

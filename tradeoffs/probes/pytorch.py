@@ -59,17 +59,19 @@ class Probe:
         self.device, self.batch_size = device, batch_size
         self.dtypes = input_dtypes(model, dtype, len(shapes))
         sizes = (table.num_embeddings for table in embeddings(model))
-        self.vocabulary = min(sizes, default=2)
+        self.whole_numbers = 0, min(sizes, default=2)  # from, and below
 
     def inputs(self, count, seed=0):
         """Inputs of [count, *shape] each, of the kind that the model takes."""
         generator = torch.Generator(self.device).manual_seed(seed)
         options = {"device": self.device, "generator": generator}
+        low, high = self.whole_numbers
         return [
             torch.rand(count, *shape, **options).to(dtype)
             if dtype.is_floating_point
             else torch.randint(
-                min(self.vocabulary, _SMALL.get(dtype, self.vocabulary)),
+                low,
+                min(high, _SMALL.get(dtype, high)),
                 (count, *shape),
                 dtype=dtype,
                 **options,

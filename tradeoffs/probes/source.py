@@ -3,6 +3,8 @@
 import contextlib
 import copy
 import functools
+import io
+import pickle
 import runpy
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import cloudpickle
 from tradeoffs.checks import one_of
 from tradeoffs.frameworks import FRAMEWORKS, framework_of, silent_stderr
 from tradeoffs.models import MODELS, build, framework_for
+from tradeoffs.training import one_sentence
 
 DTYPES = (
     *("float16", "bfloat16", "float32", "float64"),
@@ -97,16 +100,13 @@ def source_of(model, framework: str | None, arguments: dict) -> Source:
         framework = one_of("framework", framework or own, [own])
     label = getattr(model, "__name__", None) or type(model).__name__
     try:
-        if own:
-            trainable = [part.trainable for part in _parts(model)]
-            make = functools.partial(_made_again, _pickled(model), trainable)
-        else:
-            make = model
+        make = {"pytorch": _of_pytorch, "keras": _of_keras}.get(own, lambda m: m)(model)
+        make = functools.partial(_with_defaults, make, *_changed_defaults(own))
         return Source(label, framework, "object", cloudpickle.dumps(make))
     except Exception as error:
         raise MeasureError(
-            f"{label} cannot be handed to a process of its own ({error}); give a "
-            "function that makes it instead"
+            f"{label} cannot be handed to a process of its own "
+            f"({one_sentence(error)}); give a function that makes it instead"
         ) from error
 
 
@@ -134,9 +134,7 @@ def dtype_of_each(given, count: int) -> list:
 
 
 def _pickled(model):
-    """A model's pickle; of a Keras model without what it was compiled with."""
-    if framework_of(model) != "keras":
-        return cloudpickle.dumps(model)
+    """A Keras model's pickle, without what it was compiled with."""
     for layer in model._flatten_layers():
         inner = getattr(layer, "layers", ())
         if type(layer).__name__ == "Sequential" and len({*map(id, inner)}) < len(inner):
@@ -149,10 +147,10 @@ def _pickled(model):
         model.compiled = compiled
 
 
-def _unpickled(content):
+def _unpickled(content, load=cloudpickle.loads):
     try:
         with silent_stderr():  # what it needs is imported
-            return cloudpickle.loads(content)  # our own parent wrote it a moment ago
+            return load(content)  # our own parent wrote it a moment ago
     except Exception as error:
         raise MeasureError(
             "the model cannot be made again in a process of its own; give a function "
@@ -161,14 +159,32 @@ def _unpickled(content):
 
 
 def _parts(model):
-    """What can be frozen in a Keras model, its layers and weights; else nothing."""
-    if framework_of(model) != "keras":
-        return []
+    """What can be frozen in a Keras model: its layers and weights."""
     return [*model._flatten_layers(), *model.variables]
 
 
+def _of_pytorch(model):
+    """A function that makes a module again; what its tensors share is shared then."""
+    import torch
+
+    file, options = io.BytesIO(), {"pickle_protocol": pickle.HIGHEST_PROTOCOL}
+    torch.save(model, file, pickle_module=cloudpickle, **options)
+    return functools.partial(_unpickled, file.getvalue(), _loaded_by_pytorch)
+
+
+def _loaded_by_pytorch(content):
+    import torch
+
+    return torch.load(io.BytesIO(content), weights_only=False)
+
+
+def _of_keras(model):
+    """A function that makes a model again, with what was frozen in it frozen."""
+    trainable = [part.trainable for part in _parts(model)]
+    return functools.partial(_made_again, _pickled(model), trainable)
+
+
 def _made_again(content, trainable):
-    """A model from its pickle, with what was frozen in it frozen again."""
     model = _unpickled(content)
     parts = _parts(model)
     if len(parts) == len(trainable):
@@ -176,6 +192,32 @@ def _made_again(content, trainable):
             if part.trainable != flag:
                 part.trainable = flag
     return model
+
+
+_KERAS_DEFAULTS = (
+    *(("floatx", "float32"), ("dtype_policy", "float32")),
+    ("image_data_format", "channels_last"),
+)
+
+
+def _changed_defaults(framework):
+    """The caller's own defaults for all models, as calls with their arguments."""
+    changed = []
+    torch, keras = (sys.modules.get(name) for name in ("torch", "keras"))
+    if torch and framework != "keras" and torch.get_default_dtype() != torch.float32:
+        changed.append((torch.set_default_dtype, torch.get_default_dtype()))
+    for name, usual in _KERAS_DEFAULTS if keras and framework != "pytorch" else ():
+        now = getattr(keras.config, name)()
+        now = getattr(now, "name", now)
+        if now != usual:
+            changed.append((getattr(keras.config, f"set_{name}"), now))
+    return changed
+
+
+def _with_defaults(make, *changed):
+    for change, value in changed:
+        change(value)
+    return make()
 
 
 def _function_in(file, name):

@@ -20,7 +20,7 @@ from tradeoffs.probes.asking import reason_of
 from tradeoffs.probes.inputs import answering, page_of, shapes_of
 from tradeoffs.probes.memory import PeakMemory, accelerator_memory, peak_bytes
 from tradeoffs.probes.profile import MIB
-from tradeoffs.probes.source import PYTORCH_ALONE, MeasureError
+from tradeoffs.probes.source import PYTORCH_ALONE, MeasureError, dtype_of_each
 from tradeoffs.probes.timing import (
     OtherWork,
     Time,
@@ -32,7 +32,7 @@ from tradeoffs.probes.timing import (
 from tradeoffs.probes.units import in_mode, input_dtypes
 from tradeoffs.processes import import_seconds
 from tradeoffs.schedules import ARTICLE
-from tradeoffs.training import ProbabilitiesWarning, computing_on, one_sentence
+from tradeoffs.training import TrainingWarning, computing_on, one_sentence
 
 EPOCH_IMAGES, TEST_IMAGES = 60_000, 10_000
 DATA_BYTES = 2**29  # of synthetic inputs at most
@@ -85,7 +85,9 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
         # Last: saving a model imports and allocates on its own account.
         "size": (_size, probe),
     }
-    found |= {"spread": dict(profile.spread), "notes": [], "failures": {}}
+    low, high = probe.whole_numbers
+    alone = [f"the model was given {low} alone, as others fail"] * (high == low + 1)
+    found |= {"spread": dict(profile.spread), "notes": alone, "failures": {}}
     with (
         warnings.catch_warnings(record=True) as caught,
         computing_on(probe, profile.threads),
@@ -108,7 +110,7 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
                 lost = [part for part in asked if _LAST.get(part) not in found]
                 found["failures"] |= dict.fromkeys(lost, reason)
         found["threads"] = profile.threads or num_threads(framework)
-    kinds = (w.message for w in caught if issubclass(w.category, ProbabilitiesWarning))
+    kinds = (w.message for w in caught if issubclass(w.category, TrainingWarning))
     found["notes"] += map(str, kinds)
     return found | {"versions": versions(framework)}
 
@@ -231,8 +233,13 @@ def started(source, profile, dtype) -> dict:
     if framework == "keras":
         import keras
 
-        inputs = [np.zeros((1, *shape), np.float32) for shape in shapes]
-        answer = model(inputs if len(inputs) > 1 else inputs[0], training=False)
+        wanted = getattr(model, "inputs", None) or []
+        own = [keras.backend.standardize_dtype(one.dtype) for one in wanted]
+        given = zip(shapes, own or dtype_of_each(dtype, len(shapes)), strict=True)
+        inputs = [np.zeros((1, *shape), of or "float32") for shape, of in given]
+        if len(inputs) > 1 and wanted:  # a list, or a mapping by name
+            inputs = keras.tree.pack_sequence_as(model.input, inputs)
+        answer = model(inputs if len(inputs) != 1 else inputs[0], training=False)
         np.asarray(keras.tree.flatten(answer)[0])
     else:
         import torch

@@ -40,8 +40,8 @@ class TrainingError(RuntimeError):
     """
 
 
-class ProbabilitiesWarning(UserWarning):
-    """A network returns probabilities where its training takes logits."""
+class TrainingWarning(UserWarning):
+    """A network is trained in another way than it was made for."""
 
 
 def fit(

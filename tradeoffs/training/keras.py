@@ -15,8 +15,8 @@ import numpy as np
 from tradeoffs.data import MNIST_PIXELS
 from tradeoffs.frameworks import import_keras, keep_freed_memory
 from tradeoffs.training import (
-    ProbabilitiesWarning,
     TrainingError,
+    TrainingWarning,
     first_outputs,
     one_sentence,
 )
@@ -132,6 +132,7 @@ class Trainer:
             self._first_outputs = first_outputs(model.name, call, few, dataset)
         _warn_of_scaling(model, schedule.input_scaling)
         self._warn_of_sigmoid()
+        _warn_of_own_steps(model)
         # Only now: a subclassed model makes its weights in its first call.
         if not model.trainable_variables:
             raise ValueError(f"{model.name} has nothing to train")
@@ -181,7 +182,7 @@ class Trainer:
                 f"{self.model.name} returns numbers between 0 and 1, as of a sigmoid, "
                 "and they are taken for logits: a softmax of a sigmoid. Leave the last "
                 "sigmoid out, or make it a softmax",
-                ProbabilitiesWarning,
+                TrainingWarning,
                 stacklevel=4,
             )
 
@@ -248,6 +249,18 @@ def _warn_of_scaling(model, input_scaling):
         warnings.warn(
             f"{model.name} scales its images in {', '.join(found)}, and they come to "
             f"it scaled already, as {input_scaling!r} pixels; leave that layer out",
+            stacklevel=4,
+        )
+
+
+def _warn_of_own_steps(model):
+    names = "train_step", "compute_loss"
+    own = [n for n in names if getattr(type(model), n) is not getattr(keras.Model, n)]
+    if own:
+        warnings.warn(
+            f"{model.name} has its own {' and '.join(own)}, not used here: it is trained "
+            "on the cross-entropy of its outputs",
+            TrainingWarning,
             stacklevel=4,
         )
 

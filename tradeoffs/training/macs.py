@@ -17,7 +17,7 @@ from torch.utils.flop_counter import flop_registry
 _MULTIPLIES = re.compile(
     r"(^|_)(add|b|badd|addb)?m[mv](_|$)|^v?dot$|^addr|conv|rnn|lstm|gru|linear|"
     r"_fft_|linalg|attention|^_trilinear|cholesky|encoder_layer|matmul|solve|"
-    r"[cp]dist|euclidean|geqrf|ormqr"
+    r"[cp]dist|euclidean|geqrf|ormqr|spmm|spaddmm"
 )
 _HARMLESS = re.compile(r"upsample|fused|backward|convert|norm|cross")
 _PYTORCHS_OWN = "aten", "prims", "prim", "profiler", "_operator", "quantized_decomposed"
@@ -72,7 +72,11 @@ class Counter(TorchDispatchMode):
             if result is not NotImplemented:
                 return result
         result = operator(*args, **kwargs)
-        if packet in flop_registry:
+        known = packet in flop_registry or packet in _SIMPLE
+        odd = known and _odd_numbers((args, kwargs))
+        if odd:
+            self.unknown.add(f"{packet} of {odd} numbers")
+        elif packet in flop_registry:
             # A multiplication and an addition count as two there.
             self.macs += flop_registry[packet](*args, **kwargs, out_val=result) // 2
         elif packet in _SIMPLE:
@@ -91,6 +95,14 @@ _SIMPLE = {
     _aten.addmv: lambda bias, matrix, vector: matrix.numel(),
     _aten.addr: lambda matrix, one, other: matrix.numel(),
 }
+
+
+def _odd_numbers(arguments):
+    """What makes the formulas wrong: few of the products, or several in one."""
+    tensors = [t for t in tree_leaves(arguments) if isinstance(t, torch.Tensor)]
+    if any("sparse" in str(tensor.layout) for tensor in tensors):
+        return "sparse"
+    return "complex" if any(tensor.is_complex() for tensor in tensors) else None
 
 
 def _may_multiply(operator, args):

@@ -2,15 +2,17 @@
 
 import contextlib
 import warnings
+from collections import Counter
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.parameter import is_lazy
 
 from tradeoffs.data import MNIST_PIXELS
 from tradeoffs.frameworks import evaluating, keep_freed_memory
-from tradeoffs.training import ProbabilitiesWarning, TrainingError, first_outputs
+from tradeoffs.training import TrainingError, TrainingWarning, first_outputs
 from tradeoffs.training.augmenting import Augmenter
 from tradeoffs.training.averaging import Average
 from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
@@ -81,7 +83,7 @@ def check_outputs(model, images, dataset) -> None:
         warnings.warn(
             f"{name} returns probabilities, and its training takes them for logits: "
             f"a softmax of a {last}. Leave the last {last} out",
-            ProbabilitiesWarning,
+            TrainingWarning,
             stacklevel=4,
         )
 
@@ -114,9 +116,8 @@ def channels_last_pays(model) -> bool:
 
 def _lay_out_by_rule(model, images):
     """Bring weights of the images' rank into the faster layout that it takes."""
-    layouts = {4: torch.contiguous_format, 5: torch.channels_last_3d}
-    if channels_last_pays(model):
-        layouts[4] = torch.channels_last
+    flat = torch.channels_last if channels_last_pays(model) else torch.contiguous_format
+    layouts = {4: flat, 5: torch.channels_last_3d}
     rank = images.dim()
     if rank in layouts:
         lay_out(model, rank, layouts[rank])
@@ -128,9 +129,17 @@ def _lay_out_by_rule(model, images):
 
 
 def lay_out(model, rank: int, layout: torch.memory_format) -> None:
-    """Bring weights of a rank into a layout, in place; others stay as they are."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.dim() == rank:
+    """Bring weights of a rank into a layout, in place; others stay as they are.
+
+    So do those that share their memory with others, from which they would part.
+    """
+    tensors = [*model.parameters(), *model.buffers()]
+    plain = [t for t in tensors if t.layout == torch.strided and not is_lazy(t)]
+    users = Counter(t.untyped_storage().data_ptr() for t in plain)
+    for tensor in plain:
+        storage = tensor.untyped_storage()
+        own = users[storage.data_ptr()] == 1 and storage.nbytes() == tensor.nbytes
+        if tensor.dim() == rank and own:
             tensor.data = tensor.data.to(memory_format=layout)
 
 
@@ -151,7 +160,7 @@ class Trainer:
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:
             raise ValueError(f"{type(model).__name__} has nothing to train")
-        known = (p for p in model.parameters() if not nn.parameter.is_lazy(p))
+        known = (p for p in model.parameters() if not is_lazy(p))
         tables = (p for p in known if p.is_floating_point() and p.dim() > 1)
         first = next(tables, parameters[0])
         self.train_images, self.train_labels, self.test_images, self.test_labels = (
