@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from helpers import Calling
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
@@ -108,6 +109,10 @@ def _(x):
         (tiny().bfloat16(), "net.onnx", {}, "export it in float32"),
         (nn.LSTM(28, 5), "net.onnx", {"input_shape": (2, 28)}, "returned a tuple"),
         (nn.Flatten(0), "net.onnx", {}, r"shape \(200704,\) for 256 inputs"),
+        (
+            Calling(lambda self, x: x.reshape(len(x), 784)),
+            *("net.onnx", {}, "batches of 2 alone; where the network has len"),
+        ),
         (
             nn.Sequential(Strange(), *tiny()),
             "net.onnx",

@@ -77,6 +77,12 @@ def _strip(path):
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
     model = onnx_ir.load(path)
+    batch = model.graph.inputs[0].shape[0]
+    if isinstance(batch, int):
+        raise ValueError(
+            f"the file would take batches of {batch} alone; where the network has "
+            "len(x), write x.shape[0]"
+        )
     ClearMetadataAndDocStringPass()(model)
     onnx_ir.save(model, path)
 
