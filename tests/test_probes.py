@@ -91,6 +91,17 @@ def test_own_module_and_own_function_reach_the_process():
         assert (profile.framework, profile.macs) == ("pytorch", 7_840)
 
 
+def test_frameworks_do_not_meet_where_a_function_makes_the_other_one():
+    def of_keras():
+        import keras
+
+        units = 2 if "torch" in sys.modules else 1
+        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(units)])
+
+    profile = tradeoffs.measure(of_keras, parts="size", **QUICK)
+    assert (profile.framework, profile.macs) == ("keras", 4)
+
+
 def failing(self, images):
     raise type("Odd", (Exception,), {})("three\nlines\nlong")
 

@@ -63,9 +63,9 @@ def in_fresh_process(
         return processes.submit(function, *arguments, **keywords).result()
 
 
-def import_seconds(framework: str) -> float | None:
-    """Seconds that this process's framework took to import, before it was forked."""
-    return _import_seconds.get(framework)
+def imported_before() -> tuple[str, float] | None:
+    """What this process's parent imported before it forked, and in how many seconds."""
+    return next(iter(_import_seconds.items()), None)
 
 
 class FreshProcesses(ThreadPoolExecutor):

@@ -127,10 +127,8 @@ def measure(
     asked = [part for part in parts if part not in ("prediction", "startup")]
     failures = []
     with bar(progress, desc=f"measuring {source.label}", total=len(asked)) as shown:
-        for group, size in (
-            (_TRAINING, batch_size),
-            (_INFERENCE, inference_batch_size),
-        ):
+        groups = (_TRAINING, batch_size), (_INFERENCE, inference_batch_size)
+        for group, size in groups:
             of_group = [part for part in parts if part in group]
             # Without any, training says the framework and the shape.
             if not of_group and (asked or group is not _TRAINING):
@@ -151,6 +149,7 @@ def measure(
             )
             failures += failed.values()
             profile = dataclasses.replace(profile, **found)
+            source = source._replace(framework=profile.framework)
             shown.update(len(of_group))
     if asked and len(failures) == len(asked):
         raise MeasureError(failures[0])

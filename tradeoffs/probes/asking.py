@@ -1,8 +1,10 @@
 """Asking a process of its own, and what went wrong there in one sentence."""
 
 import contextlib
+import functools
 import sys
 
+from tradeoffs.frameworks import FRAMEWORKS
 from tradeoffs.probes.source import MeasureError, Source
 from tradeoffs.processes import ProcessKilled, in_fresh_process
 from tradeoffs.training import one_sentence
@@ -12,6 +14,10 @@ class OutOfMemoryError(MeasureError):
     """The process of a measurement was killed."""
 
 
+class AnotherFramework(Exception):
+    """A model is of another framework than its process had imported for it."""
+
+
 def ask(task, source: Source, *arguments, batch_size: int, threads=None, on_cpu=True):
     """What a function of `tasks` returns in a process of its own.
 
@@ -19,18 +25,25 @@ def ask(task, source: Source, *arguments, batch_size: int, threads=None, on_cpu=
         MeasureError: it failed; one sentence says why.
         OutOfMemoryError: it was killed.
     """
+    call = functools.partial(in_fresh_process, _carry_out, task, source, arguments)
+    options = {"batch_size": batch_size, "threads": threads}
     try:
-        # A model of an unknown framework, or on a device, gets a process that has
-        # imported nothing yet.
-        return in_fresh_process(
-            _carry_out,
-            *(task, source, arguments, batch_size),
-            threads=threads,
-            framework=source.framework if on_cpu else None,
-        )
+        # A model on a device gets a process that has imported nothing yet.
+        if not on_cpu:
+            return call(**options)
+        try:
+            return call(framework=source.framework or _the_callers(), **options)
+        except AnotherFramework:
+            return call(**options)
     except ProcessKilled as error:
         advice = _advice(batch_size)
         raise OutOfMemoryError(f"{source.label}: {error}, {advice}") from None
+
+
+def _the_callers():
+    """The framework that the caller has imported, if it is one: a guess."""
+    found = [name for name, package in FRAMEWORKS.items() if package in sys.modules]
+    return found[0] if len(found) == 1 else None
 
 
 def _advice(batch_size):
@@ -43,6 +56,8 @@ def _carry_out(task, source, arguments, batch_size):
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return task(source, *arguments)
+    except AnotherFramework:
+        raise
     except (Exception, SystemExit) as error:
         # Without the model's own exception, whose class may not exist out there.
         raise MeasureError(f"{source.label}: {reason_of(error, batch_size)}") from None

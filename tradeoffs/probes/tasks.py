@@ -16,7 +16,7 @@ from tradeoffs.frameworks import (
     keep_freed_memory,
     num_threads,
 )
-from tradeoffs.probes.asking import reason_of
+from tradeoffs.probes.asking import AnotherFramework, reason_of
 from tradeoffs.probes.inputs import answering, page_of, shapes_of
 from tradeoffs.probes.memory import PeakMemory, accelerator_memory, peak_bytes
 from tradeoffs.probes.profile import MIB
@@ -30,7 +30,7 @@ from tradeoffs.probes.timing import (
     wait_for_quiet,
 )
 from tradeoffs.probes.units import in_mode, input_dtypes
-from tradeoffs.processes import import_seconds
+from tradeoffs.processes import imported_before
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.training import TrainingWarning, computing_on, one_sentence
 
@@ -58,13 +58,15 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
     for framework, package in FRAMEWORKS.items():
         if package in sys.modules:
             page_of(framework)
-    waited = time.perf_counter() - began
-    found = {"import_seconds": import_seconds(source.framework) or waited}
+    imported, seconds = imported_before() or (None, time.perf_counter() - began)
+    found = {"import_seconds": seconds}
     keep_freed_memory()  # in inference as in training: times then vary less
     # Memory is counted from here: after imports, before there is a model.
     peak, model = PeakMemory(), make()
     framework = framework_of(model)
     one_of("framework", source.framework or framework, [framework])
+    if imported not in (None, framework):
+        raise AnotherFramework
     page = page_of(framework)
     one_of("device", profile.device, page.devices())
     shapes = shapes_of(source, profile, framework, model)

@@ -258,8 +258,8 @@ def _warn_of_own_steps(model):
     own = [n for n in names if getattr(type(model), n) is not getattr(keras.Model, n)]
     if own:
         warnings.warn(
-            f"{model.name} has its own {' and '.join(own)}, not used here: it is trained "
-            "on the cross-entropy of its outputs",
+            f"{model.name} has its own {' and '.join(own)}, not used here: it is "
+            "trained on the cross-entropy of its outputs",
             TrainingWarning,
             stacklevel=4,
         )
