@@ -9,7 +9,7 @@ from common import in_turns, options, show
 
 import tradeoffs
 from tradeoffs.probes.timing import seconds_of
-from tradeoffs.training.pytorch import channels_last_pays
+from tradeoffs.training.layouts import channels_last_pays
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 OURS = {

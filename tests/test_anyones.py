@@ -1,5 +1,8 @@
 """Models that are not ours: `measure` and `fit` are right, or say why not."""
 
+import functools
+import os
+import signal
 import warnings
 
 import numpy as np
@@ -20,6 +23,7 @@ from tradeoffs.probes.prediction import training_memory
 from tradeoffs.probes.pytorch import Probe
 from tradeoffs.probes.units import input_dtype
 from tradeoffs.processes import in_fresh_process
+from tradeoffs.training.pytorch import images_to_tensor
 
 QUICK = {"threads": 1, "max_seconds": 0.1, "progress": False}
 PICTURE = (1, 28, 28)
@@ -77,6 +81,7 @@ CONVOLUTION_AND_HEAD = 26 * 26 * 4 * 9 + 27_040
             ((8,), (8,)),
             2 * 32 + 4,
         ),
+        (Calling(lambda m, x: torch.addbmm(x[0], x, x)), (4, 4), 4**3),
         # Products that are not known: no number, and the operator's name.
         (
             Calling(lambda m, x: m.b(x, x), b=nn.Bilinear(4, 4, 2)),
@@ -227,6 +232,88 @@ def test_what_shares_one_storage_is_there_once_in_the_other_process():
     assert profile.weight_bytes == 4 * 5 * 90
 
 
+@pytest.mark.parametrize("view", [lambda weight: weight, torch.Tensor.t])
+def test_parameters_in_the_same_place_count_once(view):
+    tied = nn.Sequential(*[nn.Linear(64, 64, bias=False) for _ in range(2)])
+    tied[1].weight = nn.Parameter(view(tied[0].weight.data))
+    found = Probe(tied, ((64,),), None, "cpu", 4).size()
+    assert (found["num_parameters"], found["weight_bytes"]) == (4_096, 16_384)
+
+
+def test_layers_in_a_plain_list_are_noted():
+    def forward(self, x):
+        for layer in self.hidden:
+            x = layer(x)
+        return self.head(x)
+
+    model = Calling(forward, hidden=[nn.Linear(9, 9)], head=nn.Linear(9, 2))
+    profile = tradeoffs.measure(model, (9,), parts="size", **QUICK)
+    assert (profile.num_parameters, profile.macs) == (20, 81 + 18)
+    said = "layers in plain lists are not counted, trained or saved: hidden"
+    assert profile.notes == (said,)
+
+
+def test_branches_that_no_loss_depends_on_keep_nothing():
+    def forward(self, x, train_all):
+        answer = self.branch(x)
+        return self.head(answer if train_all else answer.detach())
+
+    rest = 8 * 64 * 4 + 8 * 16 + 64 + 4
+    for train_all, kept in ((True, 2 * 8 * 64 * 4), (False, 0)):
+        model = Calling(
+            functools.partial(forward, train_all=train_all),
+            branch=nn.Sequential(nn.Linear(64, 64), nn.Sigmoid(), nn.Linear(64, 64)),
+            head=nn.Linear(64, 4),
+        )
+        profile = tradeoffs.measure(
+            model, (64,), batch_size=8, parts="training_memory", **QUICK
+        )
+        assert profile.activation_bytes == rest + kept
+
+
+def test_step_that_is_killed_leaves_the_size():
+    def forward(self, x):
+        if self.training:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.head(x)
+
+    parts = "training_time", "size", "inference_time"
+    model = Calling(forward, head=nn.Linear(9, 3))
+    profile = tradeoffs.measure(model, (9,), parts=parts, **QUICK)
+    assert (profile.num_parameters, profile.macs) == (30, 27)
+    assert profile.latency_ms_p50 > 0
+    assert "training_time not measured: Calling: a process was" in profile.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("forward", "message"),
+    [
+        (lambda m, x: m.head(x).detach(), "nothing to train: its output does not"),
+        (lambda m, x: m.head(x)[:, : 1 + m.training], "2 outputs while it trains"),
+        (lambda m, x: m.head(x)[None] if m.training else m.head(x), "while it trains"),
+        (lambda m, x: m.head(x) / m.training, "the test loss became nan in epoch 1"),
+    ],
+)
+def test_what_a_network_does_while_it_trains_is_checked_too(forward, message):
+    model = Calling(lambda m, x: forward(m, x.flatten(1)), head=nn.Linear(24, 3))
+    with pytest.raises(TrainingError, match=message):
+        fit_an_epoch(model, pictures((6, 4), [0]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_losses_of_half_networks_are_summed_in_more(dtype):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(24, 3)).to(dtype)
+    network[1].weight.data *= 300
+    data = pictures((6, 4), [0, 1, 2], count=1_000)
+    frozen = fit_an_epoch(network, data, learning_rate=1e-30)
+    images = images_to_tensor(data.test_images, "standardized", data.pixels)
+    with torch.inference_mode():
+        logits = network(images.to(dtype)).double()
+    labels = torch.tensor(data.test_labels).long()
+    right = functional.cross_entropy(logits, labels).item()
+    assert frozen.test_loss == pytest.approx(right, rel=1e-5)
+
+
 def test_views_of_weights_follow_them_through_a_training():
     def twice(self, x):
         both = self.filters(x), functional.conv2d(x, self.some)
@@ -306,6 +393,14 @@ class WithMore(nn.Linear):
         pass
 
 
+class WithPhases(nn.Linear):
+    """A layer with complex numbers."""
+
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.register_buffer("phases", torch.zeros(3, dtype=torch.complex128))
+
+
 class Graph(nn.Linear):
     """A layer with a sparse matrix."""
 
@@ -330,6 +425,7 @@ class Graph(nn.Linear):
         (quantised_by_reference(), (5,), 18, 72 + 8 + 3 * 16 + 8),
         (WithMore(8, 3), (8,), 27, 108),
         (Graph(), (6,), 21, 84 + 6 * (2 * 8 + 4)),
+        (WithPhases(6, 3), (6,), 21, 84 + 3 * 16),
     ],
 )
 def test_weights_are_those_of_layers_however_they_are_kept(
@@ -405,6 +501,9 @@ def test_whether_inputs_are_looked_up_is_found_by_trying():
         assert str(flags[0].dtype) == f"torch.{dtype}"
 
 
+by_name, BIAS = functional.scaled_dot_product_attention, nn.Parameter(torch.zeros(16))
+
+
 def drops(self, x):
     attend = functional.scaled_dot_product_attention
     return attend(x, x, x, None, self.p) + attend(query=x, key=x, value=self.b + x)
@@ -415,6 +514,7 @@ def drops(self, x):
     [
         lambda p: nn.TransformerEncoderLayer(16, 2, 8, p, batch_first=True),
         lambda p: Calling(drops, p=p, b=nn.Parameter(torch.zeros(16))),
+        lambda p: Calling(lambda m, x: by_name(x, x, m.b + x, dropout_p=p), b=BIAS),
     ],
 )
 def test_attention_keeps_no_mask_of_dropout_on_a_gpu(make):
@@ -424,6 +524,43 @@ def test_attention_keeps_no_mask_of_dropout_on_a_gpu(make):
 
     plain, dropping = allocated_mib(0.0), allocated_mib(0.3)
     assert dropping < plain + 1.5 < plain + 4 * 2 * 8 * 256**2 / 2**20
+
+
+def test_no_fused_attention_takes_double_precision():
+    def allocated_mib(dtype):
+        bias = nn.Parameter(torch.zeros(16, dtype=dtype))
+        model = Calling(lambda m, x: by_name(x, m.b + x, x).mean(1), b=bias)
+        return training_memory(lambda: model, ((1_024, 16),), 8)["allocated_mib"]
+
+    products = 8 * 1_024**2 * 8 / 2**20
+    assert allocated_mib(torch.float32) < products < allocated_mib(torch.float64)
+
+
+@pytest.mark.parametrize("begin", [torch.autocast, torch.amp.autocast])
+def test_autocast_on_a_gpu_is_predicted(begin):
+    def forward(self, x, dtype):
+        with begin("cuda", dtype):
+            return self.layers(x)
+
+    def kept(dtype):
+        layers = nn.Sequential(*[nn.Linear(64, 64) for _ in range(8)])
+        model = Calling(functools.partial(forward, dtype=dtype), layers=layers)
+        return training_memory(lambda: model, ((64,),), 10_000)["allocated_mib"]
+
+    assert kept(torch.bfloat16) < 0.75 * kept(torch.float32)
+
+
+def test_weights_that_are_in_a_list_too_have_gradients_in_the_prediction():
+    def forward(self, x):
+        for weight in self.weights:
+            x = functional.linear(x, weight)
+        return self.head(x)
+
+    layers = nn.ModuleList(nn.Linear(512, 512, bias=False) for _ in range(4))
+    weights = [layer.weight for layer in layers]
+    model = Calling(forward, layers=layers, weights=weights, head=nn.Linear(512, 2))
+    found = training_memory(lambda: model, ((512,),), 4)["allocated_mib"]
+    assert found > 3 * 4 * 512**2 * 4 / 2**20
 
 
 def remembers(self, x):
@@ -533,7 +670,8 @@ def test_one_part_that_cannot_be_had_leaves_the_others():
     assert profile.macs == 7_840
     assert profile.latency_ms_p50 > 0
     assert profile.train_step_ms is None
-    assert any("returns a tuple while it trains" in note for note in profile.notes)
+    said = "while it trains, Calling returned a tuple"
+    assert any(said in note for note in profile.notes)
     packed = tradeoffs.measure(
         quantised(), PICTURE, parts=("size", "inference_time"), **QUICK
     )

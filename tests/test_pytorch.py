@@ -12,7 +12,8 @@ from tradeoffs.models import count_parameters
 from tradeoffs.models.rows import ROWS
 from tradeoffs.schedule_values import Augmentation
 from tradeoffs.training.augmenting import Augmenter
-from tradeoffs.training.pytorch import Trainer, channels_last_pays, images_to_tensor
+from tradeoffs.training.layouts import channels_last_pays
+from tradeoffs.training.pytorch import Trainer, images_to_tensor
 
 QUICK = ARTICLE.first(1)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from tradeoffs.checks import input_shapes, number, one_of, whole_number
 from tradeoffs.experiments import processor
 from tradeoffs.probes import tasks
-from tradeoffs.probes.asking import OutOfMemoryError, ask
+from tradeoffs.probes.asking import ask, ask_for
 from tradeoffs.probes.files import is_model_file, measure_file
 from tradeoffs.probes.memory import DEVICES
 from tradeoffs.probes.profile import Profile, median_profile
@@ -134,13 +134,8 @@ def measure(
             if not of_group and (asked or group is not _TRAINING):
                 continue
             task = tasks.measured, source, profile, of_group, input_dtype, max_seconds
-            try:
-                found = ask(
-                    *task, batch_size=size, threads=threads, on_cpu=device == "cpu"
-                )
-            except OutOfMemoryError as error:
-                # The other process may fare better.
-                found = {"failures": dict.fromkeys(of_group, str(error))}
+            on_cpu = device == "cpu"
+            found = ask_for(*task, batch_size=size, threads=threads, on_cpu=on_cpu)
             input_dtype = found.pop("input_dtype", input_dtype)
             failed = found.pop("failures")
             notes = [f"{part} not measured: {text}" for part, text in failed.items()]

@@ -40,6 +40,20 @@ def ask(task, source: Source, *arguments, batch_size: int, threads=None, on_cpu=
         raise OutOfMemoryError(f"{source.label}: {error}, {advice}") from None
 
 
+def ask_for(task, source: Source, profile, parts: list, *others, **options) -> dict:
+    """What a task finds of some parts; a process that is killed leaves the size.
+
+    Arguments as of `ask`. What was lost is under "failures", with the reason.
+    """
+    try:
+        return ask(task, source, profile, parts, *others, **options)
+    except OutOfMemoryError as error:
+        lost = [part for part in parts if part != "size"] or parts
+        rest = [part for part in parts if part not in lost]
+        found = ask(task, source, profile, rest, *others, **options) if rest else {}
+        return found | {"failures": dict.fromkeys(lost, str(error))}
+
+
 def _the_callers():
     """The framework that the caller has imported, if it is one: a guess."""
     found = [name for name, package in FRAMEWORKS.items() if package in sys.modules]

@@ -17,9 +17,11 @@ from typing import NamedTuple
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parameter import UninitializedParameter
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from tradeoffs.frameworks import framework_of
 from tradeoffs.models.pytorch import for_input
@@ -126,21 +128,47 @@ class _Replay(TorchDispatchMode):
         self.allocator.free(block)
 
 
+_attend = functional.scaled_dot_product_attention
+_begin_autocast = torch.autocast.__init__
+
+
+def _attend_there(query, key, value, attn_mask=None, dropout_p=0.0, *others, **options):
+    """Attention by CUDA's fused kernels: no masks of dropout are kept, nor products.
+
+    They take no float64, for which both are.
+    """
+    given = query, key, value, attn_mask
+    if query.dtype == torch.float64:
+        with sdpa_kernel(SDPBackend.MATH):
+            return _attend(*given, dropout_p, *others, **options)
+    return _attend(*given, 0.0, *others, **options)
+
+
+def _begin_autocast_there(self, device_type, dtype=None, *others, **options):
+    if device_type == "cuda":  # and would be switched off without one
+        device_type, dtype = "cpu", dtype or torch.float16
+    _begin_autocast(self, device_type, dtype, *others, **options)
+
+
+class _ImportedAttention(TorchFunctionMode):
+    """The same for who has imported the function by its name."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        function = _attend_there if function is _attend else function
+        return function(*args, **(kwargs or {}))
+
+
 @contextlib.contextmanager
-def _fused_attention():
-    """Attention without its dropout, whose masks CUDA's fused kernels do not keep."""
-    attend = functional.scaled_dot_product_attention
-
-    def without_dropout(
-        query, key, value, attn_mask=None, dropout_p=0.0, *others, **options
-    ):
-        return attend(query, key, value, attn_mask, 0.0, *others, **options)
-
-    functional.scaled_dot_product_attention = without_dropout
+def _as_on_a_gpu():
+    """What networks do otherwise there than on fake tensors here."""
+    functional.scaled_dot_product_attention = _attend_there
+    torch.autocast.__init__ = _begin_autocast_there
     try:
-        yield
+        with _ImportedAttention():
+            yield
     finally:
-        functional.scaled_dot_product_attention = attend
+        functional.scaled_dot_product_attention = _attend
+        torch.autocast.__init__ = _begin_autocast
 
 
 def training_memory(
@@ -182,9 +210,9 @@ def training_memory(
         others = torch.int64, torch.float32
         given += [[(shape, other) for shape in shapes] for other in others]
     eager = torch.compiler.set_stance("force_eager")
-    with mode, eager:
+    with mode, eager, _as_on_a_gpu():
         given = _taken(module, batch_size, given)
-    with mode, replay, eager, _fused_attention():
+    with mode, replay, eager, _as_on_a_gpu():
         momenta = []
         for _ in range(STEPS):
             _take_step(module, batch_size, given)
@@ -216,6 +244,12 @@ def _make_fake(module, mode):
                         fake = torch.nn.Parameter(fake, tensor.requires_grad)
                     fakes[id(tensor)] = fake, tensor  # kept, so that its id is its own
                 tensors[name] = fakes[id(tensor)][0]
+    for part in module.modules():  # which may have them in lists of its own, too
+        for name, value in vars(part).items():
+            if isinstance(value, (list, tuple)):
+                vars(part)[name] = tree_map(
+                    lambda one: fakes.get(id(one), (one,))[0], value
+                )
 
 
 def _taken(module, batch_size, candidates):

@@ -18,11 +18,23 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.utils._pytree import tree_leaves
 
 from tradeoffs.probes.source import MeasureError
-from tradeoffs.probes.storage import bytes_of, check_scripts, packed, storages
+from tradeoffs.probes.storage import (
+    bytes_of,
+    check_scripts,
+    count_of,
+    packed,
+    storages,
+)
 from tradeoffs.probes.timing import seconds_of
-from tradeoffs.probes.units import embeddings, in_mode, input_dtypes
+from tradeoffs.probes.units import (
+    embeddings,
+    in_mode,
+    input_dtypes,
+    layers_in_lists,
+)
+from tradeoffs.training.layouts import lay_out
 from tradeoffs.training.macs import macs_of
-from tradeoffs.training.pytorch import Trainer, lay_out
+from tradeoffs.training.pytorch import Trainer
 
 # It writes what fails here, and is caught.
 logging.getLogger("torch._subclasses.fake_tensor").disabled = True
@@ -123,14 +135,15 @@ class Probe:
         onednns = [
             b for n, b in buffers.items() if b.is_mkldnn and ".running_" not in f".{n}"
         ]
-        count = sum(tensor.numel() for tensor in (*parameters, *hidden, *onednns))
-        trained = sum(p.numel() for p in parameters if p.requires_grad)
+        count = count_of((*parameters, *hidden, *onednns))
+        trained = count_of(p for p in parameters if p.requires_grad)
         lazy = any(map(is_lazy, self.model.parameters()))
         return {
             "num_parameters": count,
             "num_trainable_parameters": trained,
             "weight_bytes": bytes_of((*parameters, *buffers.values(), *hidden)),
-            "notes": ["lazy layers that were not called have no weights"] * lazy,
+            "notes": ["lazy layers that were not called have no weights"] * lazy
+            + layers_in_lists(self.model),
         }
 
     def file_bytes(self):
@@ -140,7 +153,7 @@ class Probe:
         for name, tensor in state.items():
             plain = isinstance(tensor, torch.Tensor) and not tensor.is_quantized
             # safetensors holds nothing but plain tensors.
-            if not plain or tensor.layout != torch.strided:
+            if not plain or tensor.layout != torch.strided or tensor.is_complex():
                 torch.save(state, file := io.BytesIO())
                 return file.tell()
             key = tensor.data_ptr(), tensor.shape, tensor.stride()
@@ -212,10 +225,14 @@ class Probe:
         in_mode(self.model, training=True)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             loss = nn.functional.cross_entropy(self.model(images), labels)
-        for node in _nodes(loss.grad_fn):
-            # What a function of the reader's own keeps as an attribute.
-            for tensor in filter(torch.is_tensor, tree_leaves(vars(node))):
-                keep(tensor)
+        nodes = _nodes(loss.grad_fn)
+        saved = [one for node in nodes for one in _saved_by(node)]
+        if all(map(torch.is_tensor, saved)):  # and nothing is packed, as checkpoints
+            kept.clear()  # of branches that the loss does not depend on
+        # And what a function of the reader's own keeps as an attribute.
+        saved += [one for n in nodes for one in tree_leaves(getattr(n, "__dict__", {}))]
+        for tensor in filter(torch.is_tensor, saved):
+            keep(tensor)
         loss.backward()
         states = [s for of in trainer.optimizer.state.values() for s in of.values()]
         return {
@@ -230,14 +247,24 @@ class Probe:
 
 
 def _nodes(last):
-    """Those of a graph that were written in Python."""
+    """Those of a graph of gradients."""
     nodes = {last}
     waiting = [last]
     while waiting:
         following = {node for node, _ in waiting.pop().next_functions if node} - nodes
         nodes |= following
         waiting += following
-    return [node for node in nodes if hasattr(node, "__dict__")]
+    return nodes
+
+
+def _saved_by(node):
+    """What a node keeps for its gradient: tensors, but for what others packed."""
+    for name in dir(node):
+        if name.startswith("_raw_saved_"):
+            found = getattr(node, name)
+            for one in found if isinstance(found, (tuple, list)) else [found]:
+                if one.data is not None:
+                    yield one.data
 
 
 @torch.no_grad()

@@ -104,9 +104,10 @@ def source_of(model, framework: str | None, arguments: dict) -> Source:
         make = functools.partial(_with_defaults, make, *_changed_defaults(own))
         return Source(label, framework, "object", cloudpickle.dumps(make))
     except Exception as error:
+        instead = "a function that makes it" if own else "FILE.py:function"
         raise MeasureError(
             f"{label} cannot be handed to a process of its own "
-            f"({one_sentence(error)}); give a function that makes it instead"
+            f"({one_sentence(error)}); give {instead} instead"
         ) from error
 
 

@@ -45,6 +45,18 @@ def storages(tensor):
     return [part.untyped_storage() for part in parts or [tensor]]
 
 
+def count_of(tensors):
+    """How many numbers are in tensors; those in the same place count once."""
+    places = {}
+    for tensor in tensors:
+        plain = tensor.layout == torch.strided and not tensor.is_quantized
+        place = id(tensor)
+        if plain and tensor.numel():
+            place = tensor.data_ptr(), tensor.numel()
+        places[place] = tensor.numel()
+    return sum(places.values())
+
+
 def bytes_of(tensors):
     """Of different storages: what is shared counts once."""
     found = [storage for tensor in tensors for storage in storages(tensor)]

@@ -23,7 +23,7 @@ def dead_units(network, images) -> np.ndarray:
         A bool for each unit, in the order of the rectifiers.
 
     Raises:
-        ValueError: the network has no rectifier.
+        ValueError: the network has no rectifier, or one of sequences.
 
     >>> import tradeoffs
     >>> from tradeoffs.training.pytorch import images_to_tensor
@@ -39,6 +39,8 @@ def dead_units(network, images) -> np.ndarray:
     highest = []
 
     def note(layer, inputs, output):
+        if inputs[0].dim() == 3:
+            raise ValueError(f"{layer} takes sequences; units are counted of pictures")
         highest.append(inputs[0].detach().movedim(1, 0).flatten(1).amax(1))
 
     rectifiers = [m for m in network.modules() if isinstance(m, (ReLU, LeakyReLU))]
@@ -59,6 +61,24 @@ def in_mode(model, *, training: bool):
     with contextlib.suppress(NotImplementedError):  # an exported one keeps its mode
         model.train() if training else model.eval()
     return model
+
+
+def layers_in_lists(model) -> list[str]:
+    """A note on layers that are kept where PyTorch does not look for them, if any."""
+    from torch.nn import Module
+    from torch.utils._pytree import tree_leaves
+
+    known, found = set(map(id, model.modules())), []
+    for part in model.modules():
+        for name, value in vars(part).items():
+            several = isinstance(value, (list, tuple, dict))
+            leaves = tree_leaves(value) if several else ()
+            layers = [id(leaf) for leaf in leaves if isinstance(leaf, Module)]
+            if not known.issuperset(layers):
+                found.append(name)
+    lists = ", ".join(dict.fromkeys(found))
+    text = f"layers in plain lists are not counted, trained or saved: {lists}"
+    return [text] if found else []
 
 
 def embeddings(model) -> list:

@@ -110,13 +110,7 @@ def fit(
 
 
 def train_epochs(
-    trainer,
-    dataset,
-    experiments,
-    threads,
-    progress,
-    position,
-    first_epochs,
+    trainer, dataset, experiments, threads, progress, position, first_epochs
 ) -> list[Run | TrainingError]:
     """The loop over epochs, for one network or for several in one `Trainer`.
 
@@ -159,9 +153,10 @@ def train_epochs(
             predictions = predictions.reshape(len(runs), -1)
             accuracies = (predictions == dataset.test_labels).mean(1)
             for k, history in enumerate(runs):
-                if errors[k] is None and not np.isfinite(train_losses[k]):
-                    errors[k] = _error_of(train_losses[k], epoch, schedules[k])
                 losses = float(train_losses[k]), float(test_losses[k])
+                for kind, loss in zip(("training", "test"), losses, strict=True):
+                    if errors[k] is None and not np.isfinite(loss):
+                        errors[k] = _error_of(kind, loss, epoch, schedules[k])
                 row = epoch, *losses, float(accuracies[k]), seconds / len(runs)
                 for column, value in zip(HISTORY_COLUMNS, row, strict=True):
                     history[column].append(value)
@@ -267,14 +262,16 @@ def one_sentence(error) -> str:
     if text.startswith("in user code:"):  # TensorFlow then lists the code
         text = text.split("\n\n")[-1]
     text = " ".join(text.split()) or repr(error)
+    if "does not require grad" in text:
+        text += "; a forward that takes gradients needs torch.enable_grad() around them"
     if len(text) > 300:
         text = re.sub(r"\[\[.*?\]\]+", "[...]", text)  # the values of a tensor
     return text if len(text) <= 300 else f"{text[:130]} ... {text[-165:]}"
 
 
-def _error_of(loss, epoch, schedule):
+def _error_of(kind, loss, epoch, schedule):
     return TrainingError(
-        f"the training loss became {loss} in epoch {epoch}; try a "
+        f"the {kind} loss became {loss} in epoch {epoch}; try a "
         f"learning rate below {schedule.learning_rate_of(epoch):g}, "
         "another seed, or look for a division or logarithm in the model"
     )

@@ -7,6 +7,7 @@ import contextlib
 import re
 
 import torch
+from torch.nested._internal.nested_tensor import NestedTensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -65,6 +66,8 @@ class Counter(TorchDispatchMode):
         self.macs, self.unknown = 0, set()
 
     def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        if NestedTensor in types:  # it calls the operators of what is in it
+            return NotImplemented
         kwargs, packet = kwargs or {}, operator._overloadpacket
         if operator.namespace == "aten" and packet not in flop_registry:
             with self:
@@ -87,13 +90,17 @@ class Counter(TorchDispatchMode):
 
 
 _aten = torch.ops.aten
-# Products that PyTorch has no formula for: of vectors, and of a matrix and a vector.
+# Products that PyTorch has no formula for, most of them of vectors.
 _SIMPLE = {
     _aten.dot: lambda one, other: one.numel(),
     _aten.vdot: lambda one, other: one.numel(),
     _aten.mv: lambda matrix, vector: matrix.numel(),
     _aten.addmv: lambda bias, matrix, vector: matrix.numel(),
     _aten.addr: lambda matrix, one, other: matrix.numel(),
+    _aten.addbmm: lambda bias, batch, other: batch.numel() * other.shape[-1],
+    _aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *_: (
+        query.shape[:-1].numel() * key.shape[-2] * (query.shape[-1] + value.shape[-1])
+    ),
 }
 
 

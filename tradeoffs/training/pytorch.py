@@ -2,7 +2,6 @@
 
 import contextlib
 import warnings
-from collections import Counter
 
 import numpy as np
 import torch
@@ -12,17 +11,19 @@ from torch.nn.parameter import is_lazy
 
 from tradeoffs.data import MNIST_PIXELS
 from tradeoffs.frameworks import evaluating, keep_freed_memory
-from tradeoffs.training import TrainingError, TrainingWarning, first_outputs
+from tradeoffs.training import (
+    TrainingError,
+    TrainingWarning,
+    first_outputs,
+    num_classes,
+)
 from tradeoffs.training.augmenting import Augmenter
 from tradeoffs.training.averaging import Average
 from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
+from tradeoffs.training.layouts import lay_out_by_rule, trial_of
 from tradeoffs.training.macs import macs_of
 
 EVALUATION_BATCH = 1000
-
-# Where `channels_last` does not pay: batch norms of fewer channels, and networks
-# most of whose convolution weights are in spatial kernels of so many inputs.
-FEW_CHANNELS, WIDE_CHANNELS = 8, 256
 
 
 def images_to_tensor(images, input_scaling, pixels=MNIST_PIXELS):
@@ -60,14 +61,22 @@ def data_tensors(dataset, input_scaling, like):
     return found
 
 
-def check_outputs(model, images, dataset) -> None:
+def at_least_float32(outputs):
+    """Outputs in which losses can be summed: half ones as float32."""
+    return outputs.float() if outputs.element_size() < 4 else outputs
+
+
+def check_outputs(model, images, dataset) -> int:
     """Try a model on two images, so that what does not fit is said before a training.
+
+    Returns:
+        How many classes it tells apart.
 
     Raises:
         TrainingError, ValueError: as `first_outputs`.
     """
     name = type(model).__name__
-    with _trial_of(model):
+    with trial_of(model):
         outputs = first_outputs(name, model, images[:2].clone(), dataset)
     if not outputs.is_floating_point():
         raise TrainingError(
@@ -86,61 +95,7 @@ def check_outputs(model, images, dataset) -> None:
             TrainingWarning,
             stacklevel=4,
         )
-
-
-@contextlib.contextmanager
-def _trial_of(model):
-    """A forward pass that leaves nothing behind."""
-    with evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
-        yield
-
-
-def channels_last_pays(model) -> bool:
-    """Whether a network trains faster in `channels_last` than contiguously.
-
-    A rule, so that it is the same on every machine. It gave the faster of the two
-    for the five models and for fifteen others, or one within a seventh of it; see
-    docs/benchmarks.md.
-    """
-    norms = [m.num_features for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    if norms and min(norms) < FEW_CHANNELS:
-        return False
-    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
-    wide = sum(
-        c.weight.numel()
-        for c in convolutions
-        if c.groups == 1 and max(c.kernel_size) > 1 and c.in_channels >= WIDE_CHANNELS
-    )
-    return 2 * wide <= sum(c.weight.numel() for c in convolutions)
-
-
-def _lay_out_by_rule(model, images):
-    """Bring weights of the images' rank into the faster layout that it takes."""
-    flat = torch.channels_last if channels_last_pays(model) else torch.contiguous_format
-    layouts = {4: flat, 5: torch.channels_last_3d}
-    rank = images.dim()
-    if rank in layouts:
-        lay_out(model, rank, layouts[rank])
-        try:
-            with _trial_of(model):
-                model(images[:2].clone())
-        except RuntimeError:  # such as a `view` of what is not contiguous
-            lay_out(model, rank, torch.contiguous_format)
-
-
-def lay_out(model, rank: int, layout: torch.memory_format) -> None:
-    """Bring weights of a rank into a layout, in place; others stay as they are.
-
-    So do those that share their memory with others, from which they would part.
-    """
-    tensors = [*model.parameters(), *model.buffers()]
-    plain = [t for t in tensors if t.layout == torch.strided and not is_lazy(t)]
-    users = Counter(t.untyped_storage().data_ptr() for t in plain)
-    for tensor in plain:
-        storage = tensor.untyped_storage()
-        own = users[storage.data_ptr()] == 1 and storage.nbytes() == tensor.nbytes
-        if tensor.dim() == rank and own:
-            tensor.data = tensor.data.to(memory_format=layout)
+    return outputs.shape[1]
 
 
 def forward_macs(model, inputs) -> int:
@@ -166,8 +121,10 @@ class Trainer:
         self.train_images, self.train_labels, self.test_images, self.test_labels = (
             data_tensors(dataset, schedule.input_scaling, first)
         )
-        check_outputs(model, self.train_images, dataset)
-        _lay_out_by_rule(model, self.train_images)
+        if first.is_meta:
+            raise ValueError(f"{type(model).__name__} is on the meta device, empty")
+        self.num_classes = check_outputs(model, self.train_images, dataset)
+        lay_out_by_rule(model, self.train_images)
         self.model, self.batch_size = model, schedule.batch_size
         self.rate = schedule.learning_rate
         # Such as those of an embedding; fused updates do not take them.
@@ -217,12 +174,7 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             self.optimizer.zero_grad()
-            outputs = self.model(images)
-            if not isinstance(outputs, torch.Tensor):
-                raise TrainingError(
-                    f"{type(self.model).__name__} returns a {type(outputs).__name__} "
-                    "while it trains; it must return one tensor [n, classes]"
-                )
+            outputs = at_least_float32(self._checked(self.model(images), len(images)))
             loss = functional.cross_entropy(
                 outputs, labels, label_smoothing=self.label_smoothing
             )
@@ -232,6 +184,23 @@ class Trainer:
                 self.average.update()
             total += loss.detach()
         return total.item()
+
+    def _checked(self, outputs, count):
+        """What the network returns while it trains, which may be something else."""
+        name, classes = type(self.model).__name__, num_classes(outputs, count)
+        if isinstance(classes, str):
+            raise TrainingError(f"while it trains, {name} {classes}")
+        if classes != self.num_classes:
+            raise TrainingError(
+                f"{name} has {classes} outputs while it trains, and {self.num_classes} "
+                "in use"
+            )
+        if not outputs.requires_grad:
+            raise TrainingError(
+                f"{name} has nothing to train: its output does not depend on its "
+                "weights, or is detached from them"
+            )
+        return outputs
 
     @torch.no_grad()
     def evaluate(self):
@@ -243,7 +212,8 @@ class Trainer:
         sizes = evaluation_sizes(len(self.test_labels), EVALUATION_BATCH)
         parts = self.test_images.split(sizes), self.test_labels.split(sizes)
         for images, labels in zip(*parts, strict=True):
-            logits = self.model(images.clone())  # it may work in place
+            # It may work in place.
+            logits = at_least_float32(self.model(images.clone()))
             loss += functional.cross_entropy(logits, labels, reduction="sum").item()
             predictions.append(logits.argmax(1).cpu())
         return loss / len(self.test_labels), torch.cat(predictions).numpy()

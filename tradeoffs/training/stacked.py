@@ -24,6 +24,7 @@ from tradeoffs.training import (
 from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
 from tradeoffs.training.first_layers import FirstLayers
 from tradeoffs.training.pytorch import (
+    at_least_float32,
     check_outputs,
     data_tensors,
     extras,
@@ -156,7 +157,7 @@ class StackedTrainer:
         by_step = by_step.to(self.train_labels.device)
         labels = self.train_labels.index_select(0, by_step.flatten())
         labels = labels.view(-1, networks * batch)
-        total = torch.zeros(networks).to(self.stack.flat)
+        total = at_least_float32(torch.zeros(networks).to(self.stack.flat))
         if self.first:
             self.first.prepare(by_step)
         if self.average:
@@ -166,6 +167,7 @@ class StackedTrainer:
             drawn = self.augment.draw(len(by_step), batch).transpose(0, 1)
         for step, wanted, numbers in zip(by_step, labels, drawn, strict=True):
             logits = self.stack.logits(self._images(step, numbers), training=True)
+            logits = at_least_float32(logits)
             losses = functional.cross_entropy(
                 logits.flatten(0, 1),
                 wanted,
@@ -212,11 +214,13 @@ class StackedTrainer:
         networks = self.stack.size
         if self.average:
             self.average.put_in_place(True)
-        total, predictions = torch.zeros(networks).to(self.stack.flat), []
+        total = at_least_float32(torch.zeros(networks).to(self.stack.flat))
+        predictions = []
         sizes = evaluation_sizes(len(self.test_labels), EVALUATION_BATCH)
         parts = self.test_images.split(sizes), self.test_labels.split(sizes)
         for images, labels in zip(*parts, strict=True):
             logits = self.stack.logits(images.repeat(1, networks, 1, 1))
+            logits = at_least_float32(logits)
             total += functional.cross_entropy(
                 logits.movedim(0, -1),
                 labels[:, None].expand(-1, networks),
