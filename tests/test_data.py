@@ -137,7 +137,7 @@ def test_validation_split_is_stratified_seeded_and_leaves_the_test_set_out(mnist
 
 @pytest.mark.parametrize("size", [0, 60_000, 3])
 def test_validation_split_of_an_impossible_size_is_refused(mnist, size):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="size is"):
         mnist.validation_split(size)
 
 
@@ -273,9 +273,15 @@ def test_dataset_is_read_only_and_leaves_the_callers_arrays_writeable():
         ({"train_images": [np.zeros((2, 2)), [1]]}, ValueError, "train_images cannot"),
         (NO_TEST, ValueError, "no test images"),
         ({"pixels": (0.1, 0.0)}, ValueError, "a deviation is above 0"),
+        ({"pixels": (33.3, 78.6)}, ValueError, "uint8 are shares of 255"),
         ({"pixels": "ab"}, ValueError, "pixels is ab; it must be a mean and a dev"),
         ({"pixels": ("a", 1)}, TypeError, "pixels is 'a'; it must be a number"),
         ({"test_images": np.zeros((4, 28, 0), np.uint8)}, ValueError, "no test images"),
+        (
+            {"test_images": np.full((4, 28, 28), -1, np.float32)},
+            ValueError,
+            "beside uint8, floats are shares from 0 to 1",
+        ),
         (
             {"test_images": np.full((4, 28, 28), 255, np.float32)},
             ValueError,
@@ -330,6 +336,16 @@ def test_smaller_inputs_are_of_the_same_images(mnist):
     first = mnist.train_images[0, :4, 8:12].mean() / 255
     assert pooled.train_images[0, 0, 2] == pytest.approx(first)
     assert pooled.train_images.mean() == pytest.approx(0.1307, abs=1e-4)
+
+
+def test_components_of_images_far_from_zero_are_theirs():
+    random = np.random.default_rng(0)
+    images = random.normal(size=(400, 4, 4)) * np.geomspace(1, 0.01, 4)
+    labels = np.arange(400) % 2
+    parts = [(images + offset).astype(np.float32) for offset in (0, 1_000)]
+    near, far = (tradeoffs.Dataset("heat", *2 * (part, labels)) for part in parts)
+    spread = near.components(4).train_images.std((0, 1))
+    assert far.components(4).train_images.std((0, 1)) == pytest.approx(spread, rel=1e-2)
 
 
 def test_components_come_from_the_training_images_alone(mnist):

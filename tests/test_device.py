@@ -14,10 +14,18 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 import tradeoffs
-from tradeoffs import ExportError, MeasureError, Profile, device, measure_here
+from tradeoffs import (
+    Dataset,
+    ExportError,
+    MeasureError,
+    Profile,
+    device,
+    measure_here,
+)
 from tradeoffs.exporting import answers
 from tradeoffs.probes import files
 from tradeoffs.probes.profile import OF_BOTH, OF_FILES
+from tradeoffs.training.pytorch import images_to_tensor
 from tradeoffs.weights import KEPT_SEED
 
 IMAGES = np.random.default_rng(0).normal(size=(64, 1, 28, 28)).astype(np.float32)
@@ -70,6 +78,30 @@ def test_int8_is_a_quarter_of_a_large_file_and_near_the_network(tmp_path, mnist)
     assert sizes[0] / sizes[1] == pytest.approx(4, rel=0.05)
 
 
+def test_int8_is_calibrated_on_all_classes_of_sorted_images(tmp_path):
+    labels = np.repeat(np.arange(4), 1_000)
+    images = np.zeros((4_000, 4, 4), np.uint8)
+    images[:] = 3 * 4 ** labels[:, None, None]  # each class is brighter than the last
+    data = Dataset("sorted", images, labels, images, labels)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.ReLU(), nn.Linear(4, 4))
+    path = tradeoffs.export(
+        network, tmp_path / "net.onnx", precision="int8", calibration=data
+    )
+    pixels = images_to_tensor(images[-200:], "standardized", data.pixels)
+    with torch.inference_mode():
+        exact = network(pixels).numpy()
+    assert answers(path, pixels.numpy()) == pytest.approx(exact, abs=0.1)
+
+
+def test_infinite_answers_of_the_network_are_the_files_too(tmp_path):
+    masked = Calling(
+        lambda m, x: m.head(x).masked_fill(m.mask, -torch.inf), head=nn.Linear(4, 3)
+    )
+    masked.register_buffer("mask", torch.tensor([False, True, False]))
+    path = tradeoffs.export(masked, tmp_path / "net.onnx", input_shape=(4,))
+    assert np.isneginf(answers(path, IMAGES[:8, 0, 0, :4])[:, 1]).all()
+
+
 class Strange(nn.Module):
     """An operator that no runtime has."""
 
@@ -82,6 +114,10 @@ class Liar(nn.Module):
 
     def forward(self, x):
         return 2 * x if torch.compiler.is_exporting() else x
+
+
+def boxes_and_scores(self, x):
+    return torch.cat([640 * x[:, :1], x[:, 1:].sigmoid()], 1)
 
 
 @torch.library.custom_op("tests::strange", mutates_args=())
@@ -112,6 +148,10 @@ def _(x):
         (
             Calling(lambda self, x: x.reshape(len(x), 784)),
             *("net.onnx", {}, "batches of 2 alone; where the network has len"),
+        ),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(784, 2), Calling(boxes_and_scores)),
+            *("net.onnx", {"precision": "int8", "calibration": IMAGES}, "rounding is"),
         ),
         (
             nn.Sequential(Strange(), *tiny()),

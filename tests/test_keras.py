@@ -307,6 +307,23 @@ def test_last_sigmoid_is_warned_of(keras, small):
         fit(own, small.head(50, 50), QUICK)
 
 
+def test_float16_and_variables_out_of_sight_are_noted(keras):
+    options = {"input_shape": (4,), "max_seconds": 0.1, "progress": False}
+    half = keras.layers.Dense(3, dtype="mixed_float16")
+    half = keras.Sequential([keras.Input((4,)), half])
+    profile = tradeoffs.measure(half, parts=("size", "training_time"), **options)
+    assert any("computes in float16" in note for note in profile.notes)
+
+    def hides():
+        layer = keras.layers.Dense(3)
+        calls_it = keras.layers.Lambda(lambda inputs: layer(inputs))
+        return keras.Sequential([keras.Input((4,)), calls_it])
+
+    profile = tradeoffs.measure(hides, parts="size", **options)
+    assert (profile.num_parameters, profile.macs) == (0, 12)
+    assert "variables that Keras does not see are not counted" in profile.notes[0]
+
+
 def test_steps_of_ones_own_are_warned_of(keras, small):
     class Own(keras.Sequential):
         def compute_loss(self, *arguments, **options):

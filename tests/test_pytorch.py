@@ -212,6 +212,11 @@ def test_as_recorded_sees_the_layers_and_not_the_weights():
     counts = tradeoffs.parameters_by_layer(named)
     assert counts["conv3 Conv2d"] == 1810
     assert sum(counts.values()) == 7_090
+    tied = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+    tied[1].weight = tied[0].weight
+    tied.token = nn.Parameter(torch.zeros(8))
+    counts = tradeoffs.parameters_by_layer(tied)
+    assert list(counts.values()) == [72, 8, 8]
     with pytest.raises(TypeError, match="a model must be a torch"):
         tradeoffs.as_recorded("gap_cnn", "gap_cnn")
 

@@ -308,6 +308,16 @@ def test_slopes_may_differ_but_shapes_may_not():
         Stack([tradeoffs.build("small_net"), tradeoffs.build("small_net", pool=3)])
 
 
+def hooked(layer):
+    layer.register_forward_pre_hook(lambda layer, inputs: inputs)
+    return layer
+
+
+def with_prior(layer):
+    layer.register_buffer("prior", torch.ones(2))
+    return layer
+
+
 @pytest.mark.parametrize(
     ("layer", "said"),
     [
@@ -318,6 +328,9 @@ def test_slopes_may_differ_but_shapes_may_not():
         (nn.LeakyReLU(2.0), "slope of 2.0"),
         (nn.Linear(2, 2).requires_grad_(False), "frozen"),
         (nn.BatchNorm2d(2, momentum=None), "momentum=None"),
+        (hooked(nn.Linear(2, 2)), "has _forward_pre_hooks of its own"),
+        (with_prior(nn.Linear(2, 2, bias=False)), "has prior of its own"),
+        (nn.utils.weight_norm(nn.Linear(2, 2)), "has _forward_pre_hooks, weight_g"),
     ],
 )
 def test_layer_that_cannot_be_stacked_is_named(layer, said):
@@ -341,13 +354,19 @@ def test_batch_norm_of_one_value_a_channel_is_an_error_in_a_sentence(images, pad
 
 def test_wrong_arguments_are_named(images):
     models = small_nets()
-    with pytest.raises(TypeError, match="can be stacked, not a Linear"):
+    with pytest.raises(TypeError, match="can be stacked, not this Linear"):
         Stack([nn.Linear(2, 2)])
     with pytest.raises(ValueError, match="given twice"):
         Stack([models[0], models[0]])
     layer = nn.Linear(2, 2)
     with pytest.raises(TypeError, match="share weights cannot be stacked"):
         Stack([nn.Sequential(layer, nn.ReLU(), layer)])
+    with pytest.raises(ValueError, match="networks share weights; each must have"):
+        Stack([nn.Sequential(layer), nn.Sequential(layer)])
+    with pytest.raises(TypeError, match="without hooks can be stacked"):
+        Stack([hooked(nn.Sequential(nn.Linear(2, 2)))])
+    with pytest.raises(TypeError, match="seeds is 3; it must be a list"):
+        fit_stacked(models, images, QUICK, 3)
     for name in ("threads", "first_epochs"):
         with pytest.raises(ValueError, match=f"{name} is 0"):
             stacked(models, images, **{name: 0})
@@ -361,6 +380,15 @@ def test_wrong_arguments_are_named(images):
         stacked(models, None)
     with pytest.raises(ValueError, match="nothing to train"):
         Stack([nn.Sequential(nn.Flatten())])
+
+
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+def test_lists_may_be_of_any_kind_and_gradients_switched_off(images, without):
+    with without():
+        networks = (tradeoffs.build("small_net", seed=seed) for seed in range(2))
+        rates = np.geomspace(1e-3, 1e-2, 2)
+        runs = fit_stacked(networks, images, QUICK, range(2), learning_rates=rates)
+    assert [run.experiment.schedule.learning_rate for run in runs] == [1e-3, 1e-2]
 
 
 def test_first_norm_needs_no_pass_over_the_output(images):

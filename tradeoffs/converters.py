@@ -107,14 +107,17 @@ def to_tflite(model, path, inputs, precision):
         with _quiet():
             path.write_bytes(converter.convert())
     except Exception as error:
-        unknown = re.search(r'current operation: .*?"([\w.]+)"', str(error))
+        said = r'current operation: .*?"([\w.]+)"|fused\["(\w+):'
+        unknown = re.search(said, str(error))
         raise _cannot(unknown, error, inputs) from error
 
 
 def _cannot(unknown, error, inputs):
     if unknown:
         kind = "" if inputs.dtype == np.float32 else f" for inputs of {inputs.dtype}"
-        return ExportError(f"the operator {unknown[1]} cannot be exported{kind}")
+        name = next(filter(None, unknown.groups()))
+        advice = "; unroll=True may help" if name.startswith("TensorList") else ""
+        return ExportError(f"the operator {name} cannot be exported{kind}{advice}")
     return ExportError(f"the network cannot be exported: {one_sentence(error)}")
 
 

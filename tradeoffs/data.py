@@ -71,19 +71,18 @@ class Dataset:
                 f"{self.test_images.shape[1:]}; they must be of one shape"
             )
         parts = self.train_images, self.test_images
-        floats = [part.max() for part in parts if part.dtype != np.uint8]
-        if len(floats) == 1 and floats[0] > 1:
+        floats = [part for part in parts if part.dtype != np.uint8]
+        if len(floats) == 1 and not 0 <= floats[0].min() <= floats[0].max() <= 1:
             kinds = f"train_images are {parts[0].dtype}, test_images {parts[1].dtype}"
             raise ValueError(f"{kinds}; beside uint8, floats are shares from 0 to 1")
         if self.pixels is None:
             object.__setattr__(self, "pixels", _mean_and_deviation(self.train_images))
+        said = f"pixels is {self.pixels}; "
         if np.shape(self.pixels) != (2,):
-            raise ValueError(
-                f"pixels is {self.pixels}; it must be a mean and a deviation"
-            )
-        _, deviation = (number("pixels", value) for value in self.pixels)
-        if deviation <= 0:
-            raise ValueError(f"pixels is {self.pixels}; a deviation is above 0")
+            raise ValueError(f"{said}it must be a mean and a deviation")
+        mean, deviation = (number("pixels", value) for value in self.pixels)
+        if deviation <= 0 or not (floats or 0 <= mean <= 1):
+            raise ValueError(f"{said}a deviation is above 0, uint8 are shares of 255")
 
     def _view(self, name, shapes, *kinds):
         view = array_view(name, getattr(self, name), shapes, *kinds)
@@ -110,13 +109,14 @@ class Dataset:
         """
         from sklearn.model_selection import train_test_split
 
-        kept, held = train_test_split(
-            np.arange(len(self.train_labels)),
-            test_size=size,
-            random_state=seed,
-            stratify=self.train_labels,
-        )
+        size, seed = whole_number("size", size), whole_number("seed", seed, least=0)
         images, labels = self.train_images, self.train_labels
+        classes = len(np.unique(labels))
+        if not classes <= size <= len(labels) - classes:
+            raise ValueError(f"size is {size}; it leaves a part without every class")
+        kept, held = train_test_split(
+            np.arange(len(labels)), test_size=size, random_state=seed, stratify=labels
+        )
         arrays = images[kept], labels[kept], images[held], labels[held]
         return Dataset(f"{self.name}-validation{size}-seed{seed}", *arrays, self.pixels)
 
@@ -142,10 +142,7 @@ class Dataset:
         height, width = self.train_images.shape[1:3]
         window = whole_number("window", window)
         if height % window or width % window:
-            raise ValueError(
-                f"window is {window}; it must divide the sides of {height} x {width} "
-                "pixels"
-            )
+            raise ValueError(f"window is {window}; it must divide {height} x {width}")
         windows = height // window, window, width // window, window
 
         def means(images):
@@ -173,6 +170,9 @@ class Dataset:
             part.reshape(len(part), -1) / np.float32(_white(part))
             for part in (self.train_images, self.test_images)
         ]
+        if self.train_images.dtype != np.uint8:  # may all be far from zero
+            mean = flat[0].mean(0, dtype=np.float64)
+            flat = [(part - mean).astype(np.float32) for part in flat]
         found = PCA(count, svd_solver="covariance_eigh").fit(flat[0])
         parts = (found.transform(p)[:, None].astype(np.float32) for p in flat)
         return self._with_images(f"pca{count}", *parts)

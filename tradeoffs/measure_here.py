@@ -38,13 +38,13 @@ def load(path, threads, count):
 
 
 def seconds(run, inputs):
-    """Of each of 20 calls and more, after a warm-up of ten."""
+    """Of 20 calls and more, after a warm-up of ten; of fewer that take a minute."""
     spent = []
-    while len(spent) < 30 or (len(spent) < 1000 and sum(spent) < 5):
+    while (n := len(spent)) < 3 or (sum(spent) < (60 if n < 30 else 5) and n < 1000):
         start = time.perf_counter()
         run(inputs)
         spent.append(time.perf_counter() - start)
-    return np.array(spent[10:])
+    return np.array(spent[min(10, n // 3) :])
 
 
 def main(path, threads="1"):

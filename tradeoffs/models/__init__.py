@@ -211,8 +211,15 @@ def parameters_by_layer(model) -> dict[str, int]:
     (50, 518)
     """
     if framework_of(model) == "keras":
-        return {layer.name: layer.count_params() for layer in model.layers}
-    return {
-        f"{name} {type(layer).__name__}": sum(p.numel() for p in layer.parameters())
-        for name, layer in model.named_children()
-    }
+        from tradeoffs.training.keras import count_parameters as count
+
+        found, total = {one.name: count(one) for one in model.layers}, count(model)
+    else:
+        found, seen = {}, set()  # what is shared is of the first that has it
+        for name, layer in model.named_children():
+            own = [p for p in layer.parameters() if id(p) not in seen]
+            found[f"{name} {type(layer).__name__}"] = sum(p.numel() for p in own)
+            seen.update(map(id, own))
+        total = sum(p.numel() for p in model.parameters())
+    rest = total - sum(found.values())
+    return found | ({"(the model's own)": rest} if rest else {})

@@ -1,5 +1,7 @@
 """What a Keras model weighs, counts and computes."""
 
+import contextlib
+import functools
 import math
 import tempfile
 from pathlib import Path
@@ -92,17 +94,43 @@ class Probe:
 
     def size(self):
         """Counts and bytes of the weights; see `Profile`."""
-        weights = [w for w in self.model.weights if "seed_generator" not in w.path]
+        seeds = "seed_generator_state"
+        weights = [w for w in self.model.weights if not w.path.endswith(seeds)]
         trainable = sum(
             math.prod(w.shape)
             for w in self.model.trainable_weights
             if not w.overwrite_with_gradient
         )
         return {
+            "notes": self._untracked(),
             "num_parameters": count_parameters(self.model),
             "num_trainable_parameters": trainable,
             "weight_bytes": sum(w.numpy().nbytes for w in weights),
         }
+
+    @functools.cached_property
+    def _graph(self):
+        """The graph of a forward pass of one input."""
+        kinds = zip(self.shapes, self.dtypes, strict=True)
+        one = [tf.TensorSpec((1, *shape), dtype) for shape, dtype in kinds]
+        before = tf.config.functions_run_eagerly()
+        tf.config.run_functions_eagerly(True)  # those of layers show what they do
+        try:
+            return tf.function(self.call).get_concrete_function(one).graph
+        finally:
+            tf.config.run_functions_eagerly(before)
+
+    def _untracked(self):
+        """A note on variables that a forward pass uses, and the model does not know."""
+        known = {id(variable.value) for variable in self.model.variables}
+        with contextlib.suppress(Exception):  # the weights need no forward pass
+            others = [v for v in self._graph.variables if id(v) not in known]
+            names = ", ".join(variable.name for variable in others)
+            text = (
+                f"variables that Keras does not see are not counted or trained: {names}"
+            )
+            return [text] if others else []
+        return []
 
     def file_bytes(self):
         """Of a `.keras` file."""
@@ -118,16 +146,9 @@ class Probe:
 
         What makes weights out of weights, as LoRA, counts here as for every input.
         """
-        kinds = zip(self.shapes, self.dtypes, strict=True)
-        one = [tf.TensorSpec((1, *shape), dtype) for shape, dtype in kinds]
-        before = tf.config.functions_run_eagerly()
-        tf.config.run_functions_eagerly(True)  # those of layers show what they do
-        try:
-            graph = tf.function(self.call).get_concrete_function(one).graph
-        finally:
-            tf.config.run_functions_eagerly(before)
         # A function that is called twice has the same names in it twice.
-        counts = [(operator.name, _macs(operator)) for operator in _operators(graph)]
+        operators = _operators(self._graph)
+        counts = [(operator.name, _macs(operator)) for operator in operators]
         unknown = list(dict.fromkeys(name for name, count in counts if count is None))
         return (None if unknown else sum(count for _, count in counts)), unknown
 

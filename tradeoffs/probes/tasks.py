@@ -262,6 +262,8 @@ def predicted(source, points, dtype) -> list[dict]:
     """The memory of a training step on a GPU, for each shape and batch size."""
     if source.framework == "keras":
         raise MeasureError(PYTORCH_ALONE)
+    if imported_before() and "pytorch" not in imported_before():
+        raise AnotherFramework
     from tradeoffs.probes.prediction import training_memory
 
     make, named, found = source.maker(), source.kind == "name", []

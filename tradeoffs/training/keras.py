@@ -54,7 +54,7 @@ def count_parameters(model) -> int:
         id(getattr(layer, f"_{name}")): getattr(layer, name).shape
         for layer in layers
         if getattr(layer, "quantization_mode", None) == "int4"
-        for name in ("kernel", "embeddings")
+        for name in ("kernel", "embeddings", "reverse_embeddings")
         if hasattr(layer, f"_{name}")
     }
     return sum(
@@ -256,13 +256,17 @@ def _warn_of_scaling(model, input_scaling):
 def _warn_of_own_steps(model):
     names = "train_step", "compute_loss"
     own = [n for n in names if getattr(type(model), n) is not getattr(keras.Model, n)]
-    if own:
-        warnings.warn(
-            f"{model.name} has its own {' and '.join(own)}, not used here: it is "
-            "trained on the cross-entropy of its outputs",
-            TrainingWarning,
-            stacklevel=4,
+    said = [
+        f"{model.name} has its own {' and '.join(own)}, not used here: it is trained "
+        "on the cross-entropy of its outputs"
+    ] * bool(own)
+    if any(layer.compute_dtype == "float16" for layer in model._flatten_layers()):
+        said.append(
+            f"{model.name} computes in float16, and gradients are not scaled here: "
+            "small ones are lost. In bfloat16 they are not"
         )
+    for text in said:
+        warnings.warn(text, TrainingWarning, stacklevel=4)
 
 
 def _at_least_float32(outputs):

@@ -13,6 +13,7 @@ either, and they stay what they are; a depthwise filter sees one of those channe
 import torch
 from torch import nn
 
+from tradeoffs.training import one_sentence
 from tradeoffs.training.stacked_layers import (
     STACKED,
     slope_of,
@@ -34,6 +35,15 @@ _PLAIN = {
 }
 
 
+# What changes a layer's answers or gradients; and the tensors that it may have.
+_HOOKS = (
+    *("forward", "_forward_hooks", "_forward_pre_hooks"),
+    *("_backward_hooks", "_backward_pre_hooks"),
+)
+_RUNNING = {"running_mean", "running_var", "num_batches_tracked"}
+_TENSORS = {False: {"weight", "bias"}, True: {"weight", "bias"} | _RUNNING}
+
+
 def stack_key(model: nn.Sequential) -> tuple:
     """What two networks must have in common to be stacked.
 
@@ -44,9 +54,10 @@ def stack_key(model: nn.Sequential) -> tuple:
         TypeError: the model is no `nn.Sequential`, or has a layer that cannot
             be stacked; the message names it.
     """
-    if type(model) is not nn.Sequential:
+    if type(model) is not nn.Sequential or any(map(vars(model).get, _HOOKS)):
         raise TypeError(
-            f"only an nn.Sequential can be stacked, not a {type(model).__name__}"
+            f"only an nn.Sequential without hooks can be stacked, not this "
+            f"{type(model).__name__}"
         )
     layers = tuple(_layer_key(name, layer) for name, layer in model._modules.items())
     weights = [weight for layer in model for weight in layer.parameters()]
@@ -81,6 +92,14 @@ def _layer_key(name, layer):
         raise TypeError(f"layer {name!r}, a {kind.__name__}, cannot be stacked{why}")
     if any(not parameter.requires_grad for parameter in layer.parameters()):
         raise TypeError(f"layer {name!r} is frozen, and cannot be stacked")
+    changed = [name for name in _HOOKS if vars(layer).get(name)]
+    changed += ["a hook on a weight" for p in layer.parameters() if p._backward_hooks]
+    tensors = {*dict(layer.named_parameters()), *dict(layer.named_buffers())}
+    changed += sorted(tensors - _TENSORS[isinstance(layer, nn.BatchNorm2d)])
+    if changed:
+        raise TypeError(
+            f"layer {name!r} has {', '.join(changed)} of its own, and cannot be stacked"
+        )
     if kind in (nn.ReLU, nn.LeakyReLU):
         if not 0 <= slope_of(layer) <= 1:
             raise TypeError(
@@ -180,10 +199,14 @@ def _check_shapes(models):
         raise ValueError("there are no networks to stack")
     if len({id(model) for model in models}) < len(models):
         raise ValueError("a network is given twice; each must be one of its own")
+    tensors = [t for m in models for t in (*m.parameters(), *m.buffers())]
+    if len(set(map(id, tensors))) < len(tensors):
+        raise ValueError("networks share weights; each must have its own")
     keys = [stack_key(model) for model in models]
     for number, key in enumerate(keys):
         if key != keys[0]:
             raise ValueError(
                 f"only networks of one shape can be stacked, and network {number} "
-                f"differs from network 0: {models[number]} is not {models[0]}"
+                f"differs from network 0: {one_sentence(models[number])} is not "
+                f"{one_sentence(models[0])}"
             )

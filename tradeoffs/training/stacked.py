@@ -5,6 +5,8 @@ learning rate, and comes out as `tradeoffs.fit` alone would train it, within
 floating-point tolerance. `tradeoffs.training.stack` says how it is computed.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import nn
@@ -79,11 +81,23 @@ def fit_stacked(
     [0, 1, 2]
     """
     check_options(dataset, schedule, threads, first_epochs)
-    rates = learning_rates or [schedule.learning_rate] * len(models)
-    lists = {"seeds": seeds, "learning_rates": rates, "experiments": experiments}
+    lists = {
+        "models": models,
+        "seeds": seeds,
+        "learning_rates": learning_rates,
+        "experiments": experiments,
+    }
     for name, values in lists.items():
-        if values is not None and len(values) != len(models):
-            raise ValueError(f"{len(values)} {name} for {len(models)} networks")
+        if name in ("models", "seeds") or values is not None:
+            if not isinstance(values, Iterable):
+                raise TypeError(f"{name} is {values!r}; it must be a list")
+            lists[name] = list(values)
+            if len(lists[name]) != len(lists["models"]):
+                count = len(lists["models"])
+                raise ValueError(f"{len(lists[name])} {name} for {count} networks")
+    models, seeds, rates, experiments = lists.values()
+    if rates is None:
+        rates = [schedule.learning_rate] * len(models)
     seeds = [whole_number("seed", seed, least=0) for seed in seeds]
     schedules = [schedule.replace(learning_rate=rate) for rate in rates]
     experiments = experiments or [
@@ -110,6 +124,8 @@ class StackedTrainer:
 
     framework, stacked = "pytorch", True
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def __init__(self, models, dataset, schedule, seeds):
         keep_freed_memory()
         self.models, self.stack = models, Stack(models)
@@ -150,6 +166,8 @@ class StackedTrainer:
         rates = torch.tensor(learning_rates, dtype=torch.float64).to(self.stack.flat)
         self.rates = rates[self.stack.network_of]
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def train_steps(self, indices: np.ndarray) -> np.ndarray:
         """Steps along axis 1 of indices [K, steps, b]; sums of losses, [K]."""
         networks, _, batch = indices.shape
