@@ -217,7 +217,8 @@ def _apart(expected, found, precision):
     distances, finite = np.abs(distances), expected[np.isfinite(expected)]
     if precision == "int8":
         distance = distances.mean() / (finite.std() or 1)
-        deviations = expected.std(axis=0)
+        with np.errstate(invalid="ignore"):  # of infinities there is no deviation
+            deviations = expected.std(axis=0)
         lost = (distances.mean(axis=0) > LOST * deviations) & (deviations > 0)
         if lost.any():
             places = ", ".join(map(str, np.unique(np.argwhere(lost)[:, -1])[:9]))

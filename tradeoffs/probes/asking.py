@@ -31,9 +31,14 @@ def ask(task, source: Source, *arguments, batch_size: int, threads=None, on_cpu=
         # A model on a device gets a process that has imported nothing yet.
         if not on_cpu:
             return call(**options)
+        if source.framework:
+            return call(framework=source.framework, **options)
         try:
-            return call(framework=source.framework or _the_callers(), **options)
-        except AnotherFramework:
+            return call(framework=_the_callers(), **options)
+        except (AnotherFramework, ProcessKilled) as error:
+            # Importing one framework after the other can be the end of a process.
+            if isinstance(error, ProcessKilled) and "SIGSEGV" not in str(error):
+                raise
             return call(**options)
     except ProcessKilled as error:
         advice = _advice(batch_size)

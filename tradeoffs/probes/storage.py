@@ -49,11 +49,10 @@ def count_of(tensors):
     """How many numbers are in tensors; those in the same place count once."""
     places = {}
     for tensor in tensors:
-        plain = tensor.layout == torch.strided and not tensor.is_quantized
-        place = id(tensor)
-        if plain and tensor.numel():
-            place = tensor.data_ptr(), tensor.numel()
-        places[place] = tensor.numel()
+        plain = type(tensor) in (torch.Tensor, torch.nn.Parameter)
+        plain = plain and tensor.layout == torch.strided and not tensor.is_quantized
+        place = tensor.data_ptr() if plain else 0
+        places[(place, tensor.numel()) if place else id(tensor)] = tensor.numel()
     return sum(places.values())
 
 

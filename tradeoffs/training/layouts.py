@@ -5,7 +5,7 @@ from collections import Counter
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
+from torch.nn import Parameter
 
 from tradeoffs.frameworks import evaluating
 
@@ -59,8 +59,8 @@ def lay_out(model, rank: int, layout: torch.memory_format) -> None:
 
     So do those that share their memory with others, from which they would part.
     """
-    tensors = [*model.parameters(), *model.buffers()]
-    plain = [t for t in tensors if t.layout == torch.strided and not is_lazy(t)]
+    tensors, kinds = (*model.parameters(), *model.buffers()), (torch.Tensor, Parameter)
+    plain = [t for t in tensors if type(t) in kinds and t.layout == torch.strided]
     users = Counter(t.untyped_storage().data_ptr() for t in plain)
     for tensor in plain:
         storage = tensor.untyped_storage()
