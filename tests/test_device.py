@@ -233,6 +233,24 @@ def test_a_name_says_the_precision(tmp_path):
     assert (profile.name, profile.precision) == ("my-net", "int8")
 
 
+def test_file_that_takes_few_inputs_at_once_is_measured(tmp_path):
+    """As of an operator inside that fixes their number, or for want of memory."""
+    shape = numpy_helper.from_array(np.array([1, 4]), "shape")
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4])
+        for name in ("inputs", "outputs")
+    ]
+    node = helper.make_node("Reshape", ["inputs", "shape"], ["outputs"])
+    graph = helper.make_graph([node], "one", values[:1], values[1:], [shape])
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=9)
+    onnx.save(model, tmp_path / "one.onnx")
+    profile = tradeoffs.measure(tmp_path / "one.onnx")
+    assert profile.latency_ms_p50 > 0
+    assert profile.inference_batch_size == 1
+    assert profile.notes[0].startswith("1,000 inputs at once cannot be measured: ")
+
+
 def test_what_is_no_model_file_is_said(tmp_path):
     with pytest.raises(ValueError, match="there is no file"):
         tradeoffs.measure(tmp_path / "net.onnx")

@@ -1,4 +1,4 @@
-"""Measure an exported model: python measure_here.py MODEL [THREADS] > mine.json"""
+"""Measure a model file: python measure_here.py MODEL [THREADS [BATCH]] > mine.json"""
 
 import json
 import platform
@@ -47,7 +47,7 @@ def seconds(run, inputs):
     return np.array(spent[min(10, n // 3) :])
 
 
-def main(path, threads="1"):
+def main(path, threads="1", most="1000"):
     """Print the profile of a file, as `tradeoffs.Profile.load` reads it."""
     batch, run = load(path, int(threads), 1)
     run(batch)
@@ -57,7 +57,7 @@ def main(path, threads="1"):
     found |= {"startup_memory_mib": peak and int(peak) / 1024, "threads": int(threads)}
     found["notes"] = [f"latency is of {len(batch)} inputs at once"] * (len(batch) > 1)
     latencies, start = seconds(run, batch) * 1000, time.perf_counter()
-    batch, run = load(path, int(threads), 1000)
+    batch, run = load(path, int(threads), int(most))
     found["load_seconds"] = time.perf_counter() - start
     found |= {f"latency_ms_p{p}": np.percentile(latencies, p) for p in (50, 90, 99)}
     found |= {"inference_batch_size": len(batch), "input_shape": batch.shape[1:]}

@@ -13,6 +13,7 @@ from tradeoffs.probes.source import MeasureError
 from tradeoffs.probes.timing import OtherWork, wait_for_quiet
 
 SUFFIXES = {"pytorch": ".onnx", "keras": ".tflite"}
+BATCHES = 1000, 1  # inputs at once, or what is measured where so many fail
 
 
 def is_model_file(model) -> bool:
@@ -39,20 +40,24 @@ def measure_file(path: str | Path, threads: int = 1) -> Profile:
     if not path.is_file():
         raise ValueError(f"there is no file {str(path)!r}")
     wait_for_quiet(5.0)
-    others = OtherWork()
-    done = subprocess.run(
-        [sys.executable, measure_here.__file__, path, str(threads)],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
+    others, notes = OtherWork(), []
+    for count in BATCHES:
+        done = subprocess.run(
+            [sys.executable, measure_here.__file__, path, str(threads), str(count)],
+            capture_output=True,
+            text=True,
+        )
+        if not done.returncode:
+            break
         reason = (done.stderr.strip().splitlines() or ["its process was killed"])[-1]
         if "No module named" in reason:
             reason += "; pip install 'tradeoffs[device]'"
+        notes = [f"{count:,} inputs at once cannot be measured: {reason[:200]}"]
+    else:
         raise MeasureError(f"{path.name} cannot be measured: {reason}")
     found = json.loads(done.stdout)["profile"]
     files = [file.locate() for file in metadata.files(found["framework"]) or ()]
     found["processor"] = processor()
     found["runtime_bytes"] = sum(f.stat().st_size for f in files if f.exists())
-    found["notes"] += others.note()
+    found["notes"] += notes + others.note()
     return Profile(**found)
