@@ -81,23 +81,13 @@ def fit_stacked(
     [0, 1, 2]
     """
     check_options(dataset, schedule, threads, first_epochs)
-    lists = {
-        "models": models,
-        "seeds": seeds,
-        "learning_rates": learning_rates,
-        "experiments": experiments,
-    }
-    for name, values in lists.items():
-        if name in ("models", "seeds") or values is not None:
-            if not isinstance(values, Iterable):
-                raise TypeError(f"{name} is {values!r}; it must be a list")
-            lists[name] = list(values)
-            if len(lists[name]) != len(lists["models"]):
-                count = len(lists["models"])
-                raise ValueError(f"{len(lists[name])} {name} for {count} networks")
-    models, seeds, rates, experiments = lists.values()
-    if rates is None:
-        rates = [schedule.learning_rate] * len(models)
+    models = _list("models", models)
+    rates = [schedule.learning_rate] * len(models)
+    if learning_rates is not None:
+        rates = learning_rates
+    seeds, rates = _list("seeds", seeds, models), _list("learning_rates", rates, models)
+    if experiments is not None:
+        experiments = _list("experiments", experiments, models)
     seeds = [whole_number("seed", seed, least=0) for seed in seeds]
     schedules = [schedule.replace(learning_rate=rate) for rate in rates]
     experiments = experiments or [
@@ -117,6 +107,16 @@ def fit_stacked(
     )
     trainer.stack.copy_back()
     return runs
+
+
+def _list(name, values, models=None):
+    """An argument of any kind of sequence as a list, of one value a network."""
+    if not isinstance(values, Iterable):
+        raise TypeError(f"{name} is {values!r}; it must be a list")
+    values = list(values)
+    if models is not None and len(values) != len(models):
+        raise ValueError(f"{len(values)} {name} for {len(models)} networks")
+    return values
 
 
 class StackedTrainer:
