@@ -237,6 +237,7 @@ def test_cache_folder_can_be_moved(monkeypatch, tmp_path):
     assert fetching.cache_folder() == tmp_path
 
 
+MASKED = np.ma.masked_equal(np.arange(4), 3)
 NO_TEST = {
     "test_images": np.zeros((0, 28, 28), np.uint8),
     "test_labels": np.arange(0),
@@ -271,6 +272,7 @@ def test_dataset_is_read_only_and_leaves_the_callers_arrays_writeable():
         ({"test_images": np.zeros((4, 28, 28))}, TypeError, "not float64"),
         ({"train_labels": np.zeros(4)}, TypeError, "train_labels must be integer"),
         ({"train_images": [np.zeros((2, 2)), [1]]}, ValueError, "train_images cannot"),
+        ({"train_labels": MASKED}, ValueError, "train_labels has masked values; fill"),
         (NO_TEST, ValueError, "no test images"),
         ({"pixels": (0.1, 0.0)}, ValueError, "a deviation is above 0"),
         ({"pixels": (33.3, 78.6)}, ValueError, "uint8 are shares of 255"),

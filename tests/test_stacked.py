@@ -380,6 +380,20 @@ def test_wrong_arguments_are_named(images):
         stacked(models, None)
     with pytest.raises(ValueError, match="nothing to train"):
         Stack([nn.Sequential(nn.Flatten())])
+    with pytest.raises(ValueError, match=r"of torch\.float16 and torch\.float32"):
+        Stack([models[0].half(), models[1]])
+
+
+def test_networks_that_answer_otherwise_side_by_side_are_refused(images, monkeypatch):
+    def rows_first():  # the first layer is of each row of pixels
+        return nn.Sequential(nn.Linear(28, 1), nn.Flatten(), nn.Linear(28, 10))
+
+    with pytest.raises(TypeError, match="cannot be stacked: side by side, batch1 must"):
+        fit_stacked([rows_first(), rows_first()], images, QUICK, [0, 1])
+    slopes = "tradeoffs.training.stacked_layers.slope_of"
+    monkeypatch.setattr(slopes, lambda layer: 0.5)
+    with pytest.raises(TypeError, match="side by side, other answers"):
+        stacked(small_nets(), images)
 
 
 @pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])

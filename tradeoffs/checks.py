@@ -127,8 +127,10 @@ def array_view(name: str, given, shapes: Mapping[int, str], *kinds: type) -> np.
 
     Raises:
         TypeError: its numbers are of another kind.
-        ValueError: it is no array, or of another number of axes.
+        ValueError: it is no array, has masked values, or another number of axes.
     """
+    if np.ma.is_masked(given):
+        raise ValueError(f"{name} has masked values; fill them, or leave them out")
     try:
         array = np.asarray(given)
     except (ValueError, TypeError, RuntimeError) as error:

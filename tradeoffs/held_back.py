@@ -21,7 +21,6 @@ from tradeoffs.schedules import CYCLE, Schedule
 
 CHANCE = 0.1  # the accuracy that one that diverged counts as
 ABLATED = 518
-ABLATION_EPOCHS = 15
 ABLATION_SEEDS = range(200, 205)
 AS_CHOSEN = "as chosen"
 # What is taken back, one at a time: arguments of `tiny`, and of the schedule.
@@ -119,8 +118,7 @@ def _differences(schedule):
 def record_ablation(*, jobs: int = 1) -> None:
     """Score the 518 row as it is, and with each of `CHANGES` taken back; five seeds.
 
-    All have `ABLATION_EPOCHS`, so that the many trainings take no hours, and seeds that
-    neither a candidate nor a row had.
+    All have the row's own epochs, and seeds that neither a candidate nor a row had.
 
     Args:
         jobs: changes at once, a process and a thread each.
@@ -131,8 +129,7 @@ def record_ablation(*, jobs: int = 1) -> None:
     records.check_writable(path)
     row, tried = ROWS[ABLATED], {AS_CHOSEN: ({}, {}), **CHANGES}
     networks = [[row.arguments | arguments] for arguments, _ in tried.values()]
-    short = row.schedule.replace(epochs=ABLATION_EPOCHS)
-    schedules = [short.replace(**changes) for _, changes in tried.values()]
+    schedules = [row.schedule.replace(**changes) for _, changes in tried.values()]
     alike = functools.partial(score, seeds=ABLATION_SEEDS, progress=False)
     with FreshProcesses(jobs, threads=series.THREADS) as processes:
         scored = processes.map(alike, networks, schedules)

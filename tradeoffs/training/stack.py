@@ -202,6 +202,9 @@ def _check_shapes(models):
     tensors = [t for m in models for t in (*m.parameters(), *m.buffers())]
     if len(set(map(id, tensors))) < len(tensors):
         raise ValueError("networks share weights; each must have its own")
+    kinds = sorted({str(p.dtype) for model in models for p in model.parameters()})
+    if len(kinds) > 1:
+        raise ValueError(f"weights of {' and '.join(kinds)} cannot be in one stack")
     keys = [stack_key(model) for model in models]
     for number, key in enumerate(keys):
         if key != keys[0]:

@@ -15,12 +15,13 @@ from torch.nn import functional
 from tradeoffs.checks import whole_number
 from tradeoffs.data import Dataset
 from tradeoffs.experiments import Experiment, Run
-from tradeoffs.frameworks import keep_freed_memory
+from tradeoffs.frameworks import evaluating, keep_freed_memory
 from tradeoffs.schedules import Schedule
 from tradeoffs.training import (
     TrainingError,
     check_options,
     check_schedules,
+    one_sentence,
     train_epochs,
 )
 from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
@@ -119,6 +120,23 @@ def _list(name, values, models=None):
     return values
 
 
+@torch.no_grad()
+def _check_answers(stack, models, images):
+    """Raise a TypeError unless each network answers side by side as it does alone."""
+    alone = []
+    for model in models:
+        with evaluating(model):
+            alone.append(model(images))
+    try:
+        found, said = stack.logits(images.repeat(1, stack.size, 1, 1)), "other answers"
+    except RuntimeError as error:
+        found, said = None, one_sentence(error)
+    alone, near = torch.stack(alone), 1e3 * torch.finfo(images.dtype).eps
+    options = {"rtol": near, "atol": near, "equal_nan": True}
+    if found is None or not torch.allclose(found, alone, **options):
+        raise TypeError(f"these networks cannot be stacked: side by side, {said}")
+
+
 class StackedTrainer:
     """Takes steps of K networks at once, on the device they are on."""
 
@@ -133,6 +151,7 @@ class StackedTrainer:
             dataset, schedule.input_scaling, self.stack.flat
         )
         check_outputs(self.models[0], images, dataset)
+        _check_answers(self.stack, models, images[:2])
         self.shape, self.batch_size = images.shape[1:], schedule.batch_size
         self.shares = shares_of_steps(schedule, len(images))
         self.label_smoothing = schedule.label_smoothing

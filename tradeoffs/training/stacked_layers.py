@@ -84,7 +84,7 @@ def rectifier(layers):
         return lambda x, training: functional.leaky_relu(x, slopes[0])
 
     def rectify(x, training):
-        each = torch.tensor(slopes).to(x)
+        each = torch.tensor(slopes, dtype=torch.float64).to(x)
         if x.dim() == 4:
             each = each.repeat_interleave(x.shape[1] // len(slopes))
         return _Rectify.apply(x, each[:, None, None])
