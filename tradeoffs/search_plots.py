@@ -57,20 +57,25 @@ def search_efficiency(found: dict[str, object], title: str):
 
 
 def learnt_filters(network, title: str):
-    """The weights of a Small Net: both convolutions, and the linear layer."""
+    """The weights of a Small Net: both convolutions, and the linear layer.
+
+    All on one scale of colours.
+    """
     layers = network.conv1, network.conv2, network.linear
     first, second, last = (layer.weight.detach().numpy() for layer in layers)
     columns, rows, *kernel = second.shape
+    largest = max(np.abs(weights).max() for weights in (first, second, last))
     figure, axis = draw.axes(0.55 * rows + 1.6)
     axis.remove()
     left, middle, right = figure.subfigures(1, 3, width_ratios=(1.4, columns, 4.5))
     of = "of {} × {}"
-    _kernels(left, first, f"conv1\n{rows} filters\n{of.format(*first.shape[2:])}")
+    text = f"conv1\n{rows} filters\n{of.format(*first.shape[2:])}"
+    _kernels(left, first, text, largest)
     text = f"{of.format(*kernel)}, a row for each input"
     text = f"conv2: a column for each of {columns} filters\n{text}"
-    _kernels(middle, second.swapaxes(0, 1), text)
+    _kernels(middle, second.swapaxes(0, 1), text, largest)
     axis = right.subplots()
-    right.colorbar(weights_of(axis, last, np.abs(last).max()), ax=axis, label="weight")
+    right.colorbar(weights_of(axis, last, largest), ax=axis, label="weight")
     axis.set(xticks=range(columns), yticks=range(10))
     axis.tick_params(labelsize=7)
     draw.finish(axis, "filter of conv2", "digit", f"linear: {columns} × 10")
@@ -78,11 +83,11 @@ def learnt_filters(network, title: str):
     return figure
 
 
-def _kernels(figure, kernels, title):
-    """Kernels [rows, columns, height, width], all on one scale of colours."""
+def _kernels(figure, kernels, title, largest):
+    """Kernels [rows, columns, height, width], in colours up to the largest weight."""
     panels = figure.subplots(*kernels.shape[:2], squeeze=False)
     for place in np.ndindex(panels.shape):
-        weights_of(panels[place], kernels[place], np.abs(kernels).max())
+        weights_of(panels[place], kernels[place], largest)
         panels[place].set(xticks=[], yticks=[])
     figure.suptitle(title, fontsize=9)
 
