@@ -125,7 +125,7 @@ def test_network_that_always_fails_ends_the_search_and_is_named(
     said = r"network {'filters': \(3, 4\).*failed 3 times: OSError: no such luck"
     with pytest.raises(SearchError, match=said):
         search(objective=accuracy, **options)
-    assert all(t.state != STATES.RUNNING for t in trials_in(storage))
+    assert all(t.state == STATES.COMPLETE for t in trials_in(storage))
 
 
 def test_network_that_diverges_is_a_result(search):
@@ -155,25 +155,24 @@ def test_other_samplers_weigh_accuracy_against_parameters(search, storage, sampl
     options = {"sampler": sampler, "num_trials": 5, "max_networks": 2}
     frame = search(objective=objective, **options)
     trials = sorted(trials_in(storage), key=lambda t: t.number)
+    # Of the first two nothing was known when NSGA-II asked for them.
+    generations = [[*trial.system_attrs.values()] for trial in trials]
+    assert sampler != "nsga2" or generations == [[0]] * 5
     for trial, row in zip(trials, frame.itertuples(), strict=True):
         assert trial.values == [row.validation_accuracy, row.num_parameters]
     assert len(search(objective=objective, **options)) == 5
     assert len(trials_in(storage)) == 5
 
 
-def test_what_a_stopped_sampler_left_running_is_failed_and_asked_for_again(
-    search, storage
-):
+def test_what_a_stopped_sampler_has_asked_for_is_asked_for_again(search, storage):
     options = {"sampler": "random", "num_trials": 2}
     with pytest.raises(SearchError, match="takes no more work"):
         closed = ThreadPoolExecutor(1)
         closed.shutdown()
         search(executor=closed, **options)
-    (study,) = optuna.get_all_study_names(storage_url(storage))
-    optuna.load_study(study_name=study, storage=storage_url(storage)).ask()
+    assert not trials_in(storage)
     assert len(search(**options)) == 2
-    states = Counter(t.state for t in trials_in(storage))
-    assert states == {STATES.COMPLETE: 2, STATES.FAIL: 3}
+    assert [trial.state for trial in trials_in(storage)] == [STATES.COMPLETE] * 2
 
 
 def tiny(width):

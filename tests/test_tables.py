@@ -71,14 +71,6 @@ def test_spread_and_busy_machine_are_shown():
     assert "note" not in readable_costs(cost_table(PROFILES))
 
 
-def test_cost_ratios_stand_beside_the_articles():
-    large = dataclasses.replace(PROFILES[1], name="keras_cnn", inference_seconds=5.0)
-    table = tradeoffs.cost_ratios({"here": cost_table([large, PROFILES[1]])})
-    assert table.loc["inference"].tolist() == [5, 5]
-    assert table.loc["an epoch", "the article"] == 6
-    assert math.isnan(table.loc["an epoch", "here"])
-
-
 def test_run_table_shows_what_was_set():
     table = tradeoffs.run_table(tradeoffs.runs("pytorch_cnn")[:2])
     assert table.index.tolist() == [1, 2]

@@ -51,7 +51,7 @@ _HOMES = {
         "score_table",
         "accuracy_table",
     ),
-    "cost_tables": ("cost_table", "readable_costs", "cost_ratios", "inversions"),
+    "cost_tables": ("cost_table", "readable_costs", "inversions"),
     "significance": ("wilson_interval", "paired_test", "paired_tests"),
     "limits": ("LIMITS",),
     "decisions": ("choose", "environments", "pareto"),

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from tradeoffs import article
 from tradeoffs.experiments import Run
 from tradeoffs.labels import label
 from tradeoffs.models import MODELS
@@ -161,37 +160,3 @@ def readable_costs(table):
     if any(busy):
         shown["note"] = np.where(busy, BUSY, "")
     return shown.rename(index=label).rename_axis("model")
-
-
-# Our columns, and what they are called to read.
-_RATIOS = {
-    "weight_bytes": "weights",
-    "epoch_seconds": "an epoch",
-    "inference_seconds": "inference",
-}
-
-
-def cost_ratios(tables: dict, larger: str = "keras_cnn", smaller: str = "pytorch_cnn"):
-    """How many times more one model costs than another, beside the article's figures.
-
-    Args:
-        tables: a title to a table as from `cost_table`, of one framework a model.
-        larger, smaller: names of models.
-
-    Returns:
-        A DataFrame of numbers, a row a cost, a column a table, and the article, NaN
-        where it does not say.
-
-    >>> import tradeoffs
-    >>> table = tradeoffs.cost_table(tradeoffs.recorded_profiles())
-    >>> tradeoffs.cost_ratios({"here": table}).loc["weights"].round(1).to_dict()
-    {'here': 54.9, 'the article': 57.2}
-    """
-    found = {}
-    for title, table in tables.items():
-        models = [name.split(",")[0] for name in table.index]
-        costs = table[list(_RATIOS)].astype(float).set_axis(models).T
-        found[title] = costs[larger] / costs[smaller]
-    theirs = pd.DataFrame(article.COSTS).rename({"size_mib": "weight_bytes"})
-    found["the article"] = theirs[larger] / theirs[smaller]
-    return pd.DataFrame(found, index=list(_RATIOS)).rename(_RATIOS)

@@ -1,8 +1,8 @@
 """Where a search is kept: one of Optuna's studies, with errors of one sentence.
 
-The network of a grid is added to the study when it is trained, so nothing waits
-there and nothing runs. Optuna's own samplers need to know what they have asked
-for; what a killed search has left running is failed when the next one begins.
+A network is added to the study when it is trained, so nothing waits there and
+nothing runs. Optuna's own samplers ask in a copy in memory, which is made anew each
+time from what is kept.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ class SearchError(RuntimeError):
 class Study:
     """The networks of a plan that have been trained, and what comes next.
 
-    Use it in a `with`: on leaving, nothing is left running.
+    Use it in a `with`: until it is left no other process can have it.
 
     Args:
         plan: what is searched.
@@ -45,7 +45,7 @@ class Study:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.plan, self.url = plan, storage_url(storage)
-        self._states = optuna.trial.TrialState
+        self._complete = optuna.trial.TrialState.COMPLETE
         with self._errors(), contextlib.ExitStack() as closing:
             self._lock(closing)
             self._study = optuna.create_study(
@@ -60,26 +60,18 @@ class Study:
                 load_if_exists=True,
             )
             self._study.set_user_attr("plan", plan.content)  # or it cannot be written
-            self._fail_running()
-            # The same draws again, after a stop, would be the same networks again.
-            self._study.sampler = _sampler(plan, len(self._study.trials))
             self._closing = closing.pop_all()
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, traceback):
-        # An error on the way out, of a storage that was lost, says nothing new.
-        quiet = contextlib.suppress(SearchError if error else ())
-        with self._closing, quiet, self._errors():
-            self._fail_running()
+        self._closing.close()
 
     def completed(self) -> list:
         """The trials that count, as Optuna's: one for each point of a grid."""
         with self._errors():
-            done = self._study.get_trials(
-                deepcopy=False, states=[self._states.COMPLETE]
-            )
+            done = self._study.get_trials(deepcopy=False, states=[self._complete])
         if self.plan.sampler != "grid":
             return done[: self.plan.num_trials]
         first = {trial.user_attrs["point"]: trial for trial in reversed(done)}
@@ -89,47 +81,52 @@ class Study:
         """What is kept of each of these networks."""
         return [trial.user_attrs["result"] for trial in self.completed()]
 
-    def ask(self, count: int) -> list[tuple[dict, object]]:
+    def ask(self, count: int) -> list[tuple[dict, dict]]:
         """The next points, each with what `keep` wants: at most so many.
 
         A grid gives all that are missing at once; another sampler `count` of them.
         """
+        import optuna
+
         done, space = self.completed(), self.plan.space
         if self.plan.sampler == "grid":
             known = {trial.user_attrs["point"] for trial in done}
-            points = enumerate(self.plan.points)
-            return [(point, index) for index, point in points if index not in known]
+            return [
+                (point, {"params": _choices(point), "user_attrs": {"point": index}})
+                for index, point in enumerate(self.plan.points)
+                if index not in known
+            ]
         count = min(count, self.plan.num_networks - len(done))
+        # The same draws again, after a stop, would be the same networks again.
+        sampler = _sampler(self.plan, len(done))
         with self._errors():
-            trials = [self._study.ask(distributions(space)) for _ in range(count)]
+            directions = self._study.directions
+            memory = optuna.create_study(directions=directions, sampler=sampler)
+            memory.add_trials(done)
+            for _ in range(count):
+                memory.ask(distributions(space))
         values = {name: {as_choice(v): v for v in space[name]} for name in space}
         return [
-            ({name: values[name][v] for name, v in trial.params.items()}, trial)
-            for trial in trials
+            (
+                {name: values[name][choice] for name, choice in trial.params.items()},
+                # NSGA-II keeps a trial's generation there.
+                {"params": trial.params, "system_attrs": trial.system_attrs},
+            )
+            for trial in memory.get_trials()[len(done) :]
         ]
 
-    def keep(self, asked, result: dict, values: list[float]) -> None:
+    def keep(self, asked: dict, result: dict, values: list[float]) -> None:
         """Keep the result of a network, and its values of the objectives."""
         import optuna
 
+        attributes = asked.get("user_attrs", {}) | {"result": result}
+        trial = optuna.trial.create_trial(
+            **asked | {"user_attrs": attributes},
+            distributions=distributions(self.plan.space),
+            values=values,
+        )
         with self._errors():
-            if self.plan.sampler != "grid":
-                asked.set_user_attr("result", result)
-                self._study.tell(asked, values)
-                return
-            point = self.plan.points[asked]
-            self._study.add_trial(
-                optuna.trial.create_trial(
-                    params={name: as_choice(value) for name, value in point.items()},
-                    distributions=distributions(self.plan.space),
-                    values=values,
-                    user_attrs={"point": asked, "result": result},
-                )
-            )
-
-    def _fail_running(self):
-        for trial in self._study.get_trials(states=[self._states.RUNNING]):
-            self._study.tell(trial.number, state=self._states.FAIL)
+            self._study.add_trial(trial)
 
     def _lock(self, closing):
         """One search at a time in a sqlite file, for each of its studies."""
@@ -174,6 +171,10 @@ class Study:
                 "as postgresql+psycopg://user@server/database. What it holds is kept, "
                 "and with that mended the same call goes on"
             ) from error
+
+
+def _choices(point):
+    return {name: as_choice(value) for name, value in point.items()}
 
 
 def _sampler(plan, num_found):
