@@ -223,8 +223,10 @@ def test_adamw_decays_and_what_only_pytorch_trains_with_is_refused(small):
 
     # 13 steps, of which each takes 0.01 of the weights off.
     assert norm(10) / norm(0) == pytest.approx(0.99**13, abs=0.01)
-    schedule = schedule.replace(cycle=True, averaging=0.9)
-    with pytest.raises(ValueError, match="has cycle and averaging, with which only"):
+    schedule = schedule.replace(cycle=True, label_smoothing=0.1)
+    with pytest.raises(
+        ValueError, match="has cycle and label_smoothing, with which only"
+    ):
         fit(tradeoffs.build("keras_mlp"), few, schedule)
 
 

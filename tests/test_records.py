@@ -105,7 +105,7 @@ def test_record_holds_the_values_that_its_schedule_uses(made, tmp_path):
     run = dataclasses.replace(made, experiment=experiment)
     kept = json.loads(records.save(run, tmp_path).read_text())["experiment"]["schedule"]
     assert kept["augmentation"]["shift"] == 2
-    assert "averaging" not in kept
+    assert "label_smoothing" not in kept
     assert records.load(experiment, tmp_path).experiment == experiment
 
 

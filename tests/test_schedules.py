@@ -29,7 +29,10 @@ from tradeoffs.schedule_values import Augmentation
         ({"weight_decay": -1}, "weight_decay is -1.0; it must be 0 or more"),
         ({"cycle": True}, r"\(10, 15\), but a cycle has none"),
         ({"label_smoothing": 1}, "label_smoothing is 1.0; it must be at least 0"),
-        ({"averaging": -0.1}, "averaging is -0.1; it must be at least 0, and below 1"),
+        (
+            {"label_smoothing": -0.1},
+            "label_smoothing is -0.1; it must be at least 0, and below 1",
+        ),
         ({"augmentation": {"rotation": 200}}, "rotation is 200; it must be from 0 to"),
     ],
 )
@@ -99,7 +102,7 @@ def test_names_are_stable_and_distinct():
     assert one.name == "custom-6f62fd9315"  # records lie under such names
 
 
-LATER = {"cycle": True, "label_smoothing": 0.1, "averaging": 0.99}
+LATER = {"cycle": True, "label_smoothing": 0.1}
 LATER |= {"augmentation": {"shift": 2, "elastic": 1}}
 WITH_LATER = ARTICLE.replace(milestones=(), **LATER)
 

@@ -13,7 +13,7 @@ from tradeoffs.checks import number, one_of, whole_number
 
 OPTIMIZERS = ("sgd", "rmsprop", "adadelta", "adam", "adamw")
 INPUT_SCALINGS = ("standardized", "unit")
-_SHARES = "momentum", "label_smoothing", "averaging"  # from 0, below 1
+_SHARES = "momentum", "label_smoothing"  # from 0, below 1
 # The most that each value of an `Augmentation` may be.
 MOST = {"shift": math.inf, "rotation": 180, "scaling": 0.9, "elastic": math.inf}
 

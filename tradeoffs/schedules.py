@@ -18,7 +18,7 @@ from tradeoffs.schedule_values import Augmentation, checked_values, faults
 
 WARM_UP = 0.2  # the share of a cycle's steps in which the learning rate rises
 # Values that no schedule had when the first runs were recorded.
-LATER = "weight_decay", "cycle", "label_smoothing", "augmentation", "averaging"
+LATER = "weight_decay", "cycle", "label_smoothing", "augmentation"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,6 @@ class Schedule:
             from 0 up to but not including 1; in the training loss alone.
         augmentation: an `Augmentation`, or its values by name, of the training images;
             None for none.
-        averaging: decay of a moving average of the weights over steps, which is
-            evaluated and kept, from 0 (none) up to but not including 1.
 
     All from `cycle` on are PyTorch's alone.
 
@@ -75,7 +73,6 @@ class Schedule:
     cycle: bool = False
     label_smoothing: float = 0.0
     augmentation: Augmentation | None = None
-    averaging: float = 0.0
 
     def __post_init__(self):
         for name, value in checked_values(self).items():

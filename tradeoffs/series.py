@@ -174,10 +174,9 @@ def tested(network, run: Run) -> Run:
     """The run with what its network makes of the test images."""
     from tradeoffs.training.pytorch import Trainer
 
-    experiment = run.experiment
-    dataset = dataset_named(experiment.dataset)
-    schedule = experiment.schedule.replace(averaging=0.0)  # it is done
-    loss, predictions = Trainer(network, dataset, schedule, experiment.seed).evaluate()
+    schedule, seed = run.experiment.schedule, run.experiment.seed
+    dataset = dataset_named(run.experiment.dataset)
+    loss, predictions = Trainer(network, dataset, schedule, seed).evaluate()
     columns = {column: [*values] for column, values in run.history_columns.items()}
     columns["test_loss"][-1] = loss
     columns["test_accuracy"][-1] = float(np.mean(predictions == dataset.test_labels))

@@ -18,7 +18,6 @@ from tradeoffs.training import (
     num_classes,
 )
 from tradeoffs.training.augmenting import Augmenter
-from tradeoffs.training.averaging import Average
 from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
 from tradeoffs.training.layouts import lay_out_by_rule, trial_of
 from tradeoffs.training.macs import macs_of
@@ -132,9 +131,7 @@ class Trainer:
         self.optimizer = make_optimizer(schedule, parameters, sparse)
         self.shares = shares_of_steps(schedule, len(self.train_labels))
         self.label_smoothing = schedule.label_smoothing
-        self.augment, self.average = extras(
-            schedule, [seed], self.train_images, [*parameters, *model.buffers()]
-        )
+        self.augment = augmenter(schedule, [seed], self.train_images)
         self.randomness = _Randomness(seed, parameters[0].device)
 
     def num_parameters(self):
@@ -166,8 +163,6 @@ class Trainer:
         image_batches = chosen.split(batch)
         label_batches = self.train_labels.index_select(0, flat).split(batch)
         self.model.train()
-        if self.average:
-            self.average.put_in_place(False)
         total = torch.zeros((), device=flat.device)
         for images, labels in zip(image_batches, label_batches, strict=True):
             rate = self.rate * next(self.shares)
@@ -180,8 +175,6 @@ class Trainer:
             )
             loss.backward()
             self.optimizer.step()
-            if self.average:
-                self.average.update()
             total += loss.detach()
         return total.item()
 
@@ -206,8 +199,6 @@ class Trainer:
     def evaluate(self):
         """Mean test loss, and the predicted labels, [n]."""
         self.model.eval()
-        if self.average:
-            self.average.put_in_place(True)
         loss, predictions = 0.0, []
         sizes = evaluation_sizes(len(self.test_labels), EVALUATION_BATCH)
         parts = self.test_images.split(sizes), self.test_labels.split(sizes)
@@ -219,11 +210,10 @@ class Trainer:
         return loss / len(self.test_labels), torch.cat(predictions).numpy()
 
 
-def extras(schedule, seeds, images, tensors):
-    """What changes the images and what averages the tensors, or None and None."""
-    by, decay = schedule.augmentation, schedule.averaging
-    augment = Augmenter(by, seeds, images) if by else None
-    return augment, Average(tensors, decay) if decay else None
+def augmenter(schedule, seeds, images):
+    """What changes the images, or None."""
+    by = schedule.augmentation
+    return Augmenter(by, seeds, images) if by else None
 
 
 class _Randomness(contextlib.AbstractContextManager):

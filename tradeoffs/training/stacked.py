@@ -28,9 +28,9 @@ from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
 from tradeoffs.training.first_layers import FirstLayers
 from tradeoffs.training.pytorch import (
     at_least_float32,
+    augmenter,
     check_outputs,
     data_tensors,
-    extras,
     forward_macs,
     make_optimizer,
 )
@@ -155,9 +155,7 @@ class StackedTrainer:
         self.shape, self.batch_size = images.shape[1:], schedule.batch_size
         self.shares = shares_of_steps(schedule, len(images))
         self.label_smoothing = schedule.label_smoothing
-        self.augment, self.average = extras(
-            schedule, seeds, images, [self.stack.flat, *self.stack.statistics]
-        )
+        self.augment = augmenter(schedule, seeds, images)
         self.first = FirstLayers.of(self.stack, images, changing=bool(self.augment))
         self.train_images = images.flatten(1)
         # The optimizer moves this from zero at a learning rate of 1, and each
@@ -197,8 +195,6 @@ class StackedTrainer:
         total = at_least_float32(torch.zeros(networks).to(self.stack.flat))
         if self.first:
             self.first.prepare(by_step)
-        if self.average:
-            self.average.put_in_place(False)
         drawn = [None] * len(by_step)
         if self.augment:
             drawn = self.augment.draw(len(by_step), batch).transpose(0, 1)
@@ -242,15 +238,11 @@ class StackedTrainer:
             share = next(self.shares)
             self.stack.flat.addcmul_(self.move, self.rates, value=share)
             self.move.zero_()
-        if self.average:
-            self.average.update()
 
     @torch.inference_mode()
     def evaluate(self):
         """Mean test losses [K], and the predicted labels, [K, n]."""
         networks = self.stack.size
-        if self.average:
-            self.average.put_in_place(True)
         total = at_least_float32(torch.zeros(networks).to(self.stack.flat))
         predictions = []
         sizes = evaluation_sizes(len(self.test_labels), EVALUATION_BATCH)
