@@ -127,7 +127,7 @@ def _parser():
     option("--jobs", **count, default=1, help=text)
     text = (
         "let the workers of a Dask scheduler train, such as tcp://10.0.0.5:8786 "
-        "(pip install 'tradeoffs[cluster]' here and there)"
+        "(pip install '.[cluster]' in a checkout, here and there)"
     )
     option("--cluster", metavar="ADDRESS", help=text)
     text = f"the whole grid, or one of Optuna's {default}"

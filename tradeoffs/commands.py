@@ -116,7 +116,7 @@ def _cluster(address):
         from distributed import Client
     except ImportError:
         raise RuntimeError(
-            "--cluster needs Dask: pip install 'tradeoffs[cluster]'"
+            "--cluster needs Dask: pip install '.[cluster]' in a checkout"
         ) from None
     with Client(address) as client:
         print("dashboard:", client.dashboard_link)
