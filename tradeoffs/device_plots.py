@@ -54,9 +54,9 @@ def latencies(table, title: str):
     """
     figure, axis = draw.axes(3.6)
     for place, (name, rows) in enumerate(table.groupby("variant", sort=False)):
-        for turn, row in enumerate(rows.itertuples(), -1):
+        for number, row in enumerate(rows.itertuples(), -1):
             ends = row.latency_ms_p50_lowest, row.latency_ms_p50_highest
-            height = place + 0.25 * turn  # so that no interval lies over another
+            height = place + 0.25 * number  # so that no interval lies over another
             axis.plot(ends, (height, height), **draw.THIN | {"linestyle": "-"})
             _dot(axis, name, row, row.latency_ms_p50, height)
     xlabel = "latency of one image (ms): median, lowest and highest of the turns"
