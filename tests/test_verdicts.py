@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 import json
 import math
 import re
@@ -30,8 +31,8 @@ from tradeoffs.claim import (
 from tradeoffs.findings import FINDINGS, LAST_CONVOLUTION, LAST_LINEAR
 from tradeoffs.measurements import Evidence, EvidenceError
 from tradeoffs.models import MODELS
-from tradeoffs.recorded import SMALL_NETS
-from tradeoffs.recording import DEAD_AFTER, MEMORY_POINTS
+from tradeoffs.recorded import NETS_OF_THE_TEXT, SMALL_NETS
+from tradeoffs.recording import DEAD_AFTER, MEMORY_POINTS, seeds_counted
 from tradeoffs.weights import SEEDS_KEPT
 
 
@@ -379,9 +380,10 @@ def test_recorded_dead_units_are_those_of_the_recorded_weights(mnist):
             : len(recorded)
         ]
         assert counted == pytest.approx(recorded, abs=1e-6)
-        for epochs, seeds in DEAD_AFTER.items():
-            assert len(found.dead_units(epochs, **net)) == seeds
-            assert len(found.accuracies_after(epochs, **net)) == seeds
+    for net, epochs in itertools.product(SMALL_NETS + NETS_OF_THE_TEXT, DEAD_AFTER):
+        seeds = seeds_counted(net, epochs)
+        assert len(found.dead_units(epochs, **net)) == seeds
+        assert len(found.accuracies_after(epochs, **net)) == seeds
 
 
 def test_a_convolution_does_what_the_last_layer_does():

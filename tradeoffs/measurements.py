@@ -229,7 +229,7 @@ class Evidence:
 
         Args:
             epochs: after which they were counted, of `DEAD_AFTER`.
-            model_arguments: of one of `SMALL_NETS`.
+            model_arguments: of one of `SMALL_NETS` or `NETS_OF_THE_TEXT`.
         """
         return self._after(epochs, model_arguments)["dead"]
 

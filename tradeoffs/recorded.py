@@ -60,6 +60,8 @@ SMALL_NETS = tuple(
 # by how much: once, as above or after the second convolution, or twice, as the PyTorch
 # CNN does.
 KERNELS = {}, {"kernel_size": 5}
+# With the kernel of the text, with batch norm alone.
+NETS_OF_THE_TEXT = tuple(KERNELS[1] | slope for slope in ({}, {"slope": 0.0}))
 POOLINGS = (
     {},
     {"pool": 3},
@@ -70,8 +72,9 @@ POOLINGS = (
     {"pool_after": "both"},
 )
 # Seeds of each, by kernel; the first is above. Most for what comes nearest to the
-# article, by a second look: a pool of 3 had five seeds at first, one of 4 had ten.
-SEEDS_OF_READINGS = (20, 10, 20, 5, 5, 5, 10), (10, 10, 30, 5, 5, 5, 10)
+# article, by a second look and a third: a pool of 3 had five seeds at first, one of 4
+# had ten, and of 518 parameters then twenty.
+SEEDS_OF_READINGS = (20, 10, 35, 5, 5, 5, 10), (10, 10, 30, 5, 5, 5, 10)
 READINGS = tuple(
     Series("small_net", "pytorch", ARTICLE, num_seeds, kernel | pooling)
     for kernel, seeds in zip(KERNELS, SEEDS_OF_READINGS, strict=True)
@@ -92,8 +95,8 @@ SERIES = (
     *(Series("small_net", "pytorch", ARTICLE, 20, net) for net in SMALL_NETS),
     *READINGS[1:],
     Series("small_net", "pytorch", ARTICLE, 10, CHOSEN_SMALL_NET),
-    Series("small_net", "pytorch", ARTICLE, 30, WITHOUT_OVERLAP),
-    Series("small_net", "pytorch", ARTICLE, 40, FIVE_PER_CENT_LESS),
+    Series("small_net", "pytorch", ARTICLE, 50, WITHOUT_OVERLAP),
+    Series("small_net", "pytorch", ARTICLE, 60, FIVE_PER_CENT_LESS),
     Series("gap_cnn", "pytorch", ARTICLE, 10),
     Series("gap_cnn", "pytorch", ARTICLE, 10, {"dropout": True}),
     Series("pytorch_cnn", "pytorch", ARTICLE, 10),

@@ -22,7 +22,7 @@ from tradeoffs.measurements import (
 from tradeoffs.models import MODELS, model_info
 from tradeoffs.processes import FreshProcesses
 from tradeoffs.progress import bar
-from tradeoffs.recorded import SMALL_NETS
+from tradeoffs.recorded import NETS_OF_THE_TEXT, SMALL_NETS
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.search_table import read_table, replay
 
@@ -33,9 +33,7 @@ MEMORY_POINTS = {
     "pytorch_cnn": (*PICTURES, (VOLUME, 1)),
 }
 MEMORY_COLUMNS = ["model", "input_shape", "batch_size", "allocated_mib", "reserved_mib"]
-# After which epochs the dead units of the Small Nets are counted, and of how many
-# seeds. What batch norm adds in the first epoch takes many: eighty left it open.
-DEAD_AFTER = {1: 160, 5: 20, ARTICLE.epochs: 20}
+DEAD_AFTER = 1, 5, ARTICLE.epochs  # epochs, and dead units of Small Nets are counted
 SIDE_BY_SIDE = 20
 # How the recorded search is searched again, and how often, for so many networks.
 REPLAYED = ("grid", "tpe", "nsga2")
@@ -107,8 +105,18 @@ def record_dead_units() -> None:
     """
     options = {"threads": series.THREADS, "framework": "pytorch"}
     with FreshProcesses(loky.cpu_count(), **options) as processes:
-        asked = zip(*itertools.product(SMALL_NETS, DEAD_AFTER), strict=True)
+        nets = SMALL_NETS + NETS_OF_THE_TEXT
+        asked = zip(*itertools.product(nets, DEAD_AFTER), strict=True)
         write_rows("dead_units", list(processes.map(count_dead_units, *asked)))
+
+
+def seeds_counted(arguments: dict, epochs: int) -> int:
+    """Of how many seeds of a Small Net dead units and accuracies are counted.
+
+    What batch norm adds to the article's count of parameters in the first epoch takes
+    many: eighty left it open.
+    """
+    return 160 if epochs == 1 and arguments in SMALL_NETS else 20
 
 
 def count_dead_units(arguments: dict, epochs: int) -> dict:
@@ -117,7 +125,7 @@ def count_dead_units(arguments: dict, epochs: int) -> dict:
     The seeds train again, side by side.
 
     Args:
-        arguments: of one of `SMALL_NETS`.
+        arguments: of one of `SMALL_NETS` or `NETS_OF_THE_TEXT`.
         epochs: one of `DEAD_AFTER`.
     """
     from tradeoffs.data import mnist
@@ -126,7 +134,7 @@ def count_dead_units(arguments: dict, epochs: int) -> dict:
 
     experiments = [
         Experiment("small_net", "pytorch", ARTICLE, seed, arguments)
-        for seed in range(DEAD_AFTER[epochs])
+        for seed in range(seeds_counted(arguments, epochs))
     ]
     starts = range(0, len(experiments), SIDE_BY_SIDE)
     stacks = [experiments[start : start + SIDE_BY_SIDE] for start in starts]
