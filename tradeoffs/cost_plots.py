@@ -5,14 +5,15 @@ from tradeoffs.cost_tables import inversions
 from tradeoffs.labels import label
 from tradeoffs.plots import ERROR
 
-COST_PANELS = {
-    "inference_seconds": "inference, 10,000 images (s)",
-    "num_parameters": "parameters",
-    "file_bytes": "file (bytes)",
-    "epoch_seconds": "training, one epoch (s)",
-    "latency_ms_p50": "latency of one image (ms)",
-    "peak_train_memory_mib": "memory in training (MiB)",
-}
+# A column, its name and its scale.
+COST_PANELS = (
+    ("inference_seconds", "inference, 10,000 images (s)", 1),
+    ("num_parameters", "parameters", 1),
+    ("file_bytes", "file (KiB)", 1 / 1024),
+    ("epoch_seconds", "training, one epoch (s)", 1),
+    ("latency_ms_p50", "latency of one image (ms)", 1),
+    ("peak_train_memory_mib", "memory in training (MiB)", 1),
+)
 
 
 def error_against_costs(table, title: str):
@@ -23,9 +24,10 @@ def error_against_costs(table, title: str):
         title: of the figure.
     """
     figure, panels = draw.axes(5.4, 3, 2, sharey=True)
-    for axis, (column, text) in zip(panels.flat, COST_PANELS.items(), strict=True):
+    for axis, (column, text, scale) in zip(panels.flat, COST_PANELS, strict=True):
         for row in table.itertuples():
-            place = getattr(row, column), 1 - row.accuracy_mean, row.accuracy_std
+            cost = scale * getattr(row, column)
+            place = cost, 1 - row.accuracy_mean, row.accuracy_std
             draw.point(axis, row.Index, *place, size=7, label=label(row.Index))
         axis.set(xscale="log", yscale="log")
         axis.margins(x=0.12, y=0.15)
@@ -102,7 +104,8 @@ def memory_by_image_size(pictures: dict, volumes: dict, title: str):
         for card in CARDS_GIB:
             axis.axhline(card, **draw.THIN)
             text = f"a card of {card} GiB is full"
-            axis.text(sizes[0], card * 1.1, text, fontsize=7, color="#555555")
+            look = {"fontsize": 7, "color": "#555555"}
+            axis.text(sizes[0], card * 1.1, text, **look, bbox=draw.BEHIND_TEXT)
     left, right = panels
     memory, log = "memory (GiB), without the driver's", {"log": "xy"}
     draw.finish(left, "width = height (pixels)", memory, "Pictures", **log)

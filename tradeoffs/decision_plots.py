@@ -94,7 +94,7 @@ def verdicts(table, title: str):
         color = "white" if verdict in VERDICTS[:2] else "black"
         axis.bar_label(bars, numbers, label_type="center", color=color, fontsize=8)
     axis.invert_yaxis()
-    draw.finish(axis, "claims", "section of the article", title)
+    draw.finish(axis, "claims", "", title)
     figure.legend(loc="outside lower center", ncols=len(VERDICTS), frameon=False)
     return figure
 

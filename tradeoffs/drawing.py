@@ -29,6 +29,7 @@ LINES = (  # of what is no model
     {"color": "#e69f00", "linestyle": ":"},
 )
 THIN = {"color": "#999999", "linewidth": 1, "linestyle": "--"}
+BEHIND_TEXT = {"color": "white", "pad": 0.5}
 SIDES = {  # of a point, where its text stands
     "above": {"xytext": (0, 9), "ha": "center", "va": "bottom"},
     "below": {"xytext": (0, -9), "ha": "center", "va": "top"},
@@ -91,7 +92,7 @@ def finish(axis, xlabel: str, ylabel: str, title=None, *, log="", legend=None):
         axis.yaxis.set_major_formatter(ticker.PercentFormatter(1, symbol=""))
     if xlabel.startswith("epoch"):
         axis.xaxis.set_major_locator(
-            ticker.MaxNLocator(5, integer=True, steps=[1, 5, 10])
+            ticker.MaxNLocator(5, integer=True, steps=[1, 2, 5, 10])
         )
     for side in log:
         axis.set(**{f"{side}scale": "log"})
@@ -117,10 +118,10 @@ def _log_locator(low, high):
 
 
 def plain(value: float, _=None) -> str:
-    """A tick as a plain number: 0.00005, 0.5, 20, 5k, 1M."""
+    """A tick as a plain number: 0.00005, 0.5, 20, 5,000."""
     if value < 1000:
         return np.format_float_positional(value, 6, fractional=False, trim="-")
-    return ticker.EngFormatter(sep="")(value)
+    return f"{value:,.0f}"
 
 
 def point(axis, name, x, y, deviation=0, text="", *, side="above", size=9, **options):

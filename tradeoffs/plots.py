@@ -93,7 +93,7 @@ def error_by_epoch(
     for (name, runs), line in zip(runs_by_label.items(), draw.LINES, strict=False):
         draw.by_epoch(axis, runs, column, label=name, **line)
     for place, run in enumerate(mine):
-        text = f"mine ({len(mine)} seeds)" if not place else None
+        text = f"my runs ({len(mine)})" if not place else None
         draw.by_epoch(axis, [run], column, **draw.A_READERS, label=text)
     several = any(len(runs) > 1 for runs in runs_by_label.values())
     ylabel = ERROR if column == "test_error" else "training loss (nats)"

@@ -39,6 +39,7 @@ def ladder(runs: list, published, title: str):
             color="#888888",
             markerfacecolor="none",
             markersize=8,
+            zorder=5,
             label=f"published, {where}",
         )
     style = draw.style("tiny", linestyle="none", markersize=7)
@@ -48,7 +49,7 @@ def ladder(runs: list, published, title: str):
 
 
 # Where a row's text stands, so that none touches another.
-_SIDES = {"tiny,parameters=518": "left", "tiny,parameters=697": "above"}
+_SIDES = {"tiny,parameters=518": "left", "tiny,parameters=697": "right"}
 
 
 def ablation(table, title: str, most: float = 2.0):

@@ -33,7 +33,7 @@ def _layout(kernels, pool, kind="max", after=1):
 # 304 networks: 4 x 19 x 2 x 2. The Small Net of the article is in it with both
 # kernels, of 518 and of 598 parameters. Filters and slopes vary within one
 # stack, so that it trains 8 networks at once. Without a pool, or with a late
-# one, a network takes five times as long, so few layouts are so.
+# one, a network takes two to three times as long, so few layouts are so.
 SMALL_NET_SPACE = {
     "filters": ((3, 5), (3, 7), (4, 8), (5, 8)),
     "layout": (

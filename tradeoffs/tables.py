@@ -96,6 +96,7 @@ def run_table(runs: list[Run]):
             "parameters": f"{run.num_parameters:,}",
             "epochs": len(run.history),
             "learning rate": f"{run.experiment.schedule.learning_rate:g}",
+            "falls after": ", ".join(map(str, run.experiment.schedule.milestones)),
             "batch size": run.experiment.schedule.batch_size,
             "optimizer": run.experiment.schedule.optimizer,
             "momentum": f"{run.experiment.schedule.momentum:g}",

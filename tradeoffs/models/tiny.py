@@ -36,7 +36,7 @@ class Scale(nn.Module):
 
 
 class ShiftNorm(nn.BatchNorm2d):
-    """A batch norm that learns a shift alone; the weights after it can scale."""
+    """A batch norm that learns a shift alone; weights after a ReLU could scale."""
 
     def __init__(self, num_features: int):
         super().__init__(num_features)

@@ -92,7 +92,7 @@ class Profile:
     num_parameters: int | None = _row("parameters", "both")
     num_trainable_parameters: int | None = _row("of them trainable")
     weight_bytes: int | None = _row("weights in memory")
-    file_bytes: int | None = _row("weights on disk", "both")
+    file_bytes: int | None = _row("file on disk", "both")
     macs: int | None = _row("multiply-accumulates an image")
     train_step_ms: float | None = _row("training step")
     epoch_seconds: float | None = _row("epoch of 60,000 images")
