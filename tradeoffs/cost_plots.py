@@ -8,7 +8,7 @@ from tradeoffs.plots import ERROR
 # A column, its name and its scale.
 COST_PANELS = (
     ("inference_seconds", "inference, 10,000 images (s)", 1),
-    ("num_parameters", "parameters", 1),
+    ("num_parameters", "parameters (thousands)", 1e-3),
     ("file_bytes", "file (KiB)", 1 / 1024),
     ("epoch_seconds", "training, one epoch (s)", 1),
     ("latency_ms_p50", "latency of one image (ms)", 1),

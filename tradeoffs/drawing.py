@@ -35,6 +35,7 @@ SIDES = {  # of a point, where its text stands
     "below": {"xytext": (0, -9), "ha": "center", "va": "top"},
     "right": {"xytext": (12, 0), "ha": "left", "va": "center"},
     "left": {"xytext": (-12, 0), "ha": "right", "va": "center"},
+    "above right": {"xytext": (4, 4), "ha": "left", "va": "bottom"},
 }
 
 

@@ -49,7 +49,7 @@ def ladder(runs: list, published, title: str):
 
 
 # Where a row's text stands, so that none touches another.
-_SIDES = {"tiny,parameters=518": "left", "tiny,parameters=697": "right"}
+_SIDES = {"tiny,parameters=518": "left", "tiny,parameters=697": "above right"}
 
 
 def ablation(table, title: str, most: float = 2.0):
