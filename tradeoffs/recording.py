@@ -33,7 +33,8 @@ MEMORY_POINTS = {
     "pytorch_cnn": (*PICTURES, (VOLUME, 1)),
 }
 MEMORY_COLUMNS = ["model", "input_shape", "batch_size", "allocated_mib", "reserved_mib"]
-DEAD_AFTER = 1, 5, ARTICLE.epochs  # epochs, and dead units of Small Nets are counted
+# After which epochs the dead units of the Small Nets are counted.
+DEAD_AFTER = 1, 5, ARTICLE.epochs
 SIDE_BY_SIDE = 20
 # How the recorded search is searched again, and how often, for so many networks.
 REPLAYED = ("grid", "tpe", "nsga2")
