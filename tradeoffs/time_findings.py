@@ -41,20 +41,8 @@ def of_turns(values, basis: str = TIMES) -> Finding:
 
 
 def time_ratio(above: Profile, below: Profile, field: str) -> Finding:
-    """How many times as long one takes as another, turn by turn.
-
-    Without as many turns of both, all their windows count: the shortest of one beside
-    the longest of the other.
-    """
-    first, second = (profile.turns.get(field, ()) for profile in (above, below))
-    if first and len(first) == len(second):
-        return of_turns(np.divide(first, second))
-    times = [getattr(profile, field) for profile in (above, below)]
-    (low, high), (least, most) = (
-        profile.spread.get(field, (time, time))
-        for profile, time in zip((above, below), times, strict=True)
-    )
-    return Finding(times[0] / times[1], TIMES, low / most, high / least)
+    """How many times as long one takes as another, turn by turn."""
+    return of_turns(np.divide(*(_each_turn(p, field) for p in (above, below))))
 
 
 def share_faster(pairs: list[tuple[Profile, Profile]], field: str) -> Finding:
