@@ -3,6 +3,7 @@
 import functools
 import math
 import random
+import warnings
 
 import numpy as np
 import pytest
@@ -309,6 +310,15 @@ def test_last_sigmoid_is_warned_of(keras, small):
         fit(own, small.head(50, 50), QUICK)
 
 
+def test_numbers_that_lie_between_0_and_1_are_no_sigmoid(keras, small):
+    own = dense(keras)
+    own.layers[-1].kernel.assign(own.layers[-1].kernel * 0)
+    own.layers[-1].bias.assign(own.layers[-1].bias + 0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TrainingWarning)
+        fit(own, small.head(50, 50), QUICK)
+
+
 def test_float16_and_variables_out_of_sight_are_noted(keras):
     options = {"input_shape": (4,), "max_seconds": 0.1, "progress": False}
     half = keras.layers.Dense(3, dtype="mixed_float16")
@@ -480,6 +490,10 @@ def graph_function_twice(keras):
     return keras.layers.Lambda(lambda rows: once(once(rows)))
 
 
+def both_ways(keras):
+    return keras.layers.Bidirectional(keras.layers.GRU(6))
+
+
 def product_of_some(rows):
     import tensorflow as tf
 
@@ -493,6 +507,9 @@ def product_of_some(rows):
         ((6, 8), lambda k: lambda x: k.ops.einsum("bij->bji", x), 0, ""),
         ((6, 8), lambda k: lambda x: k.ops.einsum("...i,...i->...", x, x), 48, ""),
         ((8,), lambda k: k.layers.Dense(5, dtype="int8_from_float32"), 40, ""),
+        ((7, 8), lambda k: k.layers.LSTM(5), 7 * 4 * 5 * (8 + 5), ""),
+        ((7, 8), both_ways, 7 * 2 * 3 * 6 * (8 + 6), ""),
+        ((501, 8), lambda k: k.layers.SimpleRNN(5), None, "simple_rnn"),
         ((8,), function_of_its_own, 24, ""),
         ((8,), graph_function_twice, 128, ""),
         ((8,), lambda k: k.layers.Lambda(product_of_some), None, "MatMul"),

@@ -37,7 +37,7 @@ def parameters_by_layer(counts: dict[str, int], model: str):
     figure, axis = draw.axes(0.45 * len(counts) + 1.1)
     total = sum(counts.values())
     bars = axis.barh(list(counts), list(counts.values()), color="#0072b2")
-    shares = [f"{count:,}  ({100 * count / total:.1f} %)" for count in counts.values()]
+    shares = [f"{count:,}  ({100 * count / total:.3g} %)" for count in counts.values()]
     axis.bar_label(bars, shares, padding=4)
     axis.invert_yaxis()
     axis.margins(x=0.22)

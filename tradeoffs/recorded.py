@@ -60,8 +60,7 @@ SMALL_NETS = tuple(
 # by how much: once, as above or after the second convolution, or twice, as the PyTorch
 # CNN does.
 KERNELS = {}, {"kernel_size": 5}
-# With the kernel of the text, with batch norm alone.
-NETS_OF_THE_TEXT = tuple(KERNELS[1] | slope for slope in ({}, {"slope": 0.0}))
+NETS_OF_THE_TEXT = tuple(KERNELS[1] | net for net in SMALL_NETS)
 POOLINGS = (
     {},
     {"pool": 3},

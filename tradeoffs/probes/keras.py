@@ -16,6 +16,7 @@ keras = import_keras()
 
 import tensorflow as tf  # noqa: E402  after Keras has chosen its backend
 
+UNROLLED = 500  # steps of a recurrent layer, which take 10 ms each to count
 # In the names of operators whose multiplications are not known from their shapes.
 _MAY_MULTIPLY = (
     *("MatMul", "Conv", "Einsum", "While", "If", "Case", "Func", "Call"),
@@ -115,10 +116,24 @@ class Probe:
         one = [tf.TensorSpec((1, *shape), dtype) for shape, dtype in kinds]
         before = tf.config.functions_run_eagerly()
         tf.config.run_functions_eagerly(True)  # those of layers show what they do
+        loops = [layer for layer in self._recurrent() if not layer.unroll]
         try:
+            for layer in loops:  # a loop does not show how often it goes round
+                layer.unroll = True
             return tf.function(self.call).get_concrete_function(one).graph
         finally:
             tf.config.run_functions_eagerly(before)
+            for layer in loops:
+                layer.unroll = False
+
+    def _recurrent(self):
+        """The recurrent layers whose steps are few; stacked cells take one more."""
+        if all(shape[:1] <= (UNROLLED,) for shape in self.shapes):
+            for layer in self.model._flatten_layers():
+                if isinstance(layer, keras.layers.RNN) and not isinstance(
+                    layer.cell, keras.layers.StackedRNNCells
+                ):
+                    yield layer
 
     def _untracked(self):
         """A note on variables that a forward pass uses, and the model does not know."""

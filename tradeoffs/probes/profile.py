@@ -245,7 +245,7 @@ def median_profile(profiles: list[Profile]) -> Profile:
     return dataclasses.replace(
         profiles[0],
         **{
-            name: None if None in of_turns else statistics.median_low(of_turns)
+            name: None if None in of_turns else _median(of_turns)
             for name, of_turns in values.items()
         },
         spread={
@@ -260,6 +260,11 @@ def median_profile(profiles: list[Profile]) -> Profile:
         },
         notes=tuple(dict.fromkeys(note for p in profiles for note in p.notes)),
     )
+
+
+def _median(values):
+    counts = isinstance(values[0], int)  # that of two stays a whole number
+    return (statistics.median_low if counts else statistics.median)(values)
 
 
 def _written(name, value):

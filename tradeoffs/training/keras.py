@@ -131,7 +131,7 @@ class Trainer:
         with plain_errors():
             self._first_outputs = first_outputs(model.name, call, few, dataset)
         _warn_of_scaling(model, schedule.input_scaling)
-        self._warn_of_sigmoid()
+        self._warn_of_sigmoid(call, few)
         _warn_of_own_steps(model)
         # Only now: a subclassed model makes its weights in its first call.
         if not model.trainable_variables:
@@ -174,10 +174,15 @@ class Trainer:
         shares = np.array(tf.cast(outputs, tf.float32))
         return bool(shares.min() >= 0 and np.allclose(shares.sum(1), 1, atol=precise))
 
-    def _warn_of_sigmoid(self):
+    def _warn_of_sigmoid(self, call, few):
         outputs = np.array(tf.cast(self._first_outputs, tf.float32))
-        between = outputs.min() > 0 and outputs.max() < 1
-        if between and not self._returns_probabilities():
+        between = outputs.min() >= 0 and outputs.max() <= 1
+        if not between or self._returns_probabilities():
+            return
+        last = tf.function(call).get_concrete_function(few).graph.outputs[0].op
+        while last.type in ("Identity", "Cast"):
+            last = last.inputs[0].op
+        if last.type == "Sigmoid":
             warnings.warn(
                 f"{self.model.name} returns numbers between 0 and 1, as of a sigmoid, "
                 "and they are taken for logits: a softmax of a sigmoid. Leave the last "
