@@ -22,7 +22,6 @@ from tradeoffs import ARTICLE, Dataset, TrainingError
 from tradeoffs.probes.prediction import training_memory
 from tradeoffs.probes.pytorch import Probe
 from tradeoffs.probes.units import input_dtype
-from tradeoffs.processes import in_fresh_process
 from tradeoffs.training.pytorch import images_to_tensor
 
 QUICK = {"threads": 1, "max_seconds": 0.1, "progress": False}
@@ -988,91 +987,3 @@ def test_model_too_large_for_the_machine_is_told_so():
     options = QUICK | {"batch_size": 1, "inference_batch_size": 1}
     with pytest.raises(tradeoffs.MeasureError, match="even at batch size 1"):
         tradeoffs.measure(huge, (4,), **options)
-
-
-def keras_findings():
-    """About Keras models: a name, what is found, and what is right."""
-    keras = tradeoffs.import_keras()
-    layers, ops = keras.layers, keras.ops
-
-    def profile(model, shape=None, **options):
-        return tradeoffs.measure(model, shape, **{"parts": "size"} | QUICK | options)
-
-    encoder = keras.Sequential(
-        [keras.Input((14, 28, 1)), layers.Flatten(), layers.Dense(32)]
-    )
-    inputs = keras.Input((28, 28, 1))
-    crops = ((0, 14), (0, 0)), ((14, 0), (0, 0))
-    both = layers.Concatenate()([encoder(layers.Cropping2D(c)(inputs)) for c in crops])
-    found = profile(keras.Model(inputs, layers.Dense(10)(both)))
-    yield "encoder called twice", found.macs, 2 * 392 * 32 + 640
-    yield "its parameters", found.num_parameters, 392 * 32 + 32 + 650
-
-    inputs = keras.Input((28, 28))
-    q, k, v = (layers.Dense(28, use_bias=False)(inputs) for _ in range(3))
-    weights = ops.softmax(ops.matmul(q, ops.transpose(k, (0, 2, 1))))
-    pooled = layers.GlobalAveragePooling1D()(ops.matmul(weights, v))
-    found = profile(keras.Model(inputs, layers.Dense(10)(pooled)))
-    yield "keras.ops", found.macs, 5 * 28**3 + 280
-
-    random = layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)
-    rest = (
-        layers.Conv2D(4, 3),
-        layers.BatchNormalization(),
-        layers.Flatten(),
-        layers.Dense(10),
-    )
-    found = profile(keras.Sequential([keras.Input((28, 28, 1)), *random, *rest]))
-    yield "augmentation", found.macs, CONVOLUTION_AND_HEAD
-    yield "parameters, without statistics", found.num_parameters, 40 + 8 + 27_050
-    yield "of them trainable", found.num_trainable_parameters, 40 + 8 + 27_050
-
-    two = [keras.Input((10,)), keras.Input((5,))]
-    joined = layers.Dense(2)(layers.Concatenate()(two))
-    for taken in (two, dict(zip("ab", two, strict=True))):
-        found = profile(keras.Model(taken, joined))
-        of_each = profile(keras.Model(taken, joined), input_dtype=("float32", "int32"))
-        yield "a type each", of_each.macs, 30
-        yield "two inputs", (found.input_shape, found.macs), (((10,), (5,)), 30)
-
-    any_size = keras.Input((None, None, 1))
-    pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(any_size))
-    model = keras.Model(any_size, pooled)
-    yield "variable size", profile(model, (8, 9, 1)).macs, 6 * 7 * 2 * 9
-    try:
-        profile(model)
-    except tradeoffs.MeasureError as error:
-        yield "asked for it", "give input_shape" in str(error), True
-
-    words = keras.Sequential(
-        [layers.Embedding(50, 8), layers.Flatten(), layers.Dense(2)]
-    )
-    found = profile(words, (20,), parts=("size", "training_time"))
-    yield "words", (found.num_parameters, found.macs), (400 + 322, 320)
-    yield "words are trained", found.train_step_ms > 0, True
-
-
-def test_keras_models_that_are_not_ours():
-    found = in_fresh_process(lambda: list(keras_findings()))
-    assert len(found) == 14
-    for name, value, right in found:
-        assert value == right, name
-
-
-def keras_losses():
-    """Of one network in three precisions, after two epochs."""
-    keras = tradeoffs.import_keras()
-    data = tradeoffs.mnist().head(2000, 500)
-    for policy in ("float32", "mixed_bfloat16", "mixed_float16"):
-        keras.utils.set_random_seed(0)
-        dtype = keras.dtype_policies.DTypePolicy(policy)
-        last = keras.layers.Dense(10, "softmax", dtype=dtype)
-        model = keras.Sequential(
-            [keras.Input((28, 28, 1)), keras.layers.Flatten(), last]
-        )
-        yield tradeoffs.fit(model, data, ARTICLE.first(2), progress=False).test_loss
-
-
-def test_probabilities_are_told_in_any_precision():
-    losses = in_fresh_process(lambda: list(keras_losses()))
-    assert np.ptp(losses) < 0.05

@@ -467,6 +467,34 @@ def test_whether_inputs_are_looked_up_is_found_by_trying(keras):
     assert (profile.macs, profile.latency_ms_p50 > 0) == (18, True)
 
 
+def test_macs_of_layers_by_hand(keras):
+    from tradeoffs.probes.keras import Probe
+
+    layers, dense = keras.layers, keras.layers.Dense(8)
+    attention = layers.MultiHeadAttention(2, 4)
+    for shape, by_hand, *applied in (
+        ((7, 8), 7 * 40, layers.Dense(5)),
+        ((8,), 2 * 64, dense, dense),
+        ((9, 3), 7 * 4 * 3 * 3, layers.Conv1D(4, 3)),
+        ((9, 9, 3), 4 * 4 * 4 * 27, layers.Conv2D(4, 3, strides=2)),
+        ((9, 9, 3), 5 * 5 * 4 * 27, layers.Conv2D(4, 3, dilation_rate=2)),
+        ((9, 9, 4), 7 * 7 * 6 * 18, layers.Conv2D(6, 3, groups=2)),
+        ((5, 5, 5, 2), 4**3 * 3 * 16, layers.Conv3D(3, 2)),
+        ((9, 9, 3), 7 * 7 * (27 + 12), layers.SeparableConv2D(4, 3)),
+        ((4, 4, 3), 4 * 4 * 3 * 20, layers.Conv2DTranspose(5, 2)),
+        ((4, 4, 3), 0, layers.BatchNormalization(), layers.MaxPooling2D(2)),
+        # Four projections 8 x 8 of six positions, and two products.
+        ((6, 8), 4 * 6 * 64 + 2 * 36 * 8, lambda x: attention(x, x)),
+        ((7, 8), 7 * 4 * 5 * (8 + 5), layers.LSTM(5)),
+        ((7, 8), 7 * 2 * 3 * 6 * (8 + 6), layers.Bidirectional(layers.GRU(6))),
+    ):
+        inputs = outputs = keras.Input(shape)
+        for layer in applied:
+            outputs = layer(outputs)
+        model = keras.Model(inputs, outputs)
+        assert Probe(model, (shape,), None, "cpu", 16).macs() == (by_hand, [])
+
+
 def function_of_its_own(keras):
     import tensorflow as tf
 
@@ -490,10 +518,6 @@ def graph_function_twice(keras):
     return keras.layers.Lambda(lambda rows: once(once(rows)))
 
 
-def both_ways(keras):
-    return keras.layers.Bidirectional(keras.layers.GRU(6))
-
-
 def product_of_some(rows):
     import tensorflow as tf
 
@@ -507,8 +531,6 @@ def product_of_some(rows):
         ((6, 8), lambda k: lambda x: k.ops.einsum("bij->bji", x), 0, ""),
         ((6, 8), lambda k: lambda x: k.ops.einsum("...i,...i->...", x, x), 48, ""),
         ((8,), lambda k: k.layers.Dense(5, dtype="int8_from_float32"), 40, ""),
-        ((7, 8), lambda k: k.layers.LSTM(5), 7 * 4 * 5 * (8 + 5), ""),
-        ((7, 8), both_ways, 7 * 2 * 3 * 6 * (8 + 6), ""),
         ((501, 8), lambda k: k.layers.SimpleRNN(5), None, "simple_rnn"),
         ((8,), function_of_its_own, 24, ""),
         ((8,), graph_function_twice, 128, ""),
@@ -561,3 +583,83 @@ def test_an_export_has_the_input_shape_that_is_given(keras, tmp_path):
         tradeoffs.export(model, path, input_shape=(28, 28, 1))
         batch, _ = load(str(path), 1, 5)
         assert batch.shape == (5, 28, 28, 1)
+
+
+def findings(keras):
+    """About Keras models: a name, what is found, and what is right."""
+    layers, ops = keras.layers, keras.ops
+
+    def profile(model, shape=None, parts="size", **options):
+        options |= {"threads": 1, "max_seconds": 0.1, "progress": False}
+        return tradeoffs.measure(model, shape, parts=parts, **options)
+
+    encoder = keras.Sequential(
+        [keras.Input((14, 28, 1)), layers.Flatten(), layers.Dense(32)]
+    )
+    inputs = keras.Input((28, 28, 1))
+    crops = ((0, 14), (0, 0)), ((14, 0), (0, 0))
+    both = layers.Concatenate()([encoder(layers.Cropping2D(c)(inputs)) for c in crops])
+    found = profile(keras.Model(inputs, layers.Dense(10)(both)))
+    yield "encoder called twice", found.macs, 2 * 392 * 32 + 640
+    yield "its parameters", found.num_parameters, 392 * 32 + 32 + 650
+
+    inputs = keras.Input((28, 28))
+    q, k, v = (layers.Dense(28, use_bias=False)(inputs) for _ in range(3))
+    weights = ops.softmax(ops.matmul(q, ops.transpose(k, (0, 2, 1))))
+    pooled = layers.GlobalAveragePooling1D()(ops.matmul(weights, v))
+    found = profile(keras.Model(inputs, layers.Dense(10)(pooled)))
+    yield "keras.ops", found.macs, 5 * 28**3 + 280
+
+    random = layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)
+    rest = (
+        layers.Conv2D(4, 3),
+        layers.BatchNormalization(),
+        layers.Flatten(),
+        layers.Dense(10),
+    )
+    found = profile(keras.Sequential([keras.Input((28, 28, 1)), *random, *rest]))
+    yield "augmentation", found.macs, 26 * 26 * 4 * 9 + 27_040
+    yield "parameters, without statistics", found.num_parameters, 40 + 8 + 27_050
+    yield "of them trainable", found.num_trainable_parameters, 40 + 8 + 27_050
+
+    two = [keras.Input((10,)), keras.Input((5,))]
+    joined = layers.Dense(2)(layers.Concatenate()(two))
+    for taken in (two, dict(zip("ab", two, strict=True))):
+        found = profile(keras.Model(taken, joined))
+        of_each = profile(keras.Model(taken, joined), input_dtype=("float32", "int32"))
+        yield "a type each", of_each.macs, 30
+        yield "two inputs", (found.input_shape, found.macs), (((10,), (5,)), 30)
+
+    any_size = keras.Input((None, None, 1))
+    pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(any_size))
+    model = keras.Model(any_size, pooled)
+    yield "variable size", profile(model, (8, 9, 1)).macs, 6 * 7 * 2 * 9
+    try:
+        profile(model)
+    except tradeoffs.MeasureError as error:
+        yield "asked for it", "give input_shape" in str(error), True
+
+    words = keras.Sequential(
+        [layers.Embedding(50, 8), layers.Flatten(), layers.Dense(2)]
+    )
+    found = profile(words, (20,), parts=("size", "training_time"))
+    yield "words", (found.num_parameters, found.macs), (400 + 322, 320)
+    yield "words are trained", found.train_step_ms > 0, True
+
+
+def test_models_that_are_not_ours(keras):
+    found = list(findings(keras))
+    assert len(found) == 14
+    for name, value, right in found:
+        assert value == right, name
+
+
+def test_probabilities_are_told_in_any_precision(keras, mnist):
+    losses, data = [], mnist.head(2000, 500)
+    for policy in ("float32", "mixed_bfloat16", "mixed_float16"):
+        keras.utils.set_random_seed(0)
+        dtype = keras.dtype_policies.DTypePolicy(policy)
+        last = keras.layers.Dense(10, "softmax", dtype=dtype)
+        model = [keras.Input((28, 28, 1)), keras.layers.Flatten(), last]
+        losses.append(fit(keras.Sequential(model), data, ARTICLE.first(2)).test_loss)
+    assert np.ptp(losses) < 0.05

@@ -28,7 +28,7 @@ def test_port_gives_the_logits_of_keras(name, mnist):
         if parameter.dim() == 1:
             nn.init.normal_(parameter, std=0.1)
     arrays = {name: tensor.numpy() for name, tensor in port.state_dict().items()}
-    expected = in_fresh_process(keras_logits, name, arrays)
+    expected = in_fresh_process(keras_logits, name, arrays, framework="keras")
     images = torch.tensor(mnist.test_images[:256]).float()[:, None] / 255
     with torch.inference_mode():
         logits = port(images).numpy()

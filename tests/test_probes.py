@@ -165,43 +165,6 @@ def test_text_is_text_and_a_name_is_made_one():
     assert tradeoffs.measure(model, (4,), **options).name == "5"
 
 
-def test_macs_of_keras_layers_by_hand():
-    def found_and_by_hand():
-        from tradeoffs.frameworks import import_keras
-        from tradeoffs.probes.keras import Probe
-
-        keras = import_keras()
-        layers, dense = keras.layers, keras.layers.Dense(8)
-        attention = layers.MultiHeadAttention(2, 4)
-        for shape, by_hand, *applied in (
-            ((7, 8), 7 * 40, layers.Dense(5)),
-            ((8,), 2 * 64, dense, dense),
-            ((9, 3), 7 * 4 * 3 * 3, layers.Conv1D(4, 3)),
-            ((9, 9, 3), 4 * 4 * 4 * 27, layers.Conv2D(4, 3, strides=2)),
-            ((9, 9, 3), 5 * 5 * 4 * 27, layers.Conv2D(4, 3, dilation_rate=2)),
-            ((9, 9, 4), 7 * 7 * 6 * 18, layers.Conv2D(6, 3, groups=2)),
-            ((5, 5, 5, 2), 4**3 * 3 * 16, layers.Conv3D(3, 2)),
-            ((9, 9, 3), 7 * 7 * (27 + 12), layers.SeparableConv2D(4, 3)),
-            ((4, 4, 3), 4 * 4 * 3 * 20, layers.Conv2DTranspose(5, 2)),
-            ((4, 4, 3), 0, layers.BatchNormalization(), layers.MaxPooling2D(2)),
-            # Four projections 8 x 8 of six positions, and two products.
-            ((6, 8), 4 * 6 * 64 + 2 * 36 * 8, lambda x: attention(x, x)),
-            ((4, 3), None, layers.LSTM(5)),
-        ):
-            inputs = outputs = keras.Input(shape)
-            for layer in applied:
-                outputs = layer(outputs)
-            model = keras.Model(inputs, outputs)
-            probe = Probe(model, (shape,), None, "cpu", 16)
-            yield *probe.macs(), by_hand
-
-    found = in_fresh_process(lambda: list(found_and_by_hand()), threads=1)
-    for count, unknown, by_hand in found:
-        assert count == by_hand
-        assert bool(unknown) == (by_hand is None)
-    assert "lstm" in found[-1][1][0]
-
-
 def test_kept_activations_are_exact():
     model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
     options = {"batch_size": 8, "parts": "training_memory"}

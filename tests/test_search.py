@@ -31,13 +31,7 @@ from tradeoffs.studies import storage_url
 SCHEDULE = ARTICLE.first(1)
 SPACE = {"filters": [(2, 3), (3, 4)], "pool": [4], "slope": [0.0, 0.1]}
 STATES = optuna.trial.TrialState
-SIX_NETWORKS = """
-import sys, tradeoffs
-tradeoffs.search(
-    {"kernel_size": [3, 5, 7], "slope": [0.0, 0.1]},
-    schedule=tradeoffs.ARTICLE.first(1), num_images=4000, storage=sys.argv[1],
-)
-"""
+SIX_NETWORKS = {"kernel_size": [3, 5, 7], "slope": [0.0, 0.1]}
 
 
 @pytest.fixture
@@ -261,8 +255,10 @@ def test_killed_worker_has_its_stack_trained_again(storage, search, whom):
 
 
 def test_killed_driver_loses_what_was_training_at_most(storage):
-    command = [sys.executable, "-c", SIX_NETWORKS, storage]
-    driver = subprocess.Popen(command)
+    options = {"num_images": 4000, "storage": storage}
+    call = f"tradeoffs.search({SIX_NETWORKS}, schedule=ARTICLE.first(1), **{options})"
+    text = f"import tradeoffs; from tradeoffs import ARTICLE; {call}"
+    driver = subprocess.Popen([sys.executable, "-c", text])
     done = []
     while len(done) < 2:
         assert driver.poll() is None
@@ -276,7 +272,7 @@ def test_killed_driver_loses_what_was_training_at_most(storage):
     driver.kill()
     driver.wait()
     assert len(done) < 6
-    subprocess.run(command, check=True)
+    tradeoffs.search(SIX_NETWORKS, schedule=ARTICLE.first(1), **options)
     check_every_point_once(storage, 6)
     assert [path.name for path in Path(storage).parent.iterdir()] == [
         Path(storage).name

@@ -4,7 +4,8 @@ Every recorded run is one of a series, of a network under one schedule on one da
 set, seed by seed. `tradeoffs.series` makes them.
 """
 
-from dataclasses import dataclass, field, replace
+import json
+from dataclasses import dataclass, field
 
 from tradeoffs import weights
 from tradeoffs.experiments import Experiment
@@ -198,9 +199,11 @@ def recorded_experiments(seeds: int | None = None) -> list[Experiment]:
 
 def same_series(experiment: Experiment) -> list[Experiment]:
     """The recorded experiments that differ from this one in the seed alone."""
-    return [
-        other
-        for series in SERIES
-        for other in series.experiments()
-        if replace(other, seed=experiment.seed) == experiment
-    ]
+    wanted = _but_for_the_seed(experiment)
+    found = [one for one in SERIES if _but_for_the_seed(one) == wanted]
+    return [other for series in found for other in series.experiments()]
+
+
+def _but_for_the_seed(one):
+    arguments = json.dumps(one.model_arguments, sort_keys=True)  # tuples are lists
+    return one.model, one.framework, one.schedule, arguments, one.dataset
