@@ -79,8 +79,13 @@ def _packed(predictions, dataset):
 
 def _unpacked(text, dataset):
     text = zlib.decompress(base64.b64decode(text, validate=True)).decode()
-    found = np.array(list(map(int, text.split() if " " in text else text)))
-    found = found.astype(np.min_scalar_type(found.max()))
+    if " " in text:
+        found = np.array(list(map(int, text.split())))
+        found = found.astype(np.min_scalar_type(found.max()))
+    else:
+        found = np.frombuffer(text.encode(), np.uint8) - ord("0")
+        if found.max() > 9:
+            raise ValueError("a prediction is no digit")
     labels = _labels_of(dataset, found)
     return found if labels is None else ((found + labels) % 10).astype(np.uint8)
 

@@ -105,7 +105,7 @@ def tally(table) -> str:
 
     >>> import tradeoffs
     >>> tradeoffs.tally(tradeoffs.claims())  # doctest: +ELLIPSIS
-    'Of 99 claims, 28 are counts or arithmetic: ... cannot be checked here.'
+    'Of 101 claims, 28 are counts or arithmetic: ... cannot be checked here.'
     """
     counts = table[table.basis == COUNT]
     others = table.drop(index=counts.index)
