@@ -25,7 +25,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check \
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile \
 		$(if $(LATEST),--upgrade,--constraint constraints.txt) --editable '.[test]'
 	touch $@
 

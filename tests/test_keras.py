@@ -531,7 +531,7 @@ def product_of_some(rows):
         ((6, 8), lambda k: lambda x: k.ops.einsum("bij->bji", x), 0, ""),
         ((6, 8), lambda k: lambda x: k.ops.einsum("...i,...i->...", x, x), 48, ""),
         ((8,), lambda k: k.layers.Dense(5, dtype="int8_from_float32"), 40, ""),
-        ((501, 8), lambda k: k.layers.SimpleRNN(5), None, "simple_rnn"),
+        ((1001, 8), lambda k: k.layers.SimpleRNN(5), None, "simple_rnn"),
         ((8,), function_of_its_own, 24, ""),
         ((8,), graph_function_twice, 128, ""),
         ((8,), lambda k: k.layers.Lambda(product_of_some), None, "MatMul"),

@@ -16,7 +16,7 @@ keras = import_keras()
 
 import tensorflow as tf  # noqa: E402  after Keras has chosen its backend
 
-UNROLLED = 500  # steps of a recurrent layer, which take 10 ms each to count
+UNROLLED = 1_000  # steps of recurrent layers, which take 10 ms each to count
 # In the names of operators whose multiplications are not known from their shapes.
 _MAY_MULTIPLY = (
     *("MatMul", "Conv", "Einsum", "While", "If", "Case", "Func", "Call"),
@@ -127,13 +127,17 @@ class Probe:
                 layer.unroll = False
 
     def _recurrent(self):
-        """The recurrent layers whose steps are few; stacked cells take one more."""
-        if all(shape[:1] <= (UNROLLED,) for shape in self.shapes):
-            for layer in self.model._flatten_layers():
-                if isinstance(layer, keras.layers.RNN) and not isinstance(
-                    layer.cell, keras.layers.StackedRNNCells
-                ):
-                    yield layer
+        """The recurrent layers, unless they take many steps; stacked cells take more."""
+        layers = [
+            layer
+            for layer in self.model._flatten_layers()
+            if isinstance(layer, keras.layers.RNN)
+            and not isinstance(layer.cell, keras.layers.StackedRNNCells)
+        ]
+        steps = len(layers) * max(
+            (shape[0] for shape in self.shapes if shape), default=0
+        )
+        return layers if steps <= UNROLLED else []
 
     def _untracked(self):
         """A note on variables that a forward pass uses, and the model does not know."""
