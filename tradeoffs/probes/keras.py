@@ -127,7 +127,7 @@ class Probe:
                 layer.unroll = False
 
     def _recurrent(self):
-        """The recurrent layers, unless they take many steps; stacked cells take more."""
+        """The recurrent layers, if their steps are few; stacked cells take one more."""
         layers = [
             layer
             for layer in self.model._flatten_layers()
