@@ -1,6 +1,7 @@
 """What a model costs: in processes of their own, and in pieces here."""
 
 import contextlib
+import dataclasses
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import tradeoffs
 from tradeoffs import ARTICLE, MeasureError, Profile, RecordError, recording
 from tradeoffs.probes import memory, timing
 from tradeoffs.probes.prediction import MIB, CachingAllocator
-from tradeoffs.probes.profile import OF_FILES
+from tradeoffs.probes.profile import OF_FILES, median_profile
 from tradeoffs.processes import in_fresh_process
 from tradeoffs.records import results_folder
 
@@ -335,6 +336,14 @@ def test_models_measured_in_turns_have_medians_and_all_that_they_span():
         assert profile.train_step_ms == sorted(turns)[1]
     with pytest.raises(ValueError, match="turns is 0"):
         tradeoffs.measure_in_turns(models, turns=0)
+
+
+def test_median_of_two_turns_lies_between_them():
+    one = tradeoffs.measure("small_net", parts="size", **QUICK)
+    turns = [dataclasses.replace(one, train_step_ms=ms) for ms in (1.0, 2.0)]
+    profile = median_profile(turns)
+    assert (profile.train_step_ms, profile.spread["train_step_ms"]) == (1.5, (1, 2))
+    assert isinstance(profile.num_parameters, int)
 
 
 def test_other_work_on_the_machine_is_noted():
