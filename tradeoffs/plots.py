@@ -40,7 +40,7 @@ def parameters_by_layer(counts: dict[str, int], model: str):
     shares = [f"{count:,}  ({100 * count / total:.3g} %)" for count in counts.values()]
     axis.bar_label(bars, shares, padding=4)
     axis.invert_yaxis()
-    axis.margins(x=0.22)
+    axis.margins(x=0.28)
     axis.xaxis.set_major_formatter("{x:,.0f}")
     largest = max(counts, key=counts.get)
     share = f"{100 * counts[largest] / total:.0f} %"
