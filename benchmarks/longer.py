@@ -43,8 +43,8 @@ def main():
             for seed in range(chosen.seeds):
                 network = tradeoffs.build(name, "pytorch", seed=seed, **NETWORKS[name])
                 errors.append(error(network, dataset, schedule, seed))
-            mean, deviation = np.mean(errors), np.std(errors, ddof=1)
-            row[get.__name__] = f"{mean:.2f} ± {deviation:.2f}"
+            spread = f" ± {np.std(errors, ddof=1):.2f}" if len(errors) > 1 else ""
+            row[get.__name__] = f"{np.mean(errors):.2f}{spread}"
         rows.append(row)
     show(f"test error (%) after {chosen.images} images, {chosen.seeds} seeds", rows)
 

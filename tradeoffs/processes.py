@@ -68,6 +68,17 @@ def imported_before() -> tuple[str, float] | None:
     return next(iter(_import_seconds.items()), None)
 
 
+def import_ahead(framework: str) -> None:
+    """Import a framework in a process that then waits for a call.
+
+    On Linux alone, and where another processor is free to do so.
+    """
+    import loky
+
+    if sys.platform == "linux" and loky.cpu_count() > 1:
+        FreshProcesses(framework=framework).submit(int)
+
+
 class FreshProcesses(ThreadPoolExecutor):
     """An executor that gives each call a process of its own.
 

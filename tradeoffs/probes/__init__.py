@@ -25,6 +25,7 @@ from tradeoffs.probes.source import (
 )
 from tradeoffs.probes.timing import BUSY
 from tradeoffs.probes.units import dead_units as dead_units
+from tradeoffs.processes import import_ahead
 from tradeoffs.progress import bar
 from tradeoffs.schedules import ARTICLE
 
@@ -125,6 +126,8 @@ def measure(
     )
     check_dtype(input_dtype)
     asked = [part for part in parts if part not in ("prediction", "startup")]
+    if "prediction" in parts and (source.kind, source.framework) == ("name", "keras"):
+        import_ahead("pytorch")  # which predicts, while the other imports TensorFlow
     failures = []
     with bar(progress, desc=f"measuring {source.label}", total=len(asked)) as shown:
         groups = (_TRAINING, batch_size), (_INFERENCE, inference_batch_size)
