@@ -131,7 +131,6 @@ class Trainer:
         with plain_errors():
             self._first_outputs = first_outputs(model.name, call, few, dataset)
         _warn_of_scaling(model, schedule.input_scaling)
-        self._warn_of_sigmoid(call, few)
         _warn_of_own_steps(model)
         # Only now: a subclassed model makes its weights in its first call.
         if not model.trainable_variables:
@@ -153,6 +152,7 @@ class Trainer:
         for size in {part.shape[1] for part in chunks(order, schedule.batch_size)}:
             indices = tf.TensorSpec([None, size], tf.int32)
             self._trace(*data, indices)
+        self._warn_of_sigmoid(call, few)  # now that it can be traced
         self._predict = tf.function(
             lambda images: model(images, training=False), reduce_retracing=True
         )
