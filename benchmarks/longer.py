@@ -4,6 +4,7 @@ python benchmarks/longer.py [--images 600] [--times 1 10] [--seeds 3]
 """
 
 import numpy as np
+import pandas as pd
 import torch
 from common import options, show
 
@@ -11,6 +12,7 @@ import tradeoffs
 from tradeoffs import ARTICLE
 from tradeoffs.progress import bar
 from tradeoffs.recorded import CHOSEN_SMALL_NET
+from tradeoffs.tables import percent
 from tradeoffs.training.pytorch import images_to_tensor
 
 NETWORKS = {"small_net": CHOSEN_SMALL_NET, "pytorch_cnn": {}, "keras_cnn": {}}
@@ -18,7 +20,7 @@ SETS = tradeoffs.mnist, tradeoffs.fashion_mnist
 
 
 def error(network, dataset, schedule, seed):
-    """Per cent of the test images, read once, after the last epoch."""
+    """The share of the test images, read once, after the last epoch."""
     looked_at = dataset.head(len(dataset.train_images), 100)
     tradeoffs.fit(network, looked_at, schedule, seed, progress=False)
     images = images_to_tensor(dataset.test_images, "standardized", dataset.pixels)
@@ -26,7 +28,7 @@ def error(network, dataset, schedule, seed):
         found = torch.cat(
             [network.eval()(some).argmax(1) for some in images.split(100)]
         )
-    return 100 * np.mean(found.numpy() != dataset.test_labels)
+    return np.mean(found.numpy() != dataset.test_labels)
 
 
 def main():
@@ -43,10 +45,9 @@ def main():
             for seed in range(chosen.seeds):
                 network = tradeoffs.build(name, "pytorch", seed=seed, **NETWORKS[name])
                 errors.append(error(network, dataset, schedule, seed))
-            spread = f" ± {np.std(errors, ddof=1):.2f}" if len(errors) > 1 else ""
-            row[get.__name__] = f"{np.mean(errors):.2f}{spread}"
+            row[get.__name__] = percent(np.mean(errors), pd.Series(errors).std())
         rows.append(row)
-    show(f"test error (%) after {chosen.images} images, {chosen.seeds} seeds", rows)
+    show(f"test error after {chosen.images} images, {chosen.seeds} seeds", rows)
 
 
 if __name__ == "__main__":

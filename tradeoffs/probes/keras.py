@@ -114,9 +114,8 @@ class Probe:
         """The graph of a forward pass of one input."""
         kinds = zip(self.shapes, self.dtypes, strict=True)
         one = [tf.TensorSpec((1, *shape), dtype) for shape, dtype in kinds]
-        before = tf.config.functions_run_eagerly()
+        loops, before = self._loops(), tf.config.functions_run_eagerly()
         tf.config.run_functions_eagerly(True)  # those of layers show what they do
-        loops = [layer for layer in self._recurrent() if not layer.unroll]
         try:
             for layer in loops:  # a loop does not show how often it goes round
                 layer.unroll = True
@@ -126,12 +125,13 @@ class Probe:
             for layer in loops:
                 layer.unroll = False
 
-    def _recurrent(self):
-        """The recurrent layers, if their steps are few; stacked cells take one more."""
+    def _loops(self):
+        """Recurrent layers to unroll: of few steps; stacked cells would take more."""
         layers = [
             layer
             for layer in self.model._flatten_layers()
             if isinstance(layer, keras.layers.RNN)
+            and not layer.unroll
             and not isinstance(layer.cell, keras.layers.StackedRNNCells)
         ]
         steps = len(layers) * max(
