@@ -7,7 +7,6 @@ of the rest. `replay` asks what other ways of searching would have found.
 import hashlib
 import io
 import json
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -42,17 +41,15 @@ def kept_of(run: Run | Exception) -> dict:
             "epochs": 0,
             "seconds": 0.0,
         }
+    environment = dict(run.environment)
+    environment.pop("trained_side_by_side", None)  # which has a column
     return {
         "diverged": False,
         "validation_accuracy": run.test_accuracy,
         "validation_loss": round(run.test_loss, 6),
         "epochs": len(run.history_columns["epoch"]),
         "seconds": round(sum(run.history_columns["train_seconds"]), 3),
-        "environment": {
-            name: value
-            for name, value in run.environment.items()
-            if name != "trained_side_by_side"  # which has a column
-        },
+        "environment": environment,
     }
 
 
@@ -88,7 +85,6 @@ def write_table(frame, path: Path) -> Path:
         lambda cell: json.dumps(cell) if isinstance(cell, tuple) else cell
     ).to_csv(index=False, lineterminator="\n")
     head = {**frame.attrs, "sha256": _digest(text)}
-    path = Path(path)
     records.write(path, f"# {json.dumps(head, sort_keys=True)}\n{text}")
     return path
 
@@ -155,10 +151,9 @@ def best_networks(table, by: str = "validation_accuracy", count: int = 5):
     """
     searched = list(table.columns[: table.columns.get_loc("num_parameters")])
     varied = [n for n in searched if len(set(table[n].astype(str))) > 1] or searched
+    shown = [*varied, "num_parameters", "validation_accuracy"]
     ordered = table.sort_values(by, ascending=by == "num_parameters", kind="stable")
-    return (
-        ordered[[*varied, "num_parameters", "validation_accuracy"]].head(count).round(4)
-    )
+    return ordered[shown].head(count).round(4)
 
 
 def _digest(text):
@@ -218,27 +213,23 @@ def replay(table, sampler: str, num_networks: int, seed: int, max_parameters: in
 def _asked(table, space, sampler, num_networks, seed):
     """The rows that one of Optuna's samplers asks for, each once."""
     import optuna
+    from optuna.samplers import NSGAIISampler, TPESampler
 
-    samplers = {
-        "tpe": optuna.samplers.TPESampler,
-        "nsga2": optuna.samplers.NSGAIISampler,
-    }
+    kind = NSGAIISampler if sampler == "nsga2" else TPESampler
     choices = distributions(space)
     sizes = [len(values) for values in space.values()]
     results = table[["validation_accuracy", "num_parameters"]].to_numpy()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     asked = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study = optuna.create_study(
-            directions=["maximize", "minimize"], sampler=samplers[sampler](seed=seed)
-        )
-        for _ in range(20 * num_networks):
-            trial = study.ask(choices)
-            places = [choices[n].choices.index(trial.params[n]) for n in space]
-            row = int(np.ravel_multi_index(places, sizes))
-            study.tell(trial, results[row].tolist())
-            asked[row] = None
-            if len(asked) == num_networks:
-                break
+    study = optuna.create_study(
+        directions=["maximize", "minimize"], sampler=kind(seed=seed)
+    )
+    for _ in range(20 * num_networks):
+        trial = study.ask(choices)
+        places = [choices[n].choices.index(trial.params[n]) for n in space]
+        row = int(np.ravel_multi_index(places, sizes))
+        study.tell(trial, results[row].tolist())
+        asked[row] = None
+        if len(asked) == num_networks:
+            break
     return list(asked)

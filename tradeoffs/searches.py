@@ -125,7 +125,7 @@ def search(
         instance("executor", executor, Executor, "Client(...).get_executor()")
     with (
         mine,
-        Study(plan, storage) as study,
+        contextlib.closing(Study(plan, storage)) as study,
         bar(
             progress,
             total=plan.num_networks,

@@ -8,7 +8,6 @@ time from what is kept.
 import contextlib
 import os
 import re
-import warnings
 from pathlib import Path
 
 from tradeoffs.spaces import OBJECTIVES, Plan, as_choice, distributions
@@ -30,7 +29,7 @@ class SearchError(RuntimeError):
 class Study:
     """The networks of a plan that have been trained, and what comes next.
 
-    Use it in a `with`: until it is left no other process can have it.
+    Until it is closed no other process can have it.
 
     Args:
         plan: what is searched.
@@ -40,7 +39,7 @@ class Study:
         SearchError: it cannot be opened and written, or another process has it.
     """
 
-    def __init__(self, plan: Plan, storage: str | None = None):
+    def __init__(self, plan: Plan, storage: str | None):
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -60,13 +59,7 @@ class Study:
                 load_if_exists=True,
             )
             self._study.set_user_attr("plan", plan.content)  # or it cannot be written
-            self._closing = closing.pop_all()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        self._closing.close()
+            self.close = closing.pop_all().close
 
     def completed(self) -> list:
         """The trials that count, as Optuna's: one for each point of a grid."""
@@ -148,23 +141,12 @@ class Study:
     @contextlib.contextmanager
     def _errors(self):
         """Turn whatever goes wrong with the storage into one sentence."""
-        import sqlalchemy.exc
-        from optuna.exceptions import StorageInternalError
-
         shown = without_password(self.url)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # some of Optuna is experimental
-                yield
+            yield
         except SearchError:
             raise
-        except (
-            sqlalchemy.exc.SQLAlchemyError,
-            StorageInternalError,
-            ImportError,
-            OSError,
-            RuntimeError,  # the version of Optuna that made it
-        ) as error:
+        except Exception as error:
             raise SearchError(
                 f"the storage {shown!r} cannot be opened, read or written: "
                 f"{_cause(error)}. Give a file, or a URL with its driver, such "
@@ -200,9 +182,8 @@ def storage_url(storage: str | None = None) -> str:
     """
     import platformdirs
 
-    storage = storage or os.environ.get("TRADEOFFS_STORAGE")
     usual = platformdirs.user_data_path("tradeoffs") / "searches.sqlite3"
-    storage = str(storage or usual)
+    storage = str(storage or os.environ.get("TRADEOFFS_STORAGE") or usual)
     if re.match(r"[A-Za-z][\w+]+:", storage):  # two letters at least: C: is a drive
         return storage
     path = Path(storage).expanduser().absolute()
