@@ -108,28 +108,23 @@ def intervals(claims: dict, title: str, first: str, second: str):
         title: of the figure.
         first, second: of the panels, of the numbers and of the effects.
     """
-    parts = [
-        {name: pair for name, pair in claims.items() if wanted(pair[0])}
-        for wanted in (lambda c: c.tolerance, lambda c: c.matters and not c.tolerance)
-    ]
+    numbers = {name: pair for name, pair in claims.items() if pair[0].tolerance}
+    effects = {name: pair for name, pair in claims.items() if name not in numbers}
+    parts = numbers, effects
     sizes = [max(len(part), 1) for part in parts]
-    figure, axes = draw.axes(
-        0.2 * sum(sizes) + 2.2, 1, 2, squeeze=False, height_ratios=sizes
-    )
+    figure, axes = draw.axes(0.2 * sum(sizes) + 2.2, 1, 2, height_ratios=sizes)
     texts = (
         (first, "ours less the article's, in units of what is allowed"),
         (second, "the effect, in units of the smallest that would matter"),
     )
-    for axis, part, (name, xlabel) in zip(axes[:, 0], parts, texts, strict=True):
+    for axis, part, (name, xlabel) in zip(axes, parts, texts, strict=True):
         for place, (claim, found) in enumerate(part.values()):
-            value, low, high = (
-                claim.in_units(number)
-                for number in (found.value, found.low, found.high)
-            )
+            ends = [claim.in_units(end) for end in (found.low, found.high)]
             color = VERDICT_COLORS[claim.verdict(found)]
-            axis.plot([low, high], [place, place], color=color, linewidth=2)
+            axis.plot(ends, [place, place], color=color, linewidth=2)
+            value = claim.in_units(found.value)
             axis.plot(value, place, "o", color=color, markeredgecolor="#444444")
-        for end in (-1, 1) if part is parts[0] else (0, 1):
+        for end in (-1, 1) if part is numbers else (0, 1):
             axis.axvline(end, **draw.THIN)
         axis.set_xscale("symlog", linthresh=2)
         left, right = axis.get_xlim()

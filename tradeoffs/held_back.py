@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 
 import numpy as np
+import pandas as pd
 
 from tradeoffs import records, series
 from tradeoffs.data import mnist
@@ -68,8 +69,6 @@ def score(
         in the order of the seeds; how many diverged, which count as chance; and the
         seconds of a training.
     """
-    import pandas as pd
-
     from tradeoffs.training import TrainingError
     from tradeoffs.training.stacked import fit_stacked
 
@@ -123,8 +122,6 @@ def record_ablation(*, jobs: int = 1) -> None:
     Args:
         jobs: changes at once, a process and a thread each.
     """
-    import pandas as pd
-
     path = records.results_folder() / "smaller" / "ablation.csv"
     records.check_writable(path)
     row, tried = ROWS[ABLATED], {AS_CHOSEN: ({}, {}), **CHANGES}
@@ -152,8 +149,6 @@ def table(name: str):
     Raises:
         RecordError: the file is missing or damaged.
     """
-    import pandas as pd
-
     path = records.results_folder() / "smaller" / f"{name}.csv"
     try:
         found = pd.read_csv(path, dtype={"seeds": str, "accuracies": str})

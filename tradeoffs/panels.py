@@ -5,10 +5,12 @@ kernel or a server.
 """
 
 import math
+from dataclasses import dataclass
 
+import altair as alt
 import pandas as pd
 
-from tradeoffs.decisions import choose
+from tradeoffs.decisions import Choice, choose
 from tradeoffs.drawing import style
 from tradeoffs.labels import label
 from tradeoffs.limits import LIMITS
@@ -21,6 +23,7 @@ GREY, DARK_GREY = "#bbbbbb", "#767676"  # of points, of text
 WIDTH = 560  # pixels
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class DecisionPanel:
     """Sliders for limits, and every model, grey where it breaks one of them.
 
@@ -29,9 +32,8 @@ class DecisionPanel:
         choice: the `Choice` at the limits where the sliders start.
     """
 
-    def __init__(self, specification: dict, choice):
-        self.specification = specification
-        self.choice = choice
+    specification: dict
+    choice: Choice
 
     def __repr__(self):
         return repr(self.choice)
@@ -57,8 +59,6 @@ def decision_panel(table, **limits: float) -> DecisionPanel:
     >>> panel.choice.fitting.index.tolist()
     ['gap_cnn', 'small_net']
     """
-    import altair as alt
-
     choice = choose(table, **limits)
     if not choice.limits:
         raise ValueError(f"give limits to move, of {', '.join(LIMITS)}")
@@ -76,7 +76,7 @@ def decision_panel(table, **limits: float) -> DecisionPanel:
     ]
     broken = " + ".join(f"({_breaks(name)} ? ', {name}' : '')" for name in values)
     base = alt.Chart(rows).transform_calculate(broken=f"slice({broken}, 2)")
-    panel = alt.vconcat(_points(alt, base), _list(alt, base)).add_params(*sliders)
+    panel = alt.vconcat(_points(base), _list(base)).add_params(*sliders)
     specification = panel.configure_view(stroke=None).to_dict()
     return DecisionPanel(specification | {"$schema": SCHEMA}, choice)
 
@@ -94,8 +94,6 @@ def _breaks(name):
 
 def _slider(name, start, values):
     """From nothing, or 90 %, to more than any model needs."""
-    import altair as alt
-
     low, high, unit = 0, 1.1 * max(start, values.max()) or 1, ""
     if LIMITS[name].least:
         start = start / _scale(name)
@@ -106,7 +104,7 @@ def _slider(name, start, values):
     return alt.param(name=name, value=start, bind=bound)
 
 
-def _points(alt, base):
+def _points(base):
     fits = "datum.broken === ''"
     looks = {"scale": alt.Scale(type="log", nice=False, padding=30)}
     looks["axis"] = alt.Axis(grid=False, titleFontWeight="normal")
@@ -123,7 +121,7 @@ def _points(alt, base):
     return (dots + names).properties(width=WIDTH, height=220)
 
 
-def _list(alt, base):
+def _list(base):
     """A line a model: that it fits, or the limits that it breaks."""
     text = base.transform_calculate(
         said="datum.broken === '' ? 'fits' : 'breaks ' + datum.broken"

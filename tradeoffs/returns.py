@@ -165,13 +165,12 @@ def expected_best(scores) -> np.ndarray:
     n = scores.size
     ranks = np.arange(1, n + 1)
     share = np.full(n, 1 / n)  # of m = 1
-    best = np.empty(n)
-    for m in range(1, n + 1):
-        best[m - 1] = share @ scores
+    best = [share @ scores]
+    for m in range(1, n):
         # From C(k-1, m-1) / C(n, m) to the same with m + 1.
-        if m < n:
-            share = share * np.maximum(ranks - m, 0) * (m + 1) / (m * (n - m))
-    return best
+        share = share * np.maximum(ranks - m, 0) * (m + 1) / (m * (n - m))
+        best.append(share @ scores)
+    return np.array(best)
 
 
 class Bounds(NamedTuple):

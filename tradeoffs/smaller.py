@@ -11,6 +11,7 @@ import json
 from importlib.resources import files
 
 import numpy as np
+import pandas as pd
 
 from tradeoffs import records, series
 from tradeoffs.checks import one_of
@@ -84,9 +85,8 @@ def _read_test_images(limit, position, jobs):
             "the test images are not read for others"
         )
     for network, untested in done:
-        if not series.missing([untested.experiment]):
-            continue
-        series.record(network, series.tested(network, untested), jobs)
+        if series.missing([untested.experiment]):
+            series.record(network, series.tested(network, untested), jobs)
 
 
 def _digest(network):
@@ -105,8 +105,6 @@ def published():
     >>> int(published().selected_on.value_counts()["test images"])
     5
     """
-    import pandas as pd
-
     with (files("tradeoffs") / "published.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file)
 
@@ -118,8 +116,6 @@ def row_table():
         A DataFrame with the columns at_most (parameters), parameters, accuracy (mean ±
         deviation over five seeds) and network.
     """
-    import pandas as pd
-
     rows = []
     for limit, row in ROWS.items():
         runs = [records.load(e) for e in row_series(limit).experiments()]

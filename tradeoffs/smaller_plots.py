@@ -52,12 +52,13 @@ def ladder(runs: list, published, title: str):
 _SIDES = {"tiny,parameters=518": "left", "tiny,parameters=697": "above right"}
 
 
-def ablation(table, title: str, most: float = 2.0):
+def ablation(table, title: str):
     """What each change that is taken back costs, in points, with 95 % intervals.
 
+    The axis ends at 2 points. What is beyond is cut off there, and its number, as all
+    of them, stands at the end.
+
     Args:
-        most: points at which the axis ends; what is beyond is cut off there, and its
-            number, as all of them, stands at the end.
         table: of `held_back.table("ablation")`; its first row has all changes.
         title: of the figure.
     """
@@ -72,7 +73,7 @@ def ablation(table, title: str, most: float = 2.0):
     for height, loss in enumerate(losses):
         at_the_end = {"transform": axis.get_yaxis_transform(), "va": "center"}
         axis.text(1.01, height, f"{loss:.1f}", fontsize=9, **at_the_end)
-    axis.set_xlim(-0.5, most)
+    axis.set_xlim(-0.5, 2)
     axis.invert_yaxis()
     text = "points of accuracy lost on held-back images (line: 95 % interval)"
     draw.finish(axis, text, "", title)
