@@ -29,19 +29,12 @@ def ladder(runs: list, published, title: str):
         place = row.num_parameters, 1 - row.accuracy_mean, row.accuracy_std
         side = _SIDES.get(row.variant, "below") if tiny else "above"
         draw.point(axis, row.model, *place, text, side=side, size=7)
+    hollow = {"color": "#888888", "markerfacecolor": "none", "markersize": 8}
     for selected, marker in MARKERS.items():
         those = published[published.selected_on == selected]
         where = SELECTED.get(selected, f"selected on {selected}")
-        axis.plot(
-            those.parameters,
-            1 - those.accuracy,
-            marker,
-            color="#888888",
-            markerfacecolor="none",
-            markersize=8,
-            zorder=5,
-            label=f"published, {where}",
-        )
+        look = hollow | {"zorder": 5, "label": f"published, {where}"}
+        axis.plot(those.parameters, 1 - those.accuracy, marker, **look)
     style = draw.style("tiny", linestyle="none", markersize=7)
     axis.plot([], [], **style | {"label": "a row here: mean ± deviation of five seeds"})
     finish_by_size(figure, axis, title, x=0.08, y=0.12)
