@@ -416,13 +416,24 @@ def test_storage_that_is_lost_in_the_middle_is_one_clear_sentence(search, storag
         search(objective=accuracy)
 
 
-def test_second_search_in_one_file_is_told_of_the_first(search, storage):
+def test_trials_that_something_else_has_added_do_not_count(search, storage):
+    frame, url = search(), storage_url(storage)
+    (name,) = optuna.get_all_study_names(url)
+    optuna.load_study(study_name=name, storage=url).add_trial(
+        optuna.trial.create_trial(value=0.5)
+    )
+    assert search().equals(frame)
+
+
+def test_second_search_in_one_file_is_told_of_the_first(search, tmp_path):
+    storage = tmp_path / "on 12:30.sqlite3"
+
     def accuracy(run):
         with pytest.raises(SearchError, match="another process is at this search"):
-            search(objective=accuracy, jobs=1, executor=None)
+            search(objective=accuracy, storage=storage, jobs=1, executor=None)
         return run.test_accuracy
 
-    search(objective=accuracy)
+    search(objective=accuracy, storage=storage)
 
 
 def test_command_finds_out_first_what_it_cannot_write(tmp_path, capsys):

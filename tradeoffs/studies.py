@@ -65,6 +65,8 @@ class Study:
         """The trials that count, as Optuna's: one for each point of a grid."""
         with self._errors():
             done = self._study.get_trials(deepcopy=False, states=[self._complete])
+        # Optuna's dashboard can add some too.
+        done = [trial for trial in done if "result" in trial.user_attrs]
         if self.plan.sampler != "grid":
             return done[: self.plan.num_trials]
         first = {trial.user_attrs["point"]: trial for trial in reversed(done)}
@@ -126,7 +128,8 @@ class Study:
         import filelock
 
         path = self.url.removeprefix("sqlite:///")
-        if path == self.url or not Path(path).parent.is_dir() or ":" in path[2:]:
+        in_memory = path.startswith((":", "file:"))
+        if path == self.url or not Path(path).parent.is_dir() or in_memory:
             return
         lock = filelock.FileLock(f"{path}.{self.plan.study_name}.lock", timeout=0)
         try:
