@@ -130,7 +130,7 @@ def count_dead_units(arguments: dict, epochs: int) -> dict:
         epochs: one of `DEAD_AFTER`.
     """
     from tradeoffs.data import mnist
-    from tradeoffs.probes import dead_units
+    from tradeoffs.probes.units import dead_units
     from tradeoffs.training.pytorch import images_to_tensor
 
     experiments = [

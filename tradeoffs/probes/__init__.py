@@ -7,7 +7,6 @@ the reader's own, from a notebook say, is pickled.
 """
 
 import dataclasses
-import itertools
 from collections.abc import Iterable, Mapping
 
 from tradeoffs.checks import input_shapes, number, one_of, whole_number
@@ -24,7 +23,6 @@ from tradeoffs.probes.source import (
     source_of,
 )
 from tradeoffs.probes.timing import BUSY
-from tradeoffs.probes.units import dead_units as dead_units
 from tradeoffs.processes import import_ahead
 from tradeoffs.progress import bar
 from tradeoffs.schedules import ARTICLE
@@ -128,7 +126,7 @@ def measure(
     asked = [part for part in parts if part not in ("prediction", "startup")]
     if "prediction" in parts and (source.kind, source.framework) == ("name", "keras"):
         import_ahead("pytorch")  # which predicts, while the other imports TensorFlow
-    failures = []
+    notes, failures = [], []
     with bar(progress, desc=f"measuring {source.label}", total=len(asked)) as shown:
         groups = (_TRAINING, batch_size), (_INFERENCE, inference_batch_size)
         for group, size in groups:
@@ -137,14 +135,12 @@ def measure(
             if not of_group and (asked or group is not _TRAINING):
                 continue
             task = tasks.measured, source, profile, of_group, input_dtype, max_seconds
-            on_cpu = device == "cpu"
-            found = ask_for(*task, batch_size=size, threads=threads, on_cpu=on_cpu)
+            options = {"threads": threads, "on_cpu": device == "cpu"}
+            found = ask_for(*task, batch_size=size, **options)
             input_dtype = found.pop("input_dtype", input_dtype)
             failed = found.pop("failures")
-            notes = [f"{part} not measured: {text}" for part, text in failed.items()]
-            found["notes"] = tuple(
-                dict.fromkeys([*profile.notes, *found.pop("notes", ()), *notes])
-            )
+            notes += found.pop("notes", [])
+            notes += [f"{part} not measured: {text}" for part, text in failed.items()]
             failures += failed.values()
             profile = dataclasses.replace(profile, **found)
             source = source._replace(framework=profile.framework)
@@ -152,18 +148,20 @@ def measure(
     if asked and len(failures) == len(asked):
         raise MeasureError(failures[0])
     if "startup" in parts:
-        # Nothing may be imported before.
         task = tasks.started, source, profile, input_dtype
         try:
+            # Nothing may be imported before.
             found = ask(*task, batch_size=1, threads=threads, on_cpu=False)
+            profile = dataclasses.replace(profile, **found)
         except MeasureError as error:
-            found = {"notes": (*profile.notes, f"startup not measured: {error}")}
-        profile = dataclasses.replace(profile, **found)
+            notes.append(f"startup not measured: {error}")
     if "prediction" in parts:
-        profile = dataclasses.replace(
-            profile, **_predicted(model, profile, input_dtype)
-        )
-    return profile
+        try:
+            mib = _predicted_mib(model, profile, input_dtype)
+            profile = dataclasses.replace(profile, predicted_gpu_memory_mib=mib)
+        except MeasureError as error:
+            notes.append(f"GPU memory was not predicted: {error}")
+    return dataclasses.replace(profile, notes=tuple(dict.fromkeys(notes)))
 
 
 def _only_for_networks(given):
@@ -209,9 +207,8 @@ def measure_in_turns(
     found = [[] for _ in given]
     total = whole_number("turns", turns) * len(given)
     with bar(progress, desc="measuring in turns", total=total) as shown:
-        for _, (one, profiles) in itertools.product(
-            range(turns), list(zip(given, found, strict=True))
-        ):
+        pairs = list(zip(given, found, strict=True))
+        for one, profiles in pairs * turns:
             for _ in range(ATTEMPTS if quiet else 1):
                 profile = measure(progress=False, **options | one)
                 busy = [note for note in profile.notes if note.startswith(BUSY)]
@@ -272,6 +269,10 @@ def predict_memory(
     check_dtype(input_dtype)
     named = isinstance(model, str) and ":" not in model
     source = source_of(model, "pytorch" if named else None, model_arguments)
+    if source.framework == "keras":
+        raise MeasureError(f"{source.label}: {PYTORCH_ALONE}")
+    # Of a function nobody knows what it makes; the prediction is made with PyTorch.
+    source = source._replace(framework="pytorch")
     with bar(progress, desc=f"predicting {source.label}", total=len(points)) as shown:
         task = tasks.predicted, source, points, input_dtype
         found = ask(*task, batch_size=largest, threads=1)
@@ -282,16 +283,12 @@ def predict_memory(
     )
 
 
-def _predicted(model, profile, input_dtype):
-    """The predicted memory, or a note on why there is none."""
+def _predicted_mib(model, profile, input_dtype):
     shape = profile.input_shape
     if profile.framework == "keras":
         if model != profile.name:
-            return {"notes": (*profile.notes, PYTORCH_ALONE)}
+            raise MeasureError(PYTORCH_ALONE)
         shape = (shape[-1], *shape[:-1])
     options = {"input_dtype": input_dtype, "progress": False} | profile.model_arguments
-    try:
-        table = predict_memory(model, [(shape, profile.batch_size)], **options)
-    except MeasureError as error:
-        return {"notes": (*profile.notes, f"GPU memory was not predicted: {error}")}
-    return {"predicted_gpu_memory_mib": float(table.reserved_mib[0])}
+    table = predict_memory(model, [(shape, profile.batch_size)], **options)
+    return float(table.reserved_mib[0])

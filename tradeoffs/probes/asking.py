@@ -25,21 +25,20 @@ def ask(task, source: Source, *arguments, batch_size: int, threads=None, on_cpu=
         MeasureError: it failed; one sentence says why.
         OutOfMemoryError: it was killed.
     """
-    call = functools.partial(in_fresh_process, _carry_out, task, source, arguments)
-    options = {"batch_size": batch_size, "threads": threads}
+    given = _carry_out, task, source, arguments, batch_size
+    call = functools.partial(in_fresh_process, *given, threads=threads)
+    # A model on a device gets a process that has imported nothing yet.
+    framework = (source.framework or _the_callers()) if on_cpu else None
     try:
-        # A model on a device gets a process that has imported nothing yet.
-        if not on_cpu:
-            return call(**options)
-        if source.framework:
-            return call(framework=source.framework, **options)
         try:
-            return call(framework=_the_callers(), **options)
-        except (AnotherFramework, ProcessKilled) as error:
+            return call(framework=framework)
+        except AnotherFramework:
+            pass
+        except ProcessKilled as error:
             # Importing one framework after the other can be the end of a process.
-            if isinstance(error, ProcessKilled) and "SIGSEGV" not in str(error):
+            if source.framework or "SIGSEGV" not in str(error):
                 raise
-            return call(**options)
+        return call(framework=None)
     except ProcessKilled as error:
         advice = _advice(batch_size)
         raise OutOfMemoryError(f"{source.label}: {error}, {advice}") from None

@@ -28,8 +28,7 @@ from tradeoffs.models.pytorch import for_input
 from tradeoffs.probes.profile import MIB
 from tradeoffs.probes.pytorch import Probe
 from tradeoffs.probes.source import PYTORCH_ALONE, MeasureError
-from tradeoffs.probes.storage import storages
-from tradeoffs.probes.units import in_mode, input_dtypes
+from tradeoffs.probes.units import in_mode, input_dtypes, storages
 from tradeoffs.training import num_classes
 
 BLOCK = 512  # sizes are rounded up to it

@@ -18,19 +18,17 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.utils._pytree import tree_leaves
 
 from tradeoffs.probes.source import MeasureError
-from tradeoffs.probes.storage import (
+from tradeoffs.probes.timing import seconds_of
+from tradeoffs.probes.units import (
+    TABLES,
     bytes_of,
     check_scripts,
     count_of,
-    packed,
-    storages,
-)
-from tradeoffs.probes.timing import seconds_of
-from tradeoffs.probes.units import (
-    embeddings,
     in_mode,
     input_dtypes,
     layers_in_lists,
+    packed,
+    storages,
 )
 from tradeoffs.training.layouts import lay_out
 from tradeoffs.training.macs import macs_of
@@ -70,7 +68,8 @@ class Probe:
         self.model, self.shapes = model, shapes
         self.device, self.batch_size = device, batch_size
         self.dtypes = input_dtypes(model, dtype, len(shapes))
-        sizes = (table.num_embeddings for table in embeddings(model))
+        tables = (m for m in model.modules() if isinstance(m, TABLES))
+        sizes = (table.num_embeddings for table in tables)
         self.whole_numbers = 0, min(sizes, default=2)  # from, and below
 
     def inputs(self, count, seed=0):

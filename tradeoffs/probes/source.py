@@ -35,7 +35,7 @@ class MeasureError(RuntimeError):
     """
 
 
-PYTORCH_ALONE = "GPU memory is predicted for PyTorch models only"
+PYTORCH_ALONE = "predictions are for PyTorch models only"
 
 
 class Source(NamedTuple):

@@ -20,7 +20,7 @@ from tradeoffs.probes.asking import AnotherFramework, reason_of
 from tradeoffs.probes.inputs import answering, page_of, shapes_of
 from tradeoffs.probes.memory import PeakMemory, accelerator_memory, peak_bytes
 from tradeoffs.probes.profile import MIB
-from tradeoffs.probes.source import PYTORCH_ALONE, MeasureError, dtype_of_each
+from tradeoffs.probes.source import MeasureError, dtype_of_each
 from tradeoffs.probes.timing import (
     OtherWork,
     Time,
@@ -29,7 +29,6 @@ from tradeoffs.probes.timing import (
     steady_seconds,
     wait_for_quiet,
 )
-from tradeoffs.probes.units import in_mode, input_dtypes
 from tradeoffs.processes import imported_before
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.training import TrainingWarning, computing_on, one_sentence
@@ -81,11 +80,12 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
         if set(parts) != {"size"} or not built:  # weights need no forward pass
             raise
         classes = None
+    chosen = parts, max_seconds
     works = {
-        "training": (_training, probe, peak, classes),
-        "inference": (_inference, probe, peak, profile.inference_batch_size),
+        "training": _training(probe, peak, classes, *chosen),
+        "inference": _inference(probe, peak, profile.inference_batch_size, *chosen),
         # Last: saving a model imports and allocates on its own account.
-        "size": (_size, probe),
+        "size": _size(probe),
     }
     low, high = probe.whole_numbers
     alone = [f"the model was given {low} alone, as others fail"] * (high == low + 1)
@@ -94,12 +94,10 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
         warnings.catch_warnings(record=True) as caught,
         computing_on(probe, profile.threads),
     ):
-        for name, (work, *arguments) in works.items():
+        for name, work in works.items():
             asked = [part for part in parts if part.startswith(name)]
             try:
-                for field, value in (
-                    work(*arguments, parts, max_seconds) if asked else ()
-                ):
+                for field, value in work if asked else ():
                     if field == "notes":
                         found["notes"] += value
                     elif isinstance(value, Time):
@@ -126,7 +124,7 @@ _LAST = {  # that is found of a part
 # What is found of a part: names of a profile's fields, with values or `Time`s.
 
 
-def _size(probe, parts, max_seconds):
+def _size(probe):
     for find, failed in (
         (probe.size, "the weights were not counted"),
         (lambda: _macs(probe), "MACs were not counted"),
@@ -246,6 +244,8 @@ def started(source, profile, dtype) -> dict:
     else:
         import torch
 
+        from tradeoffs.probes.units import in_mode, input_dtypes
+
         dtypes = input_dtypes(model, dtype, len(shapes))
         given = zip(shapes, dtypes, strict=True)
         inputs = [torch.zeros(1, *shape, dtype=of) for shape, of in given]
@@ -260,10 +260,6 @@ def started(source, profile, dtype) -> dict:
 
 def predicted(source, points, dtype) -> list[dict]:
     """The memory of a training step on a GPU, for each shape and batch size."""
-    if source.framework == "keras":
-        raise MeasureError(PYTORCH_ALONE)
-    if imported_before() and "pytorch" not in imported_before():
-        raise AnotherFramework
     from tradeoffs.probes.prediction import training_memory
 
     make, named, found = source.maker(), source.kind == "name", []

@@ -1,11 +1,16 @@
-"""A look inside a PyTorch network."""
+"""A look inside a PyTorch network: its layers, inputs, and where its numbers are."""
 
 import contextlib
 
 import numpy as np
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from tradeoffs.frameworks import evaluating
-from tradeoffs.probes.source import dtype_of_each
+from tradeoffs.probes.source import MeasureError, dtype_of_each
+
+TABLES = nn.Embedding, nn.EmbeddingBag  # layers that take places in a table
 
 
 def dead_units(network, images) -> np.ndarray:
@@ -33,9 +38,6 @@ def dead_units(network, images) -> np.ndarray:
     >>> len(dead), int(dead.sum())
     (13, 0)
     """
-    import torch
-    from torch.nn import LeakyReLU, ReLU
-
     highest = []
 
     def note(layer, inputs, output):
@@ -43,7 +45,8 @@ def dead_units(network, images) -> np.ndarray:
             raise ValueError(f"{layer} takes sequences; units are counted of pictures")
         highest.append(inputs[0].detach().movedim(1, 0).flatten(1).amax(1))
 
-    rectifiers = [m for m in network.modules() if isinstance(m, (ReLU, LeakyReLU))]
+    kinds = nn.ReLU, nn.LeakyReLU
+    rectifiers = [layer for layer in network.modules() if isinstance(layer, kinds)]
     if not rectifiers:
         raise ValueError(f"{type(network).__name__} has no ReLU or LeakyReLU")
     handles = [layer.register_forward_hook(note) for layer in rectifiers]
@@ -65,15 +68,12 @@ def in_mode(model, *, training: bool):
 
 def layers_in_lists(model) -> list[str]:
     """A note on layers that are kept where PyTorch does not look for them, if any."""
-    from torch.nn import Module
-    from torch.utils._pytree import tree_leaves
-
     known, found = set(map(id, model.modules())), []
     for part in model.modules():
         for name, value in vars(part).items():
             several = isinstance(value, (list, tuple, dict))
             leaves = tree_leaves(value) if several else ()
-            layers = [id(leaf) for leaf in leaves if isinstance(leaf, Module)]
+            layers = [id(leaf) for leaf in leaves if isinstance(leaf, nn.Module)]
             if not known.issuperset(layers):
                 found.append(name)
     lists = ", ".join(dict.fromkeys(found))
@@ -81,21 +81,11 @@ def layers_in_lists(model) -> list[str]:
     return [text] if found else []
 
 
-def embeddings(model) -> list:
-    """The layers of a PyTorch network that take places in a table."""
-    from torch.nn import Embedding, EmbeddingBag
-
-    kinds = Embedding, EmbeddingBag
-    return [layer for layer in model.modules() if isinstance(layer, kinds)]
-
-
 def input_dtype(model):
     """The `torch.dtype` of the numbers that a network takes, as far as layers tell."""
-    import torch
-
     layers = [m for m in model.modules() if not list(m.children())]
     first = next((m for m in layers if list(m.parameters(recurse=False))), None)
-    if first is not None and first in embeddings(model):
+    if isinstance(first, TABLES):
         return torch.int64
     weights = [p for m in (first, model) if m is not None for p in m.parameters()]
     floats = (p.dtype for p in weights if p.is_floating_point())
@@ -104,7 +94,61 @@ def input_dtype(model):
 
 def input_dtypes(model, given, count: int) -> list:
     """The `torch.dtype` of each of so many inputs; `given` as `measure` takes it."""
-    import torch
-
     own, names = input_dtype(model), dtype_of_each(given, count)
     return [getattr(torch, name) if name else own for name in names]
+
+
+def packed(layer):
+    """The weights and biases that a quantised layer keeps packed, and no parameter."""
+    module = type(layer).__module__
+    if ".quantized." not in module or ".reference." in module:  # those have parameters
+        return []
+    names = "weight", "bias", "get_weight", "get_bias"
+    getters = filter(callable, (getattr(layer, name, None) for name in names))
+    found = [t for t in tree_leaves([get() for get in getters]) if torch.is_tensor(t)]
+    if getattr(getattr(layer, "_packed_params", layer), "dtype", None) == torch.float16:
+        return [t.half() if t.dim() > 1 else t for t in found]  # as they are kept
+    return found
+
+
+def check_scripts(model):
+    """Raise a MeasureError where a script keeps weights out of sight."""
+    for part in model.modules():
+        if isinstance(part, torch.jit.RecursiveScriptModule) and (
+            not part._c.hasattr("training")  # it is frozen
+            or "__torch__.torch.classes" in str(getattr(part, "graph", ""))
+        ):
+            raise MeasureError("they are constants or packed in a script")
+
+
+_PARTS = {  # of sparse tensors
+    torch.sparse_coo: ("_indices", "_values"),
+    torch.sparse_csr: ("crow_indices", "col_indices", "values"),
+    torch.sparse_csc: ("ccol_indices", "row_indices", "values"),
+    torch.sparse_bsr: ("crow_indices", "col_indices", "values"),
+    torch.sparse_bsc: ("ccol_indices", "row_indices", "values"),
+}
+
+
+def storages(tensor):
+    """The storage of a tensor; of a sparse one those of its parts."""
+    tensor = tensor.to_dense() if tensor.is_mkldnn else tensor
+    parts = [getattr(tensor, name)() for name in _PARTS.get(tensor.layout, ())]
+    return [part.untyped_storage() for part in parts or [tensor]]
+
+
+def count_of(tensors):
+    """How many numbers are in tensors; those in the same place count once."""
+    places = {}
+    for tensor in tensors:
+        plain = type(tensor) in (torch.Tensor, nn.Parameter)
+        plain = plain and tensor.layout == torch.strided and not tensor.is_quantized
+        place = tensor.data_ptr() if plain else 0
+        places[(place, tensor.numel()) if place else id(tensor)] = tensor.numel()
+    return sum(places.values())
+
+
+def bytes_of(tensors):
+    """Of different storages: what is shared counts once."""
+    found = [storage for tensor in tensors for storage in storages(tensor)]
+    return sum({s.data_ptr(): s.nbytes() for s in found}.values())
