@@ -93,8 +93,7 @@ class Probe:
     @staticmethod
     def repeated(tensor, count):
         """A tensor again and again, up to [count, ...]."""
-        times = -(-count // len(tensor)), *[1] * (tensor.dim() - 1)
-        return tensor.repeat(times)[:count]
+        return tensor[torch.arange(count) % len(tensor)]
 
     @torch.no_grad()
     def call(self, inputs):

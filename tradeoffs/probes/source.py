@@ -134,24 +134,10 @@ def dtype_of_each(given, count: int) -> list:
     return list(given)
 
 
-def _pickled(model):
-    """A Keras model's pickle, without what it was compiled with."""
-    for layer in model._flatten_layers():
-        inner = getattr(layer, "layers", ())
-        if type(layer).__name__ == "Sequential" and len({*map(id, inner)}) < len(inner):
-            raise TypeError(f"{layer.name} has a layer twice, and its copy only once")
-    compiled = getattr(model, "compiled", False)
-    model.compiled = False
-    try:
-        return cloudpickle.dumps(model)
-    finally:
-        model.compiled = compiled
-
-
-def _unpickled(content, load=cloudpickle.loads):
+def _unpickled(content, load=pickle.load):
     try:
         with silent_stderr():  # what it needs is imported
-            return load(content)  # our own parent wrote it a moment ago
+            return load(io.BytesIO(content))  # our own parent wrote it a moment ago
     except Exception as error:
         raise MeasureError(
             "the model cannot be made again in a process of its own; give a function "
@@ -170,19 +156,26 @@ def _of_pytorch(model):
 
     file, options = io.BytesIO(), {"pickle_protocol": pickle.HIGHEST_PROTOCOL}
     torch.save(model, file, pickle_module=cloudpickle, **options)
-    return functools.partial(_unpickled, file.getvalue(), _loaded_by_pytorch)
-
-
-def _loaded_by_pytorch(content):
-    import torch
-
-    return torch.load(io.BytesIO(content), weights_only=False)
+    load = functools.partial(torch.load, weights_only=False)
+    return functools.partial(_unpickled, file.getvalue(), load)
 
 
 def _of_keras(model):
-    """A function that makes a model again, with what was frozen in it frozen."""
+    """A function that makes a model again, with what was frozen in it frozen.
+
+    It is not compiled then.
+    """
+    for layer in model._flatten_layers():
+        inner = getattr(layer, "layers", ())
+        if type(layer).__name__ == "Sequential" and len({*map(id, inner)}) < len(inner):
+            raise TypeError(f"{layer.name} has a layer twice, and its copy only once")
     trainable = [part.trainable for part in _parts(model)]
-    return functools.partial(_made_again, _pickled(model), trainable)
+    compiled = getattr(model, "compiled", False)
+    model.compiled = False
+    try:
+        return functools.partial(_made_again, cloudpickle.dumps(model), trainable)
+    finally:
+        model.compiled = compiled
 
 
 def _made_again(content, trainable):

@@ -106,7 +106,9 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
                     else:
                         found[field] = value
             except Exception as error:
-                reason = f"{source.label}: {reason_of(error, profile.batch_size)}"
+                trains = name == "training"
+                batch = profile.batch_size if trains else profile.inference_batch_size
+                reason = f"{source.label}: {reason_of(error, batch)}"
                 lost = [part for part in asked if _LAST.get(part) not in found]
                 found["failures"] |= dict.fromkeys(lost, reason)
         found["threads"] = profile.threads or num_threads(framework)
