@@ -26,6 +26,10 @@ from multiprocessing import util
 
 WATCH_SECONDS = 1.0
 IDLE_SECONDS = 60
+# Threads that spin while they wait are a third faster on a quiet machine, and several
+# times slower on a busy one, where they wait for each other.
+_ENVIRONMENT = {"GOMP_SPINCOUNT": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}  # if not chosen
+_THREADS = "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 _PAGES = {"pytorch": "tradeoffs.probes.prediction", "keras": "tradeoffs.probes.keras"}
 # Of this process, not of one that it was forked from: processes that wait, by what
 # they have imported.
@@ -157,6 +161,9 @@ class FreshProcesses(ThreadPoolExecutor):
                 "this is a daemonic process, such as one of multiprocessing.Pool, and "
                 "may start no others; call from one of concurrent.futures"
             )
+        environment = _ENVIRONMENT | os.environ
+        if self._threads_each is not None and self._framework is None:
+            environment |= dict.fromkeys(_THREADS, str(self._threads_each))
         # After loky's own preparations for the end, so before them.
         _end_idle_at_exit(os.getpid())
         return ProcessPoolExecutor(
@@ -164,7 +171,7 @@ class FreshProcesses(ThreadPoolExecutor):
             timeout=IDLE_SECONDS,
             initializer=_begin,
             initargs=(os.getpid(), self._framework),
-            env=_environment(None if self._framework else self._threads_each),
+            env=environment,
         )
 
 
@@ -187,18 +194,7 @@ def _killed(how):
     )
 
 
-def _environment(threads):
-    # Threads that spin while they wait are a third faster on a quiet machine, and
-    # several times slower on a busy one, where they wait for each other.
-    usual = {"GOMP_SPINCOUNT": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    chosen = {name: os.environ.get(name, value) for name, value in usual.items()}
-    if threads is not None:
-        names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-        chosen |= dict.fromkeys(names, str(threads))
-    return chosen
-
-
-def _begin(parent, framework=None):
+def _begin(parent, framework):
     """Prepare a process: it ends with its parent, and leaves Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with(parent)
@@ -246,7 +242,7 @@ def _answer(end, parent, call, framework, threads, surroundings):
     try:
         environment, folder, sys.path[:] = surroundings
         os.environ.clear()
-        os.environ.update(_environment(None) | environment)
+        os.environ.update(_ENVIRONMENT | environment)
         os.chdir(folder)
         if threads is not None:
             set_threads(framework, threads)

@@ -54,13 +54,12 @@ def answering(probe, dtype):
 
 def _candidates(probe, dtype):
     """Probes of other inputs, and the inputs' type."""
-    yield probe, dtype
     kinds = [(probe, dtype)]
     if dtype is None:
         other = "int64" if "float" in str(probe.dtypes[0]) else "float32"
         given = probe.model, probe.shapes, other, probe.device, probe.batch_size
         kinds.append((type(probe)(*given), other))
-        yield kinds[1]
+    yield from kinds
     for alone in (0, 1):
         for one, kind in kinds:
             if any("int" in str(dtype) for dtype in one.dtypes):

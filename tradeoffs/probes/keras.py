@@ -76,15 +76,12 @@ class Probe:
 
     def call(self, inputs):
         """The output of a forward pass."""
+        given = inputs[0]
+        if len(inputs) > 1:  # as the model wants them: a list, or a mapping by name
+            wanted = getattr(self.model, "input", None)
+            given = tf.nest.pack_sequence_as(wanted, inputs) if wanted else inputs
         with plain_errors():
-            return self.model(self._packed(inputs), training=False)
-
-    def _packed(self, inputs):
-        """Inputs as the model wants them: one, a list, or a mapping by name."""
-        if len(inputs) == 1:
-            return inputs[0]
-        wanted = getattr(self.model, "input", inputs)
-        return tf.nest.pack_sequence_as(wanted, inputs) if wanted else inputs
+            return self.model(given, training=False)
 
     def predict_one(self, inputs):
         """A compiled forward pass, waited for."""
