@@ -205,10 +205,9 @@ def measure_in_turns(
     """
     given = [one if isinstance(one, Mapping) else {"model": one} for one in models]
     found = [[] for _ in given]
-    total = whole_number("turns", turns) * len(given)
-    with bar(progress, desc="measuring in turns", total=total) as shown:
-        pairs = list(zip(given, found, strict=True))
-        for one, profiles in pairs * turns:
+    in_turns = list(zip(given, found, strict=True)) * whole_number("turns", turns)
+    with bar(progress, desc="measuring in turns", total=len(in_turns)) as shown:
+        for one, profiles in in_turns:
             for _ in range(ATTEMPTS if quiet else 1):
                 profile = measure(progress=False, **options | one)
                 busy = [note for note in profile.notes if note.startswith(BUSY)]
