@@ -30,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 on success, 1 on an error, 130 on Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
-        return options.command(options) or 0
+        options.command(options)
+        return 0
     except KeyboardInterrupt:
         print("\nstopped; what has finished is kept", file=sys.stderr)
         return 130
@@ -49,10 +50,10 @@ def _parser():
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(run, name, text, description=None):
+    def command(run, name, text, described=None):
         """A further command; what comes back gives it an option."""
-        description = description or run.__doc__
-        added = subparsers.add_parser(name, help=text, description=description)
+        described = described or run.__doc__
+        added = subparsers.add_parser(name, help=text, description=described)
         added.set_defaults(command=run)
         return added.add_argument
 
@@ -60,6 +61,9 @@ def _parser():
     count = {"type": _at_least_one, "metavar": "N"}
     flag = {"action": "store_true"}
     default = "(default: %(default)s)"
+    text = f"trainings at once, a thread each {default}"
+    jobs = {**count, "default": 1, "help": text}
+    listing = {**flag, "help": "say what would be done, and stop"}
 
     text = fetching.fetch.__doc__.partition("Args:")[0]
     command(_fetch, "fetch", "fetch the data sets, and check them", text)
@@ -72,18 +76,10 @@ def _parser():
     option("--seeds", **count, help="only the first N seeds of each model")
     text = "train again what is recorded; a record is replaced when its run ends"
     option("--fresh", **flag, help=text)
-    text = f"trainings at once, a thread each {default}"
-    option("--jobs", **count, default=1, help=text)
-    option("--list", **flag, help="say what would be done, and stop")
+    option("--jobs", **jobs)
+    option("--list", **listing)
 
-    option = command(
-        _measure,
-        "measure",
-        "what a model costs on this machine",
-        "Parameters, bytes, multiply-accumulates, times and memory of a "
-        "model, measured in processes of its own. With --record, what is found is "
-        "kept in the results folder, for the verdicts: do that on a quiet machine.",
-    )
+    option = command(_measure, "measure", "what a model costs on this machine")
     text = (
         f"one of {models}; a file and a function in it that returns a torch.nn.Module "
         "or keras.Model; or an .onnx or .tflite file, for its runtime"
@@ -151,7 +147,7 @@ def _parser():
         "otherwise results/custom-search/<study>.csv)"
     )
     option("--output", metavar="FILE.csv", help=text)
-    option("--list", **flag, help="say what would be done, and stop")
+    option("--list", **listing)
 
     text = "the networks of few parameters, and how each one does"
     option = command(commands.run_smaller, "smaller", text)
@@ -163,25 +159,14 @@ def _parser():
     option("--test", **rows, help=text)
     text = f"score row {ABLATED} again, with one change taken back at a time"
     option("--ablate", **flag, help=text)
-    text = f"trainings at once, a thread each {default}"
-    option("--jobs", **count, default=1, help=text)
+    option("--jobs", **jobs)
 
-    option = command(
-        _device,
-        "device",
-        "write a folder that measures the models on a device of yours",
-        "Write the exported models, 1,000 test images and one script that needs "
-        "nothing but Python, NumPy and onnxruntime or ai-edge-litert. Copy the folder "
-        "to the device, and run the script there.",
-    )
+    text = "write a folder that measures the models on a device of yours"
+    option = command(_device, "device", text)
     option("folder", metavar="FOLDER", help="made where it is missing")
 
-    option = command(
-        _claims,
-        "claims",
-        "every claim of the article beside what was measured",
-        "Compute each verdict anew from the records, and print them.",
-    )
+    text = "every claim of the article beside what was measured"
+    option = command(_claims, "claims", text)
     option("--json", **flag, help="print JSON, for other programs")
     return parser
 
@@ -207,8 +192,14 @@ def _fetch(options):
 
 
 def _measure(options):
+    """Parameters, bytes, multiply-accumulates, times and memory of a model.
+
+    Each is measured in processes of its own. With --record, what is found is kept in
+    the results folder, for the verdicts: do that on a quiet machine.
+    """
     if options.record:
-        return _record_measurements(options)
+        _record_measurements(options)
+        return
     if options.model is None:
         raise ValueError(f"name a model: {', '.join(MODELS)}, or FILE.py:FUNCTION")
     if options.json:
@@ -225,7 +216,6 @@ def _measure(options):
     print(profile)
     if options.json:
         profile.save(options.json)
-    return None
 
 
 def _one_or_several(given):
@@ -251,6 +241,11 @@ def _record_measurements(options):
 
 
 def _device(options):
+    """Write the exported models, 1,000 test images and one script.
+
+    The script needs nothing but Python, NumPy and onnxruntime or ai-edge-litert. Copy
+    the folder to the device, and run the script there.
+    """
     fetching.fetch()
     folder = device.write_folder(options.folder)
     model = min(folder.glob("*.onnx"), key=lambda file: file.stat().st_size)
@@ -260,6 +255,7 @@ def _device(options):
 
 
 def _claims(options):
+    """Compute each verdict anew from the records, and print them."""
     table = verdicts.claims()
     print(verdicts.as_json(table) if options.json else verdicts.as_text(table))
 

@@ -55,19 +55,22 @@ def _expected_time(experiment):
     return "time not known yet"
 
 
-def run_search(options) -> int:
+def run_search(options) -> None:
     """Train every network of a space, and write a table of how each one does.
 
     10,000 of the training images are held back to select on; the test images play no
     part. After a stop or a kill, the same command goes on where it stopped. A
     changed space or schedule is a new study, whose name says so.
     """
+    dataset = None  # MNIST, of which the search holds some training images back
+    if options.dataset != "mnist":
+        dataset = dataset_named(options.dataset).validation_split(HELD_BACK)
     arguments = {
         "space": _read_space(options.space) if options.space else SMALL_NET_SPACE,
         "schedule": ARTICLE.first(options.epochs) if options.epochs else ARTICLE,
         "objective": tuple(options.objective.split(",")),
         "model": options.model,
-        "dataset": _images(options.dataset),
+        "dataset": dataset,
         "sampler": options.sampler,
         "num_trials": options.trials,
         "num_images": options.images,
@@ -77,7 +80,7 @@ def run_search(options) -> int:
     url = without_password(storage_url(options.storage))
     print(f"study {plan.study_name}: {plan.num_networks} networks, kept in {url}")
     if options.list:
-        return 0
+        return
     path = Path(options.output or _default_output(plan))
     records.check_writable(path)
     fetching.fetch(options.dataset)
@@ -96,14 +99,6 @@ def run_search(options) -> int:
         f"{best.validation_accuracy:.2%} on the validation images, with "
         f"{best.num_parameters:,} parameters"
     )
-    return 0
-
-
-def _images(name):
-    """A data set to search on, some training images held back; None for MNIST."""
-    if name == "mnist":
-        return None
-    return dataset_named(name).validation_split(HELD_BACK)
 
 
 @contextlib.contextmanager

@@ -230,9 +230,9 @@ def dataset_named(name: str) -> Dataset:
     >>> dataset_named("mnist-head600-10000")
     Dataset('mnist-head600-10000', train=(600, 28, 28), test=(10000, 28, 28))
     """
-    whole, *made = check_name(name)
+    whole, method, sizes = check_name(name)
     found = _read(whole)
-    for method, *sizes in made:
+    if method:
         found = getattr(found, method)(*sizes)
     if found.name != name:
         raise ValueError(f"dataset is {name!r}; all that there is is {found.name}")
@@ -241,41 +241,39 @@ def dataset_named(name: str) -> Dataset:
 
 def test_labels(name: str) -> np.ndarray:
     """Those of `dataset_named`, without making its images."""
-    whole, *made = check_name(name)
+    whole, method, sizes = check_name(name)
     labels = _read(whole).test_labels
-    for method, *sizes in made:
-        labels = labels[: sizes[1]] if method == "head" else labels
-    return labels
+    return labels[: sizes[1]] if method == "head" else labels
 
 
-def check_name(name: str) -> list:
-    """The parts of a data set's name: the whole one's, and how it is made of that.
+# The forms of a name, and the method that makes such a data set of the whole one.
+_FORMS = {
+    r"(\w+)": None,
+    r"(\w+)-head([1-9]\d*)-([1-9]\d*)": "head",
+    r"(\w+)-crop([1-9]\d*)": "cropped",
+    r"(\w+)-pool([1-9]\d*)": "pooled",
+    r"(\w+)-pca([1-9]\d*)": "components",
+}
+
+
+def check_name(name: str) -> tuple[str, str | None, list[int]]:
+    """The whole data set that a name starts with, and how the named one is made of it.
+
+    Returns:
+        The whole one's name; a method of `Dataset`, or None; and its arguments.
 
     Raises:
         ValueError: `dataset_named` does not know it.
     """
-    whole, _, made = str(name).partition("-")
-    kinds = (re.fullmatch(kind, made) for kind in _MADE)
-    found = [
-        (method, *map(int, match.groups()))
-        for method, match in zip(_MADE.values(), kinds, strict=True)
-        if match
-    ]
-    if whole not in SOURCES or ("-" in name and not found):
-        raise ValueError(
-            f"dataset is {name!r}; it must be one of {', '.join(SOURCES)}, or made of "
-            "one, such as mnist-head600-10000, mnist-crop4, mnist-pool2 or mnist-pca50"
-        )
-    return [whole, *found]
-
-
-# The end of a name, and the method that makes such a data set.
-_MADE = {
-    r"head([1-9]\d*)-([1-9]\d*)": "head",
-    r"crop([1-9]\d*)": "cropped",
-    r"pool([1-9]\d*)": "pooled",
-    r"pca([1-9]\d*)": "components",
-}
+    for form, method in _FORMS.items():
+        found = re.fullmatch(form, str(name))
+        if found and found[1] in SOURCES:
+            whole, *sizes = found.groups()
+            return whole, method, [int(size) for size in sizes]
+    raise ValueError(
+        f"dataset is {name!r}; it must be one of {', '.join(SOURCES)}, or made of "
+        "one, such as mnist-head600-10000, mnist-crop4, mnist-pool2 or mnist-pca50"
+    )
 
 
 @functools.cache

@@ -21,21 +21,20 @@ from tradeoffs.measurements import device_folder
 from tradeoffs.models import MODELS
 from tradeoffs.probes import measure_in_turns
 from tradeoffs.probes.files import SUFFIXES
-from tradeoffs.probes.profile import PRECISIONS, Profile
+from tradeoffs.probes.profile import PRECISIONS
 from tradeoffs.processes import in_fresh_process
 from tradeoffs.progress import bar
-from tradeoffs.recorded import CHOSEN_SMALL_NET, KEPT
+from tradeoffs.recorded import CHOSEN_SMALL_NET
 from tradeoffs.series import THREADS, run
-from tradeoffs.weights import trained
+from tradeoffs.weights import KEPT, trained
 
 TEST_IMAGES = 1000  # in a folder for a device
 
 
 def exported_runs() -> list[Run]:
     """A run of each model in PyTorch with kept weights, and of the chosen Small Net."""
-    larger = {experiment.model: experiment.seed for experiment in KEPT}
-    published = [run(name, "pytorch", seed=larger.get(name, 0)) for name in MODELS]
-    return [*published, run("small_net", **CHOSEN_SMALL_NET)]
+    larger = [run(one.model, one.framework, seed=one.seed) for one in KEPT]
+    return [*larger, run("small_net"), run("small_net", **CHOSEN_SMALL_NET)]
 
 
 def export_all(folder: Path, progress: bool = True) -> dict[Path, Run]:
@@ -86,7 +85,7 @@ def write_folder(folder: str | Path, progress: bool = True) -> Path:
     return folder
 
 
-def record_device_profiles(turns: int = 5) -> list[Profile]:
+def record_device_profiles() -> None:
     """Measure every exported model in turns with its framework, and write profiles.
 
     Raises:
@@ -105,7 +104,7 @@ def record_device_profiles(turns: int = 5) -> list[Profile]:
             for run in dict.fromkeys(files.values())
             for framework in MODELS[run.experiment.model].frameworks
         ]
-        options = {"turns": turns, "threads": THREADS, "quiet": True}
+        options = {"turns": 5, "threads": THREADS, "quiet": True}
         found = measure_in_turns([*asked, *files], **options)
         for number, (path, run) in enumerate(files.items(), len(asked)):
             found[number] = dataclasses.replace(
@@ -119,7 +118,6 @@ def record_device_profiles(turns: int = 5) -> list[Profile]:
         precision = f"-{profile.precision}" if profile.precision else ""
         file = f"{profile.variant}-{profile.framework}{precision}.json"
         profile.save(device_folder() / file)
-    return found
 
 
 def _accuracy(path):

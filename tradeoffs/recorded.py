@@ -7,7 +7,6 @@ set, seed by seed. `tradeoffs.series` makes them.
 import json
 from dataclasses import dataclass, field
 
-from tradeoffs import weights
 from tradeoffs.experiments import Experiment
 from tradeoffs.models.rows import ROWS
 from tradeoffs.schedules import (
@@ -19,6 +18,7 @@ from tradeoffs.schedules import (
     Schedule,
     at_batch_size,
 )
+from tradeoffs.weights import KEPT
 
 
 @dataclass(frozen=True)
@@ -182,13 +182,6 @@ ROW_SERIES = tuple(
     for limit, row in ROWS.items()
 )
 SERIES += HARDER + FEWER_INPUTS + FEWER_IMAGES + ROW_SERIES
-
-# A run of each larger model whose weights are kept. Where it is in no series, it
-# counts in no mean.
-KEPT = tuple(
-    Experiment(model, "pytorch", ARTICLE, weights.KEPT_SEED)
-    for model in ("gap_cnn", "pytorch_cnn", "keras_mlp", "keras_cnn")
-)
 
 
 def recorded_experiments(seeds: int | None = None) -> list[Experiment]:

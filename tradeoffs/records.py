@@ -13,6 +13,7 @@ import json
 import math
 import os
 import tempfile
+import uuid
 import zlib
 from pathlib import Path
 
@@ -41,27 +42,6 @@ class RecordError(RuntimeError):
         ...
     tradeoffs.records.RecordError: no series of runs is recorded of ...
     """
-
-
-def _content(run):
-    """A run as plain JSON values, rounded, with its digest."""
-    history = {
-        column: [
-            value if value is None else round(value, _DECIMALS.get(column))
-            for value in values
-        ]
-        for column, values in run.history_columns.items()
-    }
-    schedule = {"schedule": run.experiment.schedule.content()}
-    content = {
-        "format": FORMAT,
-        "experiment": dataclasses.asdict(run.experiment) | schedule,
-        "num_parameters": int(run.num_parameters),
-        "history": history,
-        "test_predictions": _packed(run.test_predictions, run.experiment.dataset),
-        "environment": run.environment,
-    }
-    return content | {"sha256": _digest(content)}
 
 
 def _packed(predictions, dataset):
@@ -117,8 +97,25 @@ def results_folder() -> Path:
 
 def save(run: Run, folder: Path | None = None) -> Path:
     """Write a run's record, whole or not at all, and return its path."""
+    history = {
+        column: [
+            value if value is None else round(value, _DECIMALS.get(column))
+            for value in values
+        ]
+        for column, values in run.history_columns.items()
+    }
+    schedule = {"schedule": run.experiment.schedule.content()}
+    content = {
+        "format": FORMAT,
+        "experiment": dataclasses.asdict(run.experiment) | schedule,
+        "num_parameters": int(run.num_parameters),
+        "history": history,
+        "test_predictions": _packed(run.test_predictions, run.experiment.dataset),
+        "environment": run.environment,
+    }
+    content["sha256"] = _digest(content)
     path = (folder or results_folder()) / run.experiment.path
-    write(path, json.dumps(_content(run), indent=1, sort_keys=True) + "\n")
+    write(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
     return path
 
 
@@ -141,18 +138,15 @@ def check_writable(path: Path) -> None:
 def write(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name and rename it: whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = tempfile.NamedTemporaryFile(  # noqa: SIM115  closed below, before the rename
-        "wb", dir=path.parent, prefix=f".{path.name}-", delete=False
-    )
+    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
     try:
-        with file:
+        with temporary.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        Path(file.name).chmod(0o644)
-        os.replace(file.name, path)
+        os.replace(temporary, path)
     except BaseException:
-        Path(file.name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

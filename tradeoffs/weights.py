@@ -15,31 +15,30 @@ import numpy as np
 from tradeoffs import records
 from tradeoffs.data import mnist
 from tradeoffs.experiments import Experiment, Run
-from tradeoffs.models import build
+from tradeoffs.models import MODELS, build
 from tradeoffs.schedules import ARTICLE
 
 SEEDS_KEPT = 5  # of each Small Net
 KEPT_SEED = 5  # of the further run of a larger model
 # For numbers of two bytes: a seventh smaller, at most, than as by default.
 COMPRESSION = [{"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 0, "lp": 1, "pb": 1}]
+# The further runs. Where one is in no series, it counts in no mean.
+KEPT = tuple(
+    Experiment(model, "pytorch", ARTICLE, KEPT_SEED)
+    for model in MODELS
+    if model != "small_net"
+)
 
 
-def _keeps_weights(run):
-    experiment = run.experiment
-    if _as_they_are(run):
-        return experiment.framework == "pytorch" and experiment.dataset == "mnist"
-    further = Experiment(experiment.model, "pytorch", ARTICLE, KEPT_SEED)
-    return experiment.model != "small_net" and experiment == further
-
-
-def _as_they_are(run):
-    small = run.experiment.model == "small_net" and run.experiment.seed < SEEDS_KEPT
-    return small or run.experiment.tested_once
-
-
-def _weights_path(run, folder):
-    path = (folder or records.results_folder()) / run.experiment.path
-    return path.with_suffix(".safetensors" + ("" if _as_they_are(run) else ".xz"))
+def _weights_path(experiment, folder):
+    """Where the weights of an experiment are, or None where they are not kept."""
+    path = (folder or records.results_folder()) / experiment.path
+    if experiment in KEPT:
+        return path.with_suffix(".safetensors.xz")
+    first = experiment.model == "small_net" and experiment.seed < SEEDS_KEPT
+    if experiment.dataset == "mnist" and (first or experiment.tested_once):
+        return path.with_suffix(".safetensors")
+    return None
 
 
 def save_weights(run: Run, network, folder: Path | None = None) -> None:
@@ -50,14 +49,15 @@ def save_weights(run: Run, network, folder: Path | None = None) -> None:
     """
     from safetensors import torch
 
-    if not _keeps_weights(run):
+    path = _weights_path(run.experiment, folder)
+    if path is None:
         return
-    if not _as_they_are(run):
+    if path.suffix == ".xz":
         content = lzma.compress(torch.save(_rounded(run, network)), filters=COMPRESSION)
     else:
         state = network.state_dict().items()
         content = torch.save({name: t.contiguous() for name, t in state})
-    records.write(_weights_path(run, folder), content)
+    records.write(path, content)
 
 
 def _rounded(run, network):
@@ -115,14 +115,14 @@ def trained(run: Run, folder: Path | None = None, *, framework: str = "pytorch")
     >>> tradeoffs.as_recorded(network, "small_net"), network.training
     (True, False)
     """
-    if not _keeps_weights(run):
+    experiment, path = run.experiment, _weights_path(run.experiment, folder)
+    if path is None:
         raise ValueError(
             f"the weights of {run!r} are not kept; they are for the first {SEEDS_KEPT} "
             "seeds of each Small Net on MNIST, for the rows of the search for smaller "
             f"networks, and for seed {KEPT_SEED} of each other model under the "
             "article's schedule"
         )
-    experiment, path = run.experiment, _weights_path(run, folder)
     network = build(experiment.model, framework, **experiment.model_arguments)
     if experiment.tested_once:
         from tradeoffs.models.tiny import fold_norms
