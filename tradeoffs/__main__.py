@@ -172,12 +172,7 @@ def _parser():
 
 
 def _shape(text):
-    sizes = text.split(",")
-    if not all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a shape; give whole numbers above 0, such as 1,28,28"
-        )
-    return tuple(map(int, sizes))
+    return tuple(_at_least_one(size.strip()) for size in text.split(","))
 
 
 def _at_least_one(text):

@@ -84,7 +84,8 @@ def run_search(options) -> None:
     path = Path(options.output or _default_output(plan))
     records.check_writable(path)
     fetching.fetch(options.dataset)
-    with _cluster(options.cluster) as executor:
+    address = options.cluster
+    with _cluster(address) if address else contextlib.nullcontext() as executor:
         frame = search(
             executor=executor,
             jobs=options.jobs,
@@ -103,10 +104,7 @@ def run_search(options) -> None:
 
 @contextlib.contextmanager
 def _cluster(address):
-    """An executor of the cluster at an address, or None without one."""
-    if address is None:
-        yield None
-        return
+    """An executor of the cluster at an address."""
     try:
         from distributed import Client
     except ImportError:

@@ -59,12 +59,13 @@ def quantize(path, inputs, **options):
     """
     from onnxruntime import quantization
 
+    batches = np.array_split(inputs, max(len(inputs) // 64, 1))
+
     class Reader(quantization.CalibrationDataReader):
-        batches = iter(np.array_split(inputs, max(len(inputs) // 64, 1)))
+        given = iter([{"inputs": batch} for batch in batches])
 
         def get_next(self):
-            batch = next(self.batches, None)
-            return None if batch is None else {"inputs": batch}
+            return next(self.given, None)
 
     quantization.quant_pre_process(path, path)
     usual = {"per_channel": True, "reduce_range": True}

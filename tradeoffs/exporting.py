@@ -119,7 +119,10 @@ def _export_run(run, path, precision):
 def _inputs(model, framework, calibration, shape):
     """Inputs to calibrate and to check with, [n, ...], of the kind the model takes."""
     if isinstance(calibration, Dataset):
-        return _standardized(calibration, framework)
+        page = importlib.import_module(f"tradeoffs.training.{framework}")
+        images = _spread(calibration.train_images, CALIBRATED)
+        given = images, ARTICLE.input_scaling, calibration.pixels
+        return np.asarray(page.images_to_tensor(*given))
     page = importlib.import_module(f"tradeoffs.probes.{framework}")
     probe = page.Probe(model, [()], None, "cpu", 1)
     known = page.known_shapes(model) if framework == "keras" else (1, 28, 28)
@@ -140,7 +143,7 @@ def _inputs(model, framework, calibration, shape):
                 f"calibration has the shape {inputs.shape}; it must be [n, ...] with "
                 "at least one input, all finite numbers"
             )
-        return inputs[_spaced(inputs, CALIBRATED)]
+        return _spread(inputs, CALIBRATED)
     shape = input_shapes(known if shape is None else shape)
     probe.shapes = shape if shape and isinstance(shape[0], tuple) else (shape,)
     if len(probe.shapes) > 1:
@@ -148,22 +151,15 @@ def _inputs(model, framework, calibration, shape):
     return np.asarray(probe.inputs(CHECKED)[0])
 
 
-def _spaced(values, most):
-    """Places in an array, as far apart as so many can be: it may be sorted."""
-    return np.linspace(0, len(values) - 1, min(len(values), most)).astype(int)
-
-
-def _standardized(dataset, framework):
-    page = importlib.import_module(f"tradeoffs.training.{framework}")
-    images = dataset.train_images[_spaced(dataset.train_images, CALIBRATED)]
-    given = images, ARTICLE.input_scaling, dataset.pixels
-    return np.asarray(page.images_to_tensor(*given))
+def _spread(values, most):
+    """So many of an array, as far apart as they can be: it may be sorted."""
+    return values[np.linspace(0, len(values) - 1, min(len(values), most)).astype(int)]
 
 
 def _converted(model, framework, inputs, precision):
     """The file's content, and in words how far its answers are from the network's."""
     convert = {"pytorch": to_onnx, "keras": to_tflite}[framework]
-    checked = inputs[_spaced(inputs, CHECKED)]
+    checked = _spread(inputs, CHECKED)
     expected = _call(model, checked)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[framework]}"

@@ -21,8 +21,6 @@ import numpy as np
 
 from tradeoffs.checks import one_of
 
-TIMEOUT_SECONDS = 20
-
 
 class DataError(RuntimeError):
     """The data could not be had, or are not what they should be.
@@ -156,7 +154,7 @@ def _from_mirror(mirror, names, scratch):
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-    downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT_SECONDS)
+    downloader = pooch.HTTPDownloader(progressbar=True, timeout=20)
     for name in names:
         unpacked = pooch.retrieve(
             f"{mirror}{name}.gz",

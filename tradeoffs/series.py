@@ -25,7 +25,6 @@ from tradeoffs.recorded import same_series
 from tradeoffs.schedules import ARTICLE, Schedule
 
 THREADS = 1
-READS_TEST_IMAGES = "python -m tradeoffs smaller --test"
 SEEN = 1_000  # training images that stand in for test images
 STACKED_MODELS = "small_net", "tiny"  # whose seeds train side by side
 
@@ -147,8 +146,8 @@ def _check_noted(experiments):
         ):
             raise records.RecordError(
                 f"the test images were not read yet for {experiment.path}; "
-                f"'{READS_TEST_IMAGES}' reads them, once, for each row's own network, "
-                "schedule and seeds"
+                "'python -m tradeoffs smaller --test' reads them, once, for each row's "
+                "own network, schedule and seeds"
             )
 
 
