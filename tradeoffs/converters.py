@@ -59,13 +59,12 @@ def quantize(path, inputs, **options):
     """
     from onnxruntime import quantization
 
-    batches = np.array_split(inputs, max(len(inputs) // 64, 1))
-
     class Reader(quantization.CalibrationDataReader):
-        given = iter([{"inputs": batch} for batch in batches])
+        batches = iter(np.array_split(inputs, max(len(inputs) // 64, 1)))
 
         def get_next(self):
-            return next(self.given, None)
+            batch = next(self.batches, None)
+            return None if batch is None else {"inputs": batch}
 
     quantization.quant_pre_process(path, path)
     usual = {"per_channel": True, "reduce_range": True}
