@@ -50,10 +50,10 @@ def _parser():
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(run, name, text, described=None):
+    def command(run, name, text, description=None):
         """A further command; what comes back gives it an option."""
-        described = described or run.__doc__
-        added = subparsers.add_parser(name, help=text, description=described)
+        description = description or run.__doc__
+        added = subparsers.add_parser(name, help=text, description=description)
         added.set_defaults(command=run)
         return added.add_argument
 

@@ -116,8 +116,8 @@ def input_shapes(given, *, several: bool = True) -> tuple:
 def array_view(name: str, given, shapes: Mapping[int, str], *kinds: type) -> np.ndarray:
     """A read-only view of an array that a reader gave, which stays writeable.
 
-    It is copied where PyTorch may take no such array: where its numbers do not lie one
-    after the other, or have their bytes in another order than this machine's.
+    It is copied where PyTorch takes no such array: one that is turned round, is part
+    of another's numbers, or has its bytes in another order than this machine's.
 
     Args:
         name: of the array.
@@ -141,6 +141,9 @@ def array_view(name: str, given, shapes: Mapping[int, str], *kinds: type) -> np.
     if array.ndim not in shapes:
         wanted = " or ".join(shapes.values())
         raise ValueError(f"{name} is of shape {array.shape}; it must be {wanted}")
-    view = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).view()
+    apart = any(step % array.itemsize or step < 0 for step in array.strides)
+    if apart or not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="), order="C")
+    view = array.view()
     view.flags.writeable = False
     return view
