@@ -11,7 +11,6 @@ import itertools
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from tradeoffs.checks import one_of, whole_number
 from tradeoffs.schedule_values import Augmentation, checked_values, faults
@@ -21,7 +20,7 @@ WARM_UP = 0.2  # the share of a cycle's steps in which the learning rate rises
 LATER = "weight_decay", "cycle", "label_smoothing", "augmentation"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Schedule:
     """How a network is trained. Checks itself when it is made.
 
@@ -83,9 +82,8 @@ class Schedule:
 
     def replace(self, **changes) -> "Schedule":
         """The same schedule with some values changed, and checked again."""
-        known = [field.name for field in dataclasses.fields(self)]
         for name in changes:
-            one_of("a schedule's value", name, known)
+            one_of("a schedule's value", name, vars(self))
         return dataclasses.replace(self, **changes)
 
     def first(self, epochs: int) -> "Schedule":
@@ -158,11 +156,11 @@ class Schedule:
 
         So what is known by them, such as a record, stays known when values are added.
         """
-        values = dataclasses.asdict(self)
-        for field in dataclasses.fields(self):
-            if field.name in LATER and values[field.name] == field.default:
-                del values[field.name]
-        return values
+        return {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in LATER or value != getattr(Schedule, name)
+        }
 
     @property
     def name(self) -> str:
@@ -248,6 +246,40 @@ def at_batch_size(batch_size: int, *, scaled: bool = False) -> Schedule:
     return ARTICLE.replace(
         batch_size=batch_size,
         learning_rate=ARTICLE.learning_rate * (share if scaled else min(share, 1)),
+    )
+
+
+def altered(
+    epochs: int = 1,
+    *,
+    compressed: bool = False,
+    learning_rate: float = ARTICLE.learning_rate,
+    batch_size: int = ARTICLE.batch_size,
+    optimizer: str = ARTICLE.optimizer,
+    momentum: float = ARTICLE.momentum,
+) -> Schedule:
+    """The first epochs of the article's schedule, with some values changed.
+
+    Args:
+        epochs: how many, up to 20.
+        compressed: the whole schedule in so many epochs, at least 5, instead.
+        learning_rate, batch_size, optimizer: of `Schedule`.
+        momentum: Nesterov's, for "sgd" alone; other optimizers take none.
+
+    >>> altered(3, optimizer="adam").momentum
+    0.0
+    """
+    if compressed:
+        schedule = ARTICLE.compressed(max(whole_number("epochs", epochs), 5))
+    else:
+        schedule = ARTICLE.first(epochs)
+    momentum = momentum if optimizer == "sgd" else 0.0
+    return schedule.replace(
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        momentum=momentum,
+        nesterov=momentum > 0,
     )
 
 

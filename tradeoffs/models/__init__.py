@@ -21,7 +21,7 @@ class ModelInfo:
     name: str
     label: str
     description: str
-    frameworks: tuple[str, ...]  # the authors' own first
+    frameworks: tuple[str, ...] = ("pytorch",)  # the authors' own first
 
 
 MODELS = {
@@ -43,20 +43,17 @@ MODELS = {
             "pytorch_cnn",
             "PyTorch CNN",
             "two 5x5 convolutions with pools, linear 50; 21,840 parameters",
-            ("pytorch",),
         ),
         ModelInfo(
             "gap_cnn",
             "GAP CNN",
             "three convolutions and global average pooling; 7,090 parameters",
-            ("pytorch",),
         ),
         ModelInfo(
             "small_net",
             "Small Net",
             "conv 5, batch norm, conv 8, global average pooling, linear; "
             "518 parameters with a 3x3 first kernel, 598 with a 5x5 one",
-            ("pytorch",),
         ),
     )
 }
@@ -66,7 +63,6 @@ FURTHER_MODELS = {
         "Tiny",
         "a convolution, separable ones, global average pooling, linear; "
         "488 parameters, or as many as its arguments say",
-        ("pytorch",),
     )
 }
 KNOWN_MODELS = MODELS | FURTHER_MODELS

@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from tradeoffs.models import pytorch_cnn_features
-from tradeoffs.models.small_net import sequence, small_net  # noqa: F401
-from tradeoffs.models.tiny import tiny  # noqa: F401
+from tradeoffs.models.tiny import sequence, small_net, tiny  # noqa: F401
 
 
 def layers_of(network):
