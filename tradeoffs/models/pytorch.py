@@ -164,10 +164,8 @@ def for_input(network, input_shape):
         input_shape: of one input, [channels, *sizes], without the batch.
 
     Returns:
-        A new `nn.Sequential`; the network itself if it fits already.
+        A new `nn.Sequential`, with the layers that fit as they are.
     """
-    if tuple(input_shape) == (1, 28, 28):
-        return network
     rebuilt, passing = OrderedDict(), torch.empty(2, *input_shape)
     for name, layer in network.named_children():
         layer = _with_dimensions(layer, len(input_shape) - 1)

@@ -89,16 +89,11 @@ class FirstLayers:
         weight, bias = self.convolution.weight, self.convolution.bias
         if self.norm is not None:
             weight, bias = self._normalized(weight, bias, training)
-        if bias is not None:
-            bias = bias.flatten()
-        groups = len(weight)
-        weight = weight.flatten(0, 1)
         if self.depthwise:
-            b, groups, (height, width) = len(x), len(weight), x.shape[2:]
+            b, _, height, width = x.shape
             rows = x.permute(0, 2, 3, 1).flatten(0, 2).index_select(1, self.repeats)
-            x = rows.view(b, height, width, groups).permute(0, 3, 1, 2)
-        settings = self.convolution.settings
-        return functional.conv2d(x, weight, bias, groups=groups, **settings)
+            x = rows.view(b, height, width, -1).permute(0, 3, 1, 2)
+        return self.convolution.convolve(x, weight, bias, groups=x.shape[1])
 
     def _normalized(self, weight, bias, training):
         """The weight and the bias of the convolution, with the norm in them."""

@@ -12,7 +12,6 @@ import warnings
 
 import numpy as np
 
-from tradeoffs.data import MNIST_PIXELS
 from tradeoffs.frameworks import import_keras, keep_freed_memory
 from tradeoffs.training import (
     TrainingError,
@@ -31,7 +30,7 @@ FEW = 16  # images to try a model on
 PYTORCHS_ALONE = "cycle", "label_smoothing", "augmentation"
 
 
-def images_to_tensor(images, input_scaling, pixels=MNIST_PIXELS):
+def images_to_tensor(images, input_scaling, pixels):
     """Images as float32 [n, h, w, channels]; arguments as in `training.pytorch`."""
     array = images if images.ndim == 4 else images[..., np.newaxis]
     if array.dtype == np.uint8:
@@ -129,7 +128,8 @@ class Trainer:
         few = tf.gather(self.train_images, np.arange(FEW) % len(self.train_images))
         call = functools.partial(model, training=False)
         with plain_errors():
-            self._first_outputs = first_outputs(model.name, call, few, dataset)
+            outputs = first_outputs(model.name, call, few, dataset)
+        between, shares = _probabilities(outputs)
         _warn_of_scaling(model, schedule.input_scaling)
         _warn_of_own_steps(model)
         # Only now: a subclassed model makes its weights in its first call.
@@ -138,9 +138,7 @@ class Trainer:
         _seed_dropout(model, seed)
         self.optimizer = _optimizer(schedule)
         self.optimizer.build(model.trainable_variables)
-        self.loss = keras.losses.SparseCategoricalCrossentropy(
-            from_logits=not self._returns_probabilities()
-        )
+        self.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not shares)
         self._steps = tf.function(self._train_steps)
         # Tracing now keeps compilation out of the first epoch's time. A batch
         # of a size known to the graph is faster; the last one may differ.
@@ -152,7 +150,8 @@ class Trainer:
         for size in {part.shape[1] for part in chunks(order, schedule.batch_size)}:
             indices = tf.TensorSpec([None, size], tf.int32)
             self._trace(*data, indices)
-        self._warn_of_sigmoid(call, few)  # now that it can be traced
+        if between and not shares:
+            _warn_of_sigmoid(model, call, few)  # now that it can be traced
         self._predict = tf.function(
             lambda images: model(images, training=False), reduce_retracing=True
         )
@@ -166,30 +165,6 @@ class Trainer:
             reason = one_sentence(error.__context__ or error)
             said = f"{self.model.name} cannot be trained: {reason}"
             raise TrainingError(said) from error
-
-    def _returns_probabilities(self):
-        """Whether outputs are shares that sum to 1, as far as their precision tells."""
-        outputs = self._first_outputs
-        precise = 1e-4 if outputs.dtype.size >= 4 else 0.03
-        shares = np.array(tf.cast(outputs, tf.float32))
-        return bool(shares.min() >= 0 and np.allclose(shares.sum(1), 1, atol=precise))
-
-    def _warn_of_sigmoid(self, call, few):
-        outputs = np.array(tf.cast(self._first_outputs, tf.float32))
-        between = outputs.min() >= 0 and outputs.max() <= 1
-        if not between or self._returns_probabilities():
-            return
-        last = tf.function(call).get_concrete_function(few).graph.outputs[0].op
-        while last.type in ("Identity", "Cast"):
-            last = last.inputs[0].op
-        if last.type == "Sigmoid":
-            warnings.warn(
-                f"{self.model.name} returns numbers between 0 and 1, as of a sigmoid, "
-                "and they are taken for logits: a softmax of a sigmoid. Leave the last "
-                "sigmoid out, or make it a softmax",
-                TrainingWarning,
-                stacklevel=4,
-            )
 
     def num_parameters(self):
         """Of each network: one."""
@@ -240,6 +215,28 @@ def _check_inputs(model, images):
         raise ValueError(
             f"{model.name} takes {inputs[0].dtype} inputs, and images come as scaled "
             f"{images.dtype.name} numbers; give it a float input"
+        )
+
+
+def _probabilities(outputs):
+    """Whether numbers lie between 0 and 1, and whether they are shares of 1."""
+    precise = 1e-4 if outputs.dtype.size >= 4 else 0.03
+    outputs = np.array(tf.cast(outputs, tf.float32))
+    shares = outputs.min() >= 0 and np.allclose(outputs.sum(1), 1, atol=precise)
+    return outputs.min() >= 0 and outputs.max() <= 1, bool(shares)
+
+
+def _warn_of_sigmoid(model, call, few):
+    last = tf.function(call).get_concrete_function(few).graph.outputs[0].op
+    while last.type in ("Identity", "Cast"):
+        last = last.inputs[0].op
+    if last.type == "Sigmoid":
+        warnings.warn(
+            f"{model.name} returns numbers between 0 and 1, as of a sigmoid, and they "
+            "are taken for logits: a softmax of a sigmoid. Leave the last sigmoid out, "
+            "or make it a softmax",
+            TrainingWarning,
+            stacklevel=4,
         )
 
 

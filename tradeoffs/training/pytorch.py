@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.nn.parameter import is_lazy
 
 from tradeoffs.data import MNIST_PIXELS
-from tradeoffs.frameworks import evaluating, keep_freed_memory
+from tradeoffs.frameworks import keep_freed_memory
 from tradeoffs.training import (
     TrainingError,
     TrainingWarning,
@@ -99,7 +99,7 @@ def check_outputs(model, images, dataset) -> int:
 
 def forward_macs(model, inputs) -> int:
     """Multiply-accumulates of a forward pass, as far as they are known."""
-    with torch.no_grad(), evaluating(model):
+    with trial_of(model):
         return macs_of(model, inputs)[0]
 
 
@@ -131,7 +131,8 @@ class Trainer:
         self.optimizer = make_optimizer(schedule, parameters, sparse)
         self.shares = shares_of_steps(schedule, len(self.train_labels))
         self.label_smoothing = schedule.label_smoothing
-        self.augment = augmenter(schedule, [seed], self.train_images)
+        by = schedule.augmentation
+        self.augment = Augmenter(by, [seed], self.train_images) if by else None
         self.randomness = _Randomness(seed, parameters[0].device)
 
     def num_parameters(self):
@@ -147,36 +148,35 @@ class Trainer:
         (self.rate,) = learning_rates
 
     @torch.inference_mode(False)
+    @torch.enable_grad()
     def train_steps(self, indices: np.ndarray) -> float:
         """A step for each row of indices; the sum of the batches' losses."""
-        with torch.enable_grad(), self.randomness:
-            return self._train_steps(torch.from_numpy(indices))
-
-    def _train_steps(self, indices):
         batch = indices.shape[1]
-        flat = indices.flatten().to(self.train_labels.device)
-        chosen = self.train_images.index_select(0, flat)
+        flat = torch.from_numpy(indices).flatten().to(self.train_labels.device)
+        images = self.train_images.index_select(0, flat)
+        labels = self.train_labels.index_select(0, flat)
         if self.augment:
-            chosen = self.augment(
-                chosen, self.augment.draw(*indices.shape).flatten(0, 2)
-            )
-        image_batches = chosen.split(batch)
-        label_batches = self.train_labels.index_select(0, flat).split(batch)
+            drawn = self.augment.draw(*indices.shape).flatten(0, 2)
+            images = self.augment(images, drawn)
         self.model.train()
         total = torch.zeros((), device=flat.device)
-        for images, labels in zip(image_batches, label_batches, strict=True):
-            rate = self.rate * next(self.shares)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            self.optimizer.zero_grad()
-            outputs = at_least_float32(self._checked(self.model(images), len(images)))
-            loss = functional.cross_entropy(
-                outputs, labels, label_smoothing=self.label_smoothing
-            )
-            loss.backward()
-            self.optimizer.step()
-            total += loss.detach()
+        with self.randomness:
+            for step in zip(images.split(batch), labels.split(batch), strict=True):
+                total += self._train_step(*step)
         return total.item()
+
+    def _train_step(self, images, labels):
+        rate = self.rate * next(self.shares)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad()
+        outputs = at_least_float32(self._checked(self.model(images), len(images)))
+        loss = functional.cross_entropy(
+            outputs, labels, label_smoothing=self.label_smoothing
+        )
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
 
     def _checked(self, outputs, count):
         """What the network returns while it trains, which may be something else."""
@@ -208,12 +208,6 @@ class Trainer:
             loss += functional.cross_entropy(logits, labels, reduction="sum").item()
             predictions.append(logits.argmax(1).cpu())
         return loss / len(self.test_labels), torch.cat(predictions).numpy()
-
-
-def augmenter(schedule, seeds, images):
-    """What changes the images, or None."""
-    by = schedule.augmentation
-    return Augmenter(by, seeds, images) if by else None
 
 
 class _Randomness(contextlib.AbstractContextManager):

@@ -14,11 +14,7 @@ import torch
 from torch import nn
 
 from tradeoffs.training import one_sentence
-from tradeoffs.training.stacked_layers import (
-    STACKED,
-    slope_of,
-    stack_padded,
-)
+from tradeoffs.training.stacked_layers import STACKED, slope_of, stack_padded
 
 # The widths of layers, input first, and what else a width shows in.
 _WIDTHS = (("in_channels", "in_features"), ("out_channels", "out_features"))
@@ -33,15 +29,12 @@ _PLAIN = {
     "start_dim": 1,
     "end_dim": -1,
 }
-
-
 # What changes a layer's answers or gradients; and the tensors that it may have.
 _HOOKS = (
     *("forward", "_forward_hooks", "_forward_pre_hooks"),
     *("_backward_hooks", "_backward_pre_hooks"),
 )
-_RUNNING = {"running_mean", "running_var", "num_batches_tracked"}
-_TENSORS = {False: {"weight", "bias"}, True: {"weight", "bias"} | _RUNNING}
+_TENSORS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
 
 
 def stack_key(model: nn.Sequential) -> tuple:
@@ -95,7 +88,7 @@ def _layer_key(name, layer):
     changed = [name for name in _HOOKS if vars(layer).get(name)]
     changed += ["a hook on a weight" for p in layer.parameters() if p._backward_hooks]
     tensors = {*dict(layer.named_parameters()), *dict(layer.named_buffers())}
-    changed += sorted(tensors - _TENSORS[isinstance(layer, nn.BatchNorm2d)])
+    changed += sorted(tensors - _TENSORS)
     if changed:
         raise TypeError(
             f"layer {name!r} has {', '.join(changed)} of its own, and cannot be stacked"

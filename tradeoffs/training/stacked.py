@@ -24,11 +24,11 @@ from tradeoffs.training import (
     one_sentence,
     train_epochs,
 )
+from tradeoffs.training.augmenting import Augmenter
 from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
 from tradeoffs.training.first_layers import FirstLayers
 from tradeoffs.training.pytorch import (
     at_least_float32,
-    augmenter,
     check_outputs,
     data_tensors,
     forward_macs,
@@ -83,28 +83,22 @@ def fit_stacked(
     """
     check_options(dataset, schedule, threads, first_epochs)
     models = _list("models", models)
-    rates = [schedule.learning_rate] * len(models)
-    if learning_rates is not None:
-        rates = learning_rates
-    seeds, rates = _list("seeds", seeds, models), _list("learning_rates", rates, models)
-    if experiments is not None:
-        experiments = _list("experiments", experiments, models)
+    seeds = _list("seeds", seeds, models)
     seeds = [whole_number("seed", seed, least=0) for seed in seeds]
+    if learning_rates is None:
+        learning_rates = [schedule.learning_rate] * len(models)
+    rates = _list("learning_rates", learning_rates, models)
     schedules = [schedule.replace(learning_rate=rate) for rate in rates]
-    experiments = experiments or [
-        Experiment(type(model).__name__, "pytorch", own, seed, dataset=dataset.name)
-        for model, own, seed in zip(models, schedules, seeds, strict=True)
-    ]
+    if experiments is None:
+        experiments = [
+            Experiment(type(model).__name__, "pytorch", own, seed, dataset=dataset.name)
+            for model, own, seed in zip(models, schedules, seeds, strict=True)
+        ]
+    experiments = _list("experiments", experiments, models)
     check_schedules(experiments, schedules)
     trainer = StackedTrainer(models, dataset, schedule, seeds)
     runs = train_epochs(
-        trainer,
-        dataset,
-        experiments,
-        threads,
-        progress,
-        position,
-        first_epochs,
+        trainer, dataset, experiments, threads, progress, position, first_epochs
     )
     trainer.stack.copy_back()
     return runs
@@ -127,14 +121,14 @@ def _check_answers(stack, models, images):
     for model in models:
         with evaluating(model):
             alone.append(model(images))
+    near, said = 1e3 * torch.finfo(images.dtype).eps, "other answers"
     try:
-        found, said = stack.logits(images.repeat(1, stack.size, 1, 1)), "other answers"
+        found = stack.logits(images.repeat(1, stack.size, 1, 1))
+        if torch.allclose(found, torch.stack(alone), near, near, equal_nan=True):
+            return
     except RuntimeError as error:
-        found, said = None, one_sentence(error)
-    alone, near = torch.stack(alone), 1e3 * torch.finfo(images.dtype).eps
-    options = {"rtol": near, "atol": near, "equal_nan": True}
-    if found is None or not torch.allclose(found, alone, **options):
-        raise TypeError(f"these networks cannot be stacked: side by side, {said}")
+        said = one_sentence(error)
+    raise TypeError(f"these networks cannot be stacked: side by side, {said}")
 
 
 class StackedTrainer:
@@ -155,7 +149,8 @@ class StackedTrainer:
         self.shape, self.batch_size = images.shape[1:], schedule.batch_size
         self.shares = shares_of_steps(schedule, len(images))
         self.label_smoothing = schedule.label_smoothing
-        self.augment = augmenter(schedule, seeds, images)
+        by = schedule.augmentation
+        self.augment = Augmenter(by, seeds, images) if by else None
         self.first = FirstLayers.of(self.stack, images, changing=bool(self.augment))
         self.train_images = images.flatten(1)
         # The optimizer moves this from zero at a learning rate of 1, and each
@@ -200,9 +195,8 @@ class StackedTrainer:
             drawn = self.augment.draw(len(by_step), batch).transpose(0, 1)
         for step, wanted, numbers in zip(by_step, labels, drawn, strict=True):
             logits = self.stack.logits(self._images(step, numbers), training=True)
-            logits = at_least_float32(logits)
             losses = functional.cross_entropy(
-                logits.flatten(0, 1),
+                at_least_float32(logits).flatten(0, 1),
                 wanted,
                 reduction="none",
                 label_smoothing=self.label_smoothing,
@@ -249,9 +243,8 @@ class StackedTrainer:
         parts = self.test_images.split(sizes), self.test_labels.split(sizes)
         for images, labels in zip(*parts, strict=True):
             logits = self.stack.logits(images.repeat(1, networks, 1, 1))
-            logits = at_least_float32(logits)
             total += functional.cross_entropy(
-                logits.movedim(0, -1),
+                at_least_float32(logits).movedim(0, -1),
                 labels[:, None].expand(-1, networks),
                 reduction="none",
             ).sum(0)

@@ -39,9 +39,12 @@ class Convolution:
         self.settings = {name: getattr(layers[0], name) for name in names}
 
     def __call__(self, x, training):
-        weight, bias = self.weight.flatten(0, 1), self.bias
-        bias = None if bias is None else bias.flatten()
         groups = x.shape[1] if self.depthwise else len(self.weight)
+        return self.convolve(x, self.weight, self.bias, groups)
+
+    def convolve(self, x, weight, bias, groups):
+        """With a weight and a bias of these shapes, [K, ...]."""
+        weight, bias = weight.flatten(0, 1), None if bias is None else bias.flatten()
         return functional.conv2d(x, weight, bias, groups=groups, **self.settings)
 
 
