@@ -159,7 +159,6 @@ class Stack:
         ]
         self.statistics = [stack_padded(tensors) for tensors in buffers]
         self._sources = [*parameters, *buffers]
-        self._stacked = [*self.parameters, *self.statistics]
         weights, running = iter(self.parameters), iter(self.statistics)
         self.layers = [
             STACKED[type(layers[0])](
@@ -180,8 +179,9 @@ class Stack:
     @torch.no_grad()
     def copy_back(self) -> None:
         """Give the networks their weights and running statistics."""
-        for stacked, tensors in zip(self._stacked, self._sources, strict=True):
-            for value, tensor in zip(stacked, tensors, strict=True):
+        stacked = *self.parameters, *self.statistics
+        for values, tensors in zip(stacked, self._sources, strict=True):
+            for value, tensor in zip(values, tensors, strict=True):
                 tensor.copy_(value[tuple(map(slice, tensor.shape))])
                 if not tensor.dim():  # the batches that a norm has seen
                     tensor += self.steps

@@ -26,7 +26,6 @@ from tradeoffs.training import (
 )
 from tradeoffs.training.augmenting import Augmenter
 from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
-from tradeoffs.training.first_layers import FirstLayers
 from tradeoffs.training.pytorch import (
     at_least_float32,
     check_outputs,
@@ -35,6 +34,7 @@ from tradeoffs.training.pytorch import (
     make_optimizer,
 )
 from tradeoffs.training.stack import Stack
+from tradeoffs.training.stacked_layers import FirstLayers
 
 EVALUATION_BATCH = 64  # the images of all networks, so that they stay in cache
 
