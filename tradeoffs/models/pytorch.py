@@ -5,8 +5,6 @@ All take images [n, 1, 28, 28] and return logits [n, 10]. Source of
 written; of `gap_cnn` and `small_net`: the article.
 """
 
-from collections import OrderedDict
-
 import torch
 from torch import nn
 
@@ -166,14 +164,14 @@ def for_input(network, input_shape):
     Returns:
         A new `nn.Sequential`, with the layers that fit as they are.
     """
-    rebuilt, passing = OrderedDict(), torch.empty(2, *input_shape)
+    rebuilt, passing = {}, torch.empty(2, *input_shape)
     for name, layer in network.named_children():
         layer = _with_dimensions(layer, len(input_shape) - 1)
         if isinstance(layer, nn.Linear) and layer.in_features != passing.shape[1]:
             layer = nn.Linear(passing.shape[1], layer.out_features)
         rebuilt[name] = layer
         passing = layer(passing)
-    return nn.Sequential(rebuilt)
+    return sequence(**rebuilt)
 
 
 def _with_dimensions(layer, dimensions):

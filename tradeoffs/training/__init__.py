@@ -16,12 +16,7 @@ import numpy as np
 from tradeoffs.checks import instance, whole_number
 from tradeoffs.data import Dataset
 from tradeoffs.experiments import HISTORY_COLUMNS, Experiment, Run, environment
-from tradeoffs.frameworks import (
-    default_threads,
-    framework_of,
-    num_threads,
-    set_threads,
-)
+from tradeoffs.frameworks import default_threads, framework_of, num_threads, set_threads
 from tradeoffs.progress import bar
 from tradeoffs.schedules import Schedule
 from tradeoffs.training.batches import chunks
@@ -172,10 +167,8 @@ def train_epochs(
     predictions = predictions.astype(np.min_scalar_type(predictions.max()))
     counts = trainer.num_parameters()
     return [
-        error or Run(experiment, count, history, predicted, noted)
-        for error, experiment, count, history, predicted in zip(
-            errors, experiments, counts, runs, predictions, strict=True
-        )
+        error or Run(experiments[k], counts[k], runs[k], predictions[k], noted)
+        for k, error in enumerate(errors)
     ]
 
 
