@@ -34,7 +34,8 @@ _HOOKS = (
     *("forward", "_forward_hooks", "_forward_pre_hooks"),
     *("_backward_hooks", "_backward_pre_hooks"),
 )
-_TENSORS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+_RUNNING = {"running_mean", "running_var", "num_batches_tracked"}
+_TENSORS = {False: {"weight", "bias"}, True: {"weight", "bias"} | _RUNNING}
 
 
 def stack_key(model: nn.Sequential) -> tuple:
@@ -88,7 +89,7 @@ def _layer_key(name, layer):
     changed = [name for name in _HOOKS if vars(layer).get(name)]
     changed += ["a hook on a weight" for p in layer.parameters() if p._backward_hooks]
     tensors = {*dict(layer.named_parameters()), *dict(layer.named_buffers())}
-    changed += sorted(tensors - _TENSORS)
+    changed += sorted(tensors - _TENSORS[isinstance(layer, nn.BatchNorm2d)])
     if changed:
         raise TypeError(
             f"layer {name!r} has {', '.join(changed)} of its own, and cannot be stacked"
