@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import tradeoffs
-from tradeoffs import ARTICLE, series
+from tradeoffs import ARTICLE
 from tradeoffs.models import count_parameters
 from tradeoffs.models.rows import ROWS
 from tradeoffs.schedule_values import Augmentation
@@ -52,20 +52,12 @@ def test_parameters_lie_where_the_arithmetic_says(name, arguments, layers, total
     assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 
 
-def test_images_too_small_for_the_cnn_are_refused():
-    with pytest.raises(ValueError, match="too small for two 5 x 5 convolutions"):
-        tradeoffs.build("pytorch_cnn", side=14)
-
-
 def test_torchvision_fits_torch():
-    """A pair that does not fit fails at import, or at its own operators."""
-    import torchvision
+    """A pair that does not fit fails at torchvision's own operators."""
+    from torchvision.ops import nms
 
-    model = torchvision.models.mobilenet_v3_small(num_classes=10).eval()
-    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
     boxes = torch.tensor([[0.0, 0, 2, 2], [0, 0, 2, 2]])
-    kept = torchvision.ops.nms(boxes, torch.tensor([0.5, 0.9]), 0.5)
-    assert kept.tolist() == [1]
+    assert nms(boxes, torch.tensor([0.5, 0.9]), 0.5).tolist() == [1]
 
 
 @pytest.mark.parametrize("pool", [None, 4])
@@ -86,22 +78,33 @@ def test_pool_of_the_small_net_costs_no_parameters(pool, pool_kind, pool_after):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("name", "arguments", "said"),
     [
-        ({"filters": (5,)}, "filters is (5,); it must be two whole numbers"),
-        ({"filters": (5, 0)}, "a number of filters is 0"),
-        ({"kernel_size": True}, "kernel_size is True; it must be one of 1, 2, 3"),
-        ({"pool": 7}, "pool is 7; it must be one of None, 2, 3, 4, 5, 6"),
-        ({"pool_stride": 3}, "pool_stride is 3; it must be one of None, 1, 2"),
-        ({"pool_kind": "mean"}, "pool_kind is 'mean'; it must be one of max, average"),
-        ({"slope": -0.1}, "slope is -0.1; it must be from 0 to 1"),
-        ({"batch_norm": "no"}, "batch_norm is 'no'"),
+        ("small_net", {"filters": (5,)}, "filters is (5,); it must be two whole"),
+        ("small_net", {"filters": (5, 0)}, "a number of filters is 0"),
+        ("small_net", {"kernel_size": True}, "kernel_size is True; it must be one of"),
+        ("small_net", {"pool": 7}, "pool is 7; it must be one of None, 2, 3, 4, 5, 6"),
+        ("small_net", {"pool_stride": 3}, "it must be one of None, 1, 2"),
+        ("small_net", {"pool_kind": "mean"}, "it must be one of max, average"),
+        ("small_net", {"slope": -0.1}, "slope is -0.1; it must be from 0 to 1"),
+        ("small_net", {"batch_norm": "no"}, "batch_norm is 'no'"),
+        ("tiny", {"filters": 4}, "filters is 4; it must be whole numbers"),
+        ("tiny", {"filters": (4, 0)}, "a number of filters is 0"),
+        ("tiny", {"kernel_sizes": (3, 8), "filters": (2, 2)}, "kernel_sizes is 8"),
+        ("tiny", {"pools": (2, 2)}, "with 4 filters it must be 4 values, or one for"),
+        ("tiny", {"pools": 3}, "kernel_sizes 3; nothing is left of 28 x 28"),
+        ("tiny", {"pool_kind": "mean"}, "it must be one of max, average"),
+        ("tiny", {"activation": "tanh"}, "it must be one of relu, silu"),
+        ("tiny", {"norm": True}, "it must be one of batch, shift, None"),
+        ("tiny", {"scale": 0}, "scale is 0; it must be above 0"),
+        ("tiny", {"parameters": 517}, "parameters is 517; it must be one of"),
+        ("tiny", {"parameters": 518, "scale": 1}, "scale is 1 beside parameters=518"),
+        ("pytorch_cnn", {"side": 14}, "too small for two 5 x 5 convolutions"),
     ],
 )
-def test_small_net_names_a_value_that_is_not_allowed(arguments, said):
-    with pytest.raises(ValueError) as caught:
-        tradeoffs.build("small_net", **arguments)
-    assert said in str(caught.value)
+def test_value_that_is_not_allowed_is_named(name, arguments, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        tradeoffs.build(name, **arguments)
 
 
 TINY = [
@@ -182,27 +185,6 @@ def test_norms_that_follow_no_convolution_are_not_folded():
         tradeoffs.fold_norms(nn.Linear(2, 2))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ({"filters": 4}, "filters is 4; it must be whole numbers"),
-        ({"filters": (4, 0)}, "a number of filters is 0"),
-        ({"kernel_sizes": (3, 8), "filters": (2, 2)}, "a value of kernel_sizes is 8"),
-        ({"pools": (2, 2)}, "with 4 filters it must be 4 values, or one for all"),
-        ({"pools": 3}, "pools is 3 and kernel_sizes 3; nothing is left of 28 x 28"),
-        ({"pool_kind": "mean"}, "pool_kind is 'mean'; it must be one of max, average"),
-        ({"activation": "tanh"}, "it must be one of relu, silu"),
-        ({"norm": True}, "norm is True; it must be one of batch, shift, None"),
-        ({"scale": 0}, "scale is 0; it must be above 0"),
-        ({"parameters": 517}, "parameters is 517; it must be one of"),
-        ({"parameters": 518, "scale": 1}, "scale is 1 beside parameters=518"),
-    ],
-)
-def test_tiny_names_a_value_that_is_not_allowed(arguments, said):
-    with pytest.raises(ValueError, match=re.escape(said)):
-        tradeoffs.build("tiny", **arguments)
-
-
 def test_as_recorded_sees_the_layers_and_not_the_weights():
     named = tradeoffs.build("gap_cnn", seed=1)
     assert tradeoffs.as_recorded(nn.Sequential(*named), "gap_cnn")
@@ -219,13 +201,6 @@ def test_as_recorded_sees_the_layers_and_not_the_weights():
     assert list(counts.values()) == [72, 8, 8]
     with pytest.raises(TypeError, match="a model must be a torch"):
         tradeoffs.as_recorded("gap_cnn", "gap_cnn")
-
-
-def test_build_names_the_known_models():
-    with pytest.raises(ValueError, match="keras_mlp, keras_cnn, pytorch_cnn, gap_cnn"):
-        tradeoffs.build("keras_rnn")
-    with pytest.raises(TypeError):
-        tradeoffs.build("pytorch_cnn", dropuot=True)
 
 
 def test_build_with_a_seed_repeats_and_leaves_global_randomness_alone():
@@ -255,21 +230,17 @@ def fit(model, dataset, schedule, **options):
     return tradeoffs.fit(model, dataset, schedule, progress=False, **options)
 
 
-def test_fit_repeats_for_a_seed_and_differs_for_another(small):
+def test_fit_repeats_for_a_seed_and_leaves_global_randomness_alone(small):
     def train(seed):
         model = tradeoffs.build("pytorch_cnn", seed=0)
         run = fit(model, small.head(320, 50), QUICK, seed=seed)
         return run.history_columns["train_loss"]
 
-    assert train(0) == train(0)
-    assert train(0) != train(1)
-
-
-def test_fit_leaves_global_randomness_alone(small):
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    fit(tradeoffs.build("pytorch_cnn", seed=0), small, QUICK)
+    assert train(0) == train(0)
+    assert train(0) != train(1)
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -378,21 +349,6 @@ def test_every_optimizer_learns(small, optimizer, learning_rate):
     assert fit(tradeoffs.build("gap_cnn", seed=0), small, schedule).test_accuracy > 0.5
 
 
-def test_fit_takes_a_model_of_the_readers_own(small):
-    class Own(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.linear = nn.Linear(784, 10)
-
-        def forward(self, images):
-            return self.linear(images.flatten(1))
-
-    run = fit(Own(), small, ARTICLE.first(2))
-    assert run.experiment.model == "Own"
-    assert run.num_parameters == 7_850
-    assert run.test_accuracy > 0.7
-
-
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -406,24 +362,6 @@ def test_fit_names_what_it_cannot_take(wrong, said, small):
     right = {"model": nn.Linear(2, 2), "dataset": small, "schedule": QUICK}
     with pytest.raises((TypeError, ValueError), match=re.escape(said)):
         fit(**right | wrong)
-
-
-def test_ctrl_c_leaves_no_record_and_no_half_file(small, tmp_path, monkeypatch):
-    from tradeoffs import training
-
-    monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
-    monkeypatch.setattr(series, "dataset_named", lambda _: small)
-    steps = training.chunks
-
-    def interrupted(*arguments):
-        yield next(steps(*arguments))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "chunks", interrupted)
-    experiment = tradeoffs.Experiment("small_net", "pytorch", QUICK)
-    with pytest.raises(KeyboardInterrupt):
-        series.train_and_record([experiment], progress=False)
-    assert list(tmp_path.rglob("*")) == []
 
 
 @pytest.mark.parametrize(
