@@ -12,7 +12,7 @@ import tradeoffs
 from tradeoffs import ARTICLE, TrainingError
 from tradeoffs.frameworks import import_keras
 from tradeoffs.measure_here import load
-from tradeoffs.probes import files
+from tradeoffs.probes import PARTS, files
 from tradeoffs.training import TrainingWarning
 from tradeoffs.weights import KEPT_SEED
 
@@ -48,18 +48,9 @@ def fit(model, dataset, schedule, **options):
     return tradeoffs.fit(model, dataset, schedule, progress=False, **options)
 
 
-@pytest.mark.parametrize(
-    ("name", "layers", "total"),
-    [
-        ("keras_mlp", [401_920, 262_656, 5_130], 669_706),
-        ("keras_cnn", [320, 18_496, 1_179_776, 1_290], 1_199_882),
-    ],
-)
-def test_parameters_lie_where_the_arithmetic_says(name, layers, total):
-    model = tradeoffs.build(name)
-    counts = [layer.count_params() for layer in model.layers]
-    assert [c for c in counts if c] == layers
-    assert model.count_params() == total
+def measure(model, shape=None, parts="size", **options):
+    options = {"threads": 1, "max_seconds": 0.1, "progress": False} | options
+    return tradeoffs.measure(model, shape, parts=parts, **options)
 
 
 @pytest.mark.parametrize("name", ["keras_mlp", "keras_cnn"])
@@ -176,21 +167,18 @@ def remembers(keras, layers):
     ],
 )
 def test_size_needs_no_forward_pass(keras, make, count, macs, says):
-    options = {"threads": 1, "progress": False}
     model = make(keras, keras.layers)
-    profile = tradeoffs.measure(model, parts="size", **options)
+    profile = measure(model)
     assert (profile.num_parameters, profile.macs) == (count, macs)
     assert 4 * count <= profile.weight_bytes < profile.file_bytes
     with pytest.raises(tradeoffs.MeasureError, match=says):
-        tradeoffs.measure(model, parts="inference_time", **options)
+        measure(model, parts="inference_time")
 
 
 def test_gpu_memory_is_predicted_for_pytorch_only(keras):
-    with pytest.raises(tradeoffs.MeasureError, match="for PyTorch models only"):
-        tradeoffs.predict_memory(dense(keras), [((28, 28, 1), 4)], progress=False)
-    make = functools.partial(tradeoffs.build, "keras_mlp", "keras")
-    with pytest.raises(tradeoffs.MeasureError, match="for PyTorch models only"):
-        tradeoffs.predict_memory(make, [((28, 28, 1), 4)], progress=False)
+    for model in dense(keras), functools.partial(tradeoffs.build, "keras_mlp", "keras"):
+        with pytest.raises(tradeoffs.MeasureError, match="for PyTorch models only"):
+            tradeoffs.predict_memory(model, [((28, 28, 1), 4)], progress=False)
 
 
 def test_a_seed_of_weights_leaves_the_readers_random_numbers_alone():
@@ -320,10 +308,9 @@ def test_numbers_that_lie_between_0_and_1_are_no_sigmoid(keras, small):
 
 
 def test_float16_and_variables_out_of_sight_are_noted(keras):
-    options = {"input_shape": (4,), "max_seconds": 0.1, "progress": False}
     half = keras.layers.Dense(3, dtype="mixed_float16")
     half = keras.Sequential([keras.Input((4,)), half])
-    profile = tradeoffs.measure(half, parts=("size", "training_time"), **options)
+    profile = measure(half, (4,), ("size", "training_time"))
     assert any("computes in float16" in note for note in profile.notes)
 
     def hides():
@@ -331,7 +318,7 @@ def test_float16_and_variables_out_of_sight_are_noted(keras):
         calls_it = keras.layers.Lambda(lambda inputs: layer(inputs))
         return keras.Sequential([keras.Input((4,)), calls_it])
 
-    profile = tradeoffs.measure(hides, parts="size", **options)
+    profile = measure(hides, (4,))
     assert (profile.num_parameters, profile.macs) == (0, 12)
     assert "variables that Keras does not see are not counted" in profile.notes[0]
 
@@ -345,18 +332,18 @@ def test_steps_of_ones_own_are_warned_of(keras, small):
         fit(Own(dense(keras).layers), small.head(50, 50), QUICK)
 
 
-def test_start_up_of_numbers_by_name_and_the_callers_types(keras):
+def test_start_up_of_numbers_by_name(keras):
     numbers = keras.Input((4,), name="b"), keras.Input((3,), dtype="int32", name="a")
     ones = keras.layers.Flatten()(keras.ops.one_hot(numbers[1], 5))
     output = keras.layers.Dense(2)(keras.layers.Concatenate()([numbers[0], ones]))
     model = keras.Model(dict(zip("ba", numbers, strict=True)), output)
-    profile = tradeoffs.measure(model, parts="startup", progress=False)
-    assert profile.startup_seconds > 0
+    assert measure(model, parts="startup").startup_seconds > 0
+
+
+def test_the_callers_types_reach_the_other_process(keras):
     keras.config.set_dtype_policy("float64")
     try:
-        wide = tradeoffs.measure(
-            lambda: dense(keras), parts="size", input_shape=(28, 28, 1), progress=False
-        )
+        wide = measure(lambda: dense(keras), (28, 28, 1))
     finally:
         keras.config.set_dtype_policy("float32")
     assert wide.weight_bytes == 8 * wide.num_parameters
@@ -371,19 +358,11 @@ def test_other_usual_numbers_change_nothing(keras, small):
     assert run.test_accuracy > 0.7
 
 
-def test_loss_that_is_not_finite_stops_with_advice(keras, small):
-    own = dense(keras)
-    own.set_weights([np.full((784, 10), np.nan, "float32"), np.zeros(10, "float32")])
-    with pytest.raises(TrainingError, match="try a learning rate below"):
-        fit(own, small, QUICK)
-
-
 def test_keras_model_of_ones_own_is_measured_in_a_child(keras):
-    quick = {"threads": 1, "max_seconds": 0.2, "progress": False}
     own = dense(keras)
     own.compile("adam", loss=lambda labels, outputs: outputs)
     own.optimizer.build(own.trainable_variables)
-    profile = tradeoffs.measure(own, **quick)
+    profile = measure(own, parts=PARTS)
     assert own.compiled
     assert profile.framework == "keras"
     assert profile.input_shape == (28, 28, 1)
@@ -396,41 +375,39 @@ def test_keras_model_of_ones_own_is_measured_in_a_child(keras):
     assert any("PyTorch models only" in note for note in profile.notes)
 
 
-def test_model_that_only_this_process_can_make_is_measured_by_its_function(keras):
-    def make():
-        class Twice(keras.layers.Layer):
-            def call(self, inputs):
-                return 2 * inputs
-
-        flatten, dense = keras.layers.Flatten(), keras.layers.Dense(10)
-        return keras.Sequential([keras.Input((28, 28, 1)), Twice(), flatten, dense])
-
-    quick = {"threads": 1, "progress": False, "parts": "size"}
-    with pytest.raises(tradeoffs.MeasureError, match="give a function that makes it"):
-        tradeoffs.measure(make(), **quick)
-    profile = tradeoffs.measure(make, **quick)
-    assert profile.num_parameters == 7_850
-    assert profile.macs == 7_840
-
-
 def test_what_is_frozen_is_so_in_the_process_that_measures(keras):
     layers = keras.layers.Dense(4), keras.layers.Dense(3)
     own = keras.Sequential([keras.Input((8,)), *layers])
     own.layers[0].kernel.trainable = False
-    profile = tradeoffs.measure(own, parts="size", progress=False)
+    profile = measure(own)
     assert (profile.num_parameters, profile.num_trainable_parameters) == (51, 19)
 
 
-def test_sequential_with_a_block_twice_is_measured_by_its_function(keras):
-    def make():
-        block = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8)])
-        last = keras.layers.Dense(2)
-        return keras.Sequential([keras.Input((8,)), block, block, last])
+def own_layer(keras):
+    class Twice(keras.layers.Layer):
+        def call(self, inputs):
+            return 2 * inputs
 
-    quick = {"progress": False, "parts": "size"}
-    with pytest.raises(tradeoffs.MeasureError, match="a layer twice"):
-        tradeoffs.measure(make(), **quick)
-    assert tradeoffs.measure(make, **quick).macs == 2 * 8 * 8 + 8 * 2
+    return keras.Sequential([keras.Input((8,)), Twice(), keras.layers.Dense(2)])
+
+
+def block_twice(keras):
+    block = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8)])
+    last = keras.layers.Dense(2)
+    return keras.Sequential([keras.Input((8,)), block, block, last])
+
+
+@pytest.mark.parametrize(
+    ("make", "macs", "says"),
+    [
+        (own_layer, 8 * 2, "give a function that makes it"),
+        (block_twice, 2 * 8 * 8 + 8 * 2, "a layer twice"),
+    ],
+)
+def test_model_that_has_no_copy_is_measured_by_its_function(keras, make, macs, says):
+    with pytest.raises(tradeoffs.MeasureError, match=says):
+        measure(make(keras))
+    assert measure(lambda: make(keras)).macs == macs
 
 
 def test_measure_refuses_a_model_in_a_line(keras):
@@ -438,32 +415,28 @@ def test_measure_refuses_a_model_in_a_line(keras):
         def __init__(self):
             super().__init__([keras.Input((8,)), keras.layers.Dense(3)])
 
-    assert tradeoffs.measure(Own, parts="size", progress=False).macs == 24
+    assert measure(Own).macs == 24
 
     def make():
         return subclassed(keras, lambda out, training: out.no)
 
     with pytest.raises(tradeoffs.MeasureError, match=r"shape \(28, 28, 1\): .* 'no'$"):
-        tradeoffs.measure(make, (28, 28, 1), parts="size", progress=False)
+        measure(make, (28, 28, 1))
     with pytest.raises(TypeError, match=r"Dense \(put the layer into a keras.Seq"):
-        tradeoffs.measure(keras.layers.Dense(3), (8,))
+        measure(keras.layers.Dense(3), (8,))
 
 
 def test_whether_inputs_are_looked_up_is_found_by_trying(keras):
-    def make():
-        class Words(keras.Model):
-            def __init__(self):
-                super().__init__()
-                self.head = keras.layers.Dense(3)
-                self.table = keras.layers.Embedding(30, 6)
+    class Words(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.head = keras.layers.Dense(3)
+            self.table = keras.layers.Embedding(30, 6)
 
-            def call(self, words):
-                return self.head(self.table(words)[:, 0])
+        def call(self, words):
+            return self.head(self.table(words)[:, 0])
 
-        return Words()
-
-    options = {"parts": ("size", "inference_time"), "max_seconds": 0.1}
-    profile = tradeoffs.measure(make, (5,), progress=False, **options)
+    profile = measure(Words, (5,), ("size", "inference_time"))
     assert (profile.macs, profile.latency_ms_p50 > 0) == (18, True)
 
 
@@ -530,6 +503,7 @@ def product_of_some(rows):
         ((20, 3), lambda k: k.layers.Conv1D(5, 3, dilation_rate=3), 14 * 5 * 9, ""),
         ((6, 8), lambda k: lambda x: k.ops.einsum("bij->bji", x), 0, ""),
         ((6, 8), lambda k: lambda x: k.ops.einsum("...i,...i->...", x, x), 48, ""),
+        ((6, 6), lambda k: lambda x: k.ops.softmax(k.ops.matmul(x, x)), 6**3, ""),
         ((8,), lambda k: k.layers.Dense(5, dtype="int8_from_float32"), 40, ""),
         ((1001, 8), lambda k: k.layers.SimpleRNN(5), None, "simple_rnn"),
         ((8,), function_of_its_own, 24, ""),
@@ -585,81 +559,58 @@ def test_an_export_has_the_input_shape_that_is_given(keras, tmp_path):
         assert batch.shape == (5, 28, 28, 1)
 
 
-def findings(keras):
-    """About Keras models: a name, what is found, and what is right."""
-    layers, ops = keras.layers, keras.ops
-
-    def profile(model, shape=None, parts="size", **options):
-        options |= {"threads": 1, "max_seconds": 0.1, "progress": False}
-        return tradeoffs.measure(model, shape, parts=parts, **options)
-
-    encoder = keras.Sequential(
-        [keras.Input((14, 28, 1)), layers.Flatten(), layers.Dense(32)]
-    )
-    inputs = keras.Input((28, 28, 1))
+def test_layers_that_are_called_twice_count_twice_and_weigh_once(keras):
+    layers, inputs = keras.layers, keras.Input((28, 28, 1))
+    encoder = [keras.Input((14, 28, 1)), layers.Flatten(), layers.Dense(32)]
+    encoder = keras.Sequential(encoder)
     crops = ((0, 14), (0, 0)), ((14, 0), (0, 0))
-    both = layers.Concatenate()([encoder(layers.Cropping2D(c)(inputs)) for c in crops])
-    found = profile(keras.Model(inputs, layers.Dense(10)(both)))
-    yield "encoder called twice", found.macs, 2 * 392 * 32 + 640
-    yield "its parameters", found.num_parameters, 392 * 32 + 32 + 650
+    halves = [encoder(layers.Cropping2D(crop)(inputs)) for crop in crops]
+    outputs = layers.Dense(10)(layers.Concatenate()(halves))
+    found = measure(keras.Model(inputs, outputs))
+    assert found.macs == 2 * 392 * 32 + 640
+    assert found.num_parameters == 392 * 32 + 32 + 650
 
-    inputs = keras.Input((28, 28))
-    q, k, v = (layers.Dense(28, use_bias=False)(inputs) for _ in range(3))
-    weights = ops.softmax(ops.matmul(q, ops.transpose(k, (0, 2, 1))))
-    pooled = layers.GlobalAveragePooling1D()(ops.matmul(weights, v))
-    found = profile(keras.Model(inputs, layers.Dense(10)(pooled)))
-    yield "keras.ops", found.macs, 5 * 28**3 + 280
 
+def test_augmentation_and_statistics_are_no_parameters(keras):
+    layers = keras.layers
     random = layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)
-    rest = (
-        layers.Conv2D(4, 3),
-        layers.BatchNormalization(),
-        layers.Flatten(),
-        layers.Dense(10),
-    )
-    found = profile(keras.Sequential([keras.Input((28, 28, 1)), *random, *rest]))
-    yield "augmentation", found.macs, 26 * 26 * 4 * 9 + 27_040
-    yield "parameters, without statistics", found.num_parameters, 40 + 8 + 27_050
-    yield "of them trainable", found.num_trainable_parameters, 40 + 8 + 27_050
+    normed = layers.Conv2D(4, 3), layers.BatchNormalization()
+    rest = layers.Flatten(), layers.Dense(10)
+    model = keras.Sequential([keras.Input((28, 28, 1)), *random, *normed, *rest])
+    found = measure(model)
+    assert found.macs == 26 * 26 * 4 * 9 + 27_040
+    assert found.num_parameters == found.num_trainable_parameters == 40 + 8 + 27_050
 
-    two = [keras.Input((10,)), keras.Input((5,))]
+
+def test_inputs_may_be_several_or_words(keras):
+    layers, two = keras.layers, [keras.Input((10,)), keras.Input((5,))]
     joined = layers.Dense(2)(layers.Concatenate()(two))
     for taken in (two, dict(zip("ab", two, strict=True))):
-        found = profile(keras.Model(taken, joined))
-        of_each = profile(keras.Model(taken, joined), input_dtype=("float32", "int32"))
-        yield "a type each", of_each.macs, 30
-        yield "two inputs", (found.input_shape, found.macs), (((10,), (5,)), 30)
+        model = keras.Model(taken, joined)
+        found = measure(model)
+        assert (found.input_shape, found.macs) == (((10,), (5,)), 30)
+        assert measure(model, input_dtype=("float32", "int32")).macs == 30
+    words = layers.Embedding(50, 8), layers.Flatten(), layers.Dense(2)
+    found = measure(keras.Sequential(words), (20,), ("size", "training_time"))
+    assert (found.num_parameters, found.macs) == (400 + 322, 320)
+    assert found.train_step_ms > 0
 
+
+def test_model_of_any_size_wants_an_input_shape(keras):
     any_size = keras.Input((None, None, 1))
-    pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(any_size))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3)(any_size))
     model = keras.Model(any_size, pooled)
-    yield "variable size", profile(model, (8, 9, 1)).macs, 6 * 7 * 2 * 9
-    try:
-        profile(model)
-    except tradeoffs.MeasureError as error:
-        yield "asked for it", "give input_shape" in str(error), True
-
-    words = keras.Sequential(
-        [layers.Embedding(50, 8), layers.Flatten(), layers.Dense(2)]
-    )
-    found = profile(words, (20,), parts=("size", "training_time"))
-    yield "words", (found.num_parameters, found.macs), (400 + 322, 320)
-    yield "words are trained", found.train_step_ms > 0, True
+    assert measure(model, (8, 9, 1)).macs == 6 * 7 * 2 * 9
+    with pytest.raises(tradeoffs.MeasureError, match="give input_shape"):
+        measure(model)
 
 
-def test_models_that_are_not_ours(keras):
-    found = list(findings(keras))
-    assert len(found) == 14
-    for name, value, right in found:
-        assert value == right, name
-
-
-def test_probabilities_are_told_in_any_precision(keras, mnist):
-    losses, data = [], mnist.head(2000, 500)
+def test_probabilities_are_told_in_any_precision(keras, small):
+    losses = []
     for policy in ("float32", "mixed_bfloat16", "mixed_float16"):
         keras.utils.set_random_seed(0)
         dtype = keras.dtype_policies.DTypePolicy(policy)
         last = keras.layers.Dense(10, "softmax", dtype=dtype)
         model = [keras.Input((28, 28, 1)), keras.layers.Flatten(), last]
-        losses.append(fit(keras.Sequential(model), data, ARTICLE.first(2)).test_loss)
+        losses.append(fit(keras.Sequential(model), small, ARTICLE.first(2)).test_loss)
     assert np.ptp(losses) < 0.05
