@@ -22,21 +22,9 @@ def mnist():
 
 
 @pytest.fixture(scope="session")
-def fashion():
-    return tradeoffs.fashion_mnist()
-
-
-@pytest.fixture(scope="session")
 def small(mnist):
     """The first images of MNIST: enough to see a loss fall."""
     return mnist.head(2000, 500)
-
-
-@pytest.fixture
-def run():
-    """Run Python with these arguments, until it ends."""
-    options = {"capture_output": True, "text": True, "timeout": 120}
-    return lambda *given: subprocess.run([sys.executable, *given], **options)
 
 
 @pytest.fixture
