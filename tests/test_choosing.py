@@ -92,11 +92,6 @@ def test_what_was_not_measured_keeps_no_limit(table):
     }
 
 
-def test_choose_takes_profiles_too():
-    choice = choose(PROFILES, by="num_parameters", max_parameters=20_000)
-    assert list(choice.fitting.index) == ["small", "middle"]
-
-
 @pytest.mark.parametrize("name", LIMITS)
 def test_every_limit_is_held_against_a_column(name, table):
     complete = table.assign(cost_per_month=1.0)

@@ -55,19 +55,25 @@ def one_mirror(monkeypatch):
     monkeypatch.setattr(fetching, "_from_mirror", answer)
 
 
-def test_mnist_has_its_shapes_and_labels(mnist):
-    assert mnist.train_images.shape == (60_000, 28, 28)
-    assert mnist.test_images.shape == (10_000, 28, 28)
-    assert np.bincount(mnist.test_labels).tolist() == [
-        980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009,
-    ]  # fmt: skip
-
-
-def test_fashion_mnist_is_alike_and_has_its_own_pixels(fashion):
-    assert fashion.train_images.shape == (60_000, 28, 28)
-    for labels, count in ((fashion.train_labels, 6_000), (fashion.test_labels, 1_000)):
-        assert np.bincount(labels).tolist() == [count] * 10
-    assert fashion.pixels == pytest.approx((0.2860, 0.3530), abs=1e-4)
+@pytest.mark.parametrize(
+    ("name", "train", "test", "pixels"),
+    [
+        (
+            "mnist",
+            [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+            [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
+            (0.1307, 0.3081),
+        ),
+        ("fashion_mnist", [6_000] * 10, [1_000] * 10, (0.2860, 0.3530)),
+    ],
+)
+def test_data_sets_have_their_shapes_labels_and_pixels(name, train, test, pixels):
+    data = tradeoffs.data.dataset_named(name)
+    assert data.train_images.shape == (60_000, 28, 28)
+    assert data.test_images.shape == (10_000, 28, 28)
+    assert np.bincount(data.train_labels).tolist() == train
+    assert np.bincount(data.test_labels).tolist() == test
+    assert data.pixels == pytest.approx(pixels, abs=1e-4)
 
 
 def test_unknown_data_set_is_refused_by_name():
@@ -162,7 +168,7 @@ def test_damaged_download_is_never_accepted(tmp_path, offline, monkeypatch):
     monkeypatch.setattr(fetching, "_from_mirror", damaged)
     with pytest.raises(DataError, match="arrived damaged"):
         fetching.fetch(root=tmp_path)
-    assert sorted(p.name for p in (tmp_path / "MNIST/raw").iterdir()) == []
+    assert not list((tmp_path / "MNIST/raw").iterdir())
 
 
 def test_download_cut_short_is_never_accepted(tmp_path, monkeypatch):
@@ -240,14 +246,8 @@ def test_cache_folder_can_be_moved(monkeypatch, tmp_path):
     assert fetching.cache_folder() == tmp_path
 
 
+EMPTY = np.zeros((0, 28, 28), np.uint8)
 MASKED = np.ma.masked_equal(np.arange(4), 3)
-NO_TEST = {
-    "test_images": np.zeros((0, 28, 28), np.uint8),
-    "test_labels": np.arange(0),
-}
-
-
-PARTS = "train", "test"
 
 
 def made(**changes):
@@ -274,23 +274,23 @@ def test_dataset_is_read_only_and_leaves_the_callers_arrays_writeable():
         ({"test_labels": np.arange(4) - 1}, ValueError, "test_labels has -1"),
         ({"test_images": np.zeros((4, 28, 28))}, TypeError, "not float64"),
         ({"train_labels": np.zeros(4)}, TypeError, "train_labels must be integer"),
+        ({"train_labels": np.eye(4, dtype=int)}, ValueError, r"it must be one whole n"),
+        ({"train_images": np.zeros((4, 6), "u1")}, ValueError, r"of shape \(4, 6\)"),
         ({"train_images": [np.zeros((2, 2)), [1]]}, ValueError, "train_images cannot"),
         ({"train_labels": MASKED}, ValueError, "train_labels has masked values; fill"),
-        (NO_TEST, ValueError, "no test images"),
+        ({"test_images": EMPTY, "test_labels": EMPTY[:, 0, 0]}, ValueError, "no test"),
+        ({"test_images": np.zeros((4, 28, 0), np.uint8)}, ValueError, "no test images"),
         ({"pixels": (0.1, 0.0)}, ValueError, "a deviation is above 0"),
         ({"pixels": (33.3, 78.6)}, ValueError, "uint8 are shares of 255"),
         ({"pixels": "ab"}, ValueError, "pixels is ab; it must be a mean and a dev"),
         ({"pixels": ("a", 1)}, TypeError, "pixels is 'a'; it must be a number"),
-        ({"test_images": np.zeros((4, 28, 0), np.uint8)}, ValueError, "no test images"),
         (
             {"test_images": np.full((4, 28, 28), -1, np.float32)},
-            ValueError,
-            "beside uint8, floats are shares from 0 to 1",
+            *(ValueError, "beside uint8, floats are shares from 0 to 1"),
         ),
         (
             {"test_images": np.full((4, 28, 28), 255, np.float32)},
-            ValueError,
-            "train_images are uint8, test_images float32; beside uint8",
+            *(ValueError, "train_images are uint8, test_images float32; beside uint8"),
         ),
     ],
 )
@@ -315,26 +315,21 @@ def test_arrays_that_pytorch_takes_not_are_copied():
 
 def test_numpys_numbers_and_float_images_are_made_smaller_alike(mnist):
     few = mnist.head(100, 10)
-    shares = tradeoffs.Dataset(
-        "shares",
-        *(few.train_images / np.float32(255), few.train_labels),
-        *(few.test_images / np.float32(255), few.test_labels),
-    )
+    shares = [part / np.float32(255) for part in (few.train_images, few.test_images)]
+    arrays = shares[0], few.train_labels, shares[1], few.test_labels
     assert few.cropped(np.uint8(1)).train_images.shape == (100, 26, 26)
-    found, same = few.components(5), shares.components(5)
+    found = few.components(5)
+    same = tradeoffs.Dataset("shares", *arrays).components(5)
     assert np.abs(found.test_images - same.test_images).max() < 1e-3
-    colours = made(
-        **{f"{part}_images": np.zeros((4, 8, 8, 3), "uint8") for part in PARTS}
-    )
-    assert colours.pooled(2).train_images.shape == (4, 4, 4, 3)
+    colours = np.zeros((4, 8, 8, 3), np.uint8)
+    pooled = made(train_images=colours, test_images=colours).pooled(2)
+    assert pooled.train_images.shape == (4, 4, 4, 3)
 
 
 def test_smaller_inputs_are_of_the_same_images(mnist):
     cropped, pooled = mnist.cropped(4), mnist.pooled(4)
-    assert (cropped.train_images.shape, pooled.test_images.shape) == (
-        (60_000, 20, 20),
-        (10_000, 7, 7),
-    )
+    assert cropped.train_images.shape == (60_000, 20, 20)
+    assert pooled.test_images.shape == (10_000, 7, 7)
     inside = cropped.train_images.sum(dtype=int) / mnist.train_images.sum(dtype=int)
     # Digits are centred by their mass, so MNIST's border of 4 is not quite empty.
     assert inside == pytest.approx(0.967, abs=0.001)

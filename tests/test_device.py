@@ -209,11 +209,8 @@ def test_a_file_takes_what_its_network_takes(tmp_path, network, given, expected)
 
 def test_profile_of_a_file_has_all_of_a_file_and_nothing_of_training(tiny_file):
     profile = tradeoffs.measure(str(tiny_file))
-    assert (profile.name, profile.framework, profile.threads) == (
-        "tiny",
-        "onnxruntime",
-        1,
-    )
+    assert (profile.name, profile.framework) == ("tiny", "onnxruntime")
+    assert profile.threads == 1
     assert profile.file_bytes == tiny_file.stat().st_size > 7850 * 4
     values = profile.to_dict()
     missing = {name for name in (*OF_BOTH, *OF_FILES) if values[name] is None}
@@ -223,14 +220,6 @@ def test_profile_of_a_file_has_all_of_a_file_and_nothing_of_training(tiny_file):
     assert profile.load_seconds < profile.startup_seconds
     assert profile.runtime_bytes > 2**20
     assert tradeoffs.choose([profile], max_file_mib=1, by="file_bytes").best == "tiny"
-
-
-def test_a_name_says_the_precision(tmp_path):
-    network = tradeoffs.build("small_net")
-    path = tmp_path / "my-net-int8.onnx"
-    tradeoffs.export(network, path, precision="int8", calibration=IMAGES)
-    profile = tradeoffs.measure(path)
-    assert (profile.name, profile.precision) == ("my-net", "int8")
 
 
 def test_file_that_takes_few_inputs_at_once_is_measured(tmp_path):
@@ -293,8 +282,9 @@ BESIDE = {"save_as_external_data": True, "location": "own.data", "size_threshold
 def test_a_file_of_ones_own_is_measured_as_it_is(
     tmp_path, kind, shape, options, size, at_once
 ):
-    written(tmp_path / "own.ONNX", kind, [shape], **options)
-    profile = tradeoffs.measure(tmp_path / "own.ONNX")
+    written(tmp_path / "my-own-int8.ONNX", kind, [shape], **options)
+    profile = tradeoffs.measure(tmp_path / "my-own-int8.ONNX")
+    assert (profile.name, profile.precision) == ("my-own", "int8")
     assert (profile.input_shape, profile.threads) == (tuple(shape[1:]), 1)
     assert profile.inference_batch_size == at_once
     assert ("latency is of 8 inputs at once" in profile.notes) is (at_once == 8)

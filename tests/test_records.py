@@ -16,7 +16,7 @@ from tradeoffs.measurements import device_folder, measurements_path, profile_pat
 from tradeoffs.models import MODELS
 from tradeoffs.probes.profile import PRECISIONS
 from tradeoffs.recorded import KEPT, ROW_SERIES, recorded_experiments
-from tradeoffs.series import missing, note_path
+from tradeoffs.series import note_path
 from tradeoffs.training.pytorch import images_to_tensor
 from tradeoffs.weights import SEEDS_KEPT, save_weights
 
@@ -51,7 +51,9 @@ def test_record_is_whole_and_says_the_same_when_written_again(experiment, tmp_pa
     assert again.keys() == file.keys() > packed
     assert all(again[name] == file[name] for name in file.keys() - packed)
     copy = records.load(experiment, tmp_path)
+    assert (copy.experiment, copy.history_columns) == (experiment, run.history_columns)
     assert np.array_equal(copy.test_predictions, run.test_predictions)
+    assert copy.test_predictions.dtype == np.uint8
     assert run.environment["threads"] == 1
     noted = {"versions", "processor", "system", "threads", "date", "trainings_at_once"}
     assert set(run.environment) - {"trained_side_by_side"} == noted
@@ -71,9 +73,10 @@ def test_every_file_in_results_is_a_known_record():
     ]
     subjects = "gpu_memory", "dead_units", "search_replays", "ensembles"
     measured += map(measurements_path, subjects)
-    runtimes = {"pytorch": ("pytorch", "onnxruntime-float32", "onnxruntime-int8")}
-    litert = (f"ai-edge-litert-{precision}" for precision in PRECISIONS)
-    runtimes["keras"] = ("keras", *litert)
+    runtimes = {
+        "pytorch": ("pytorch", "onnxruntime-float32", "onnxruntime-int8"),
+        "keras": ("keras", *(f"ai-edge-litert-{one}" for one in PRECISIONS)),
+    }
     measured += [
         device_folder() / f"{run.experiment.variant}-{computed}.json"
         for run in exported_runs()
@@ -88,31 +91,6 @@ def test_every_file_in_results_is_a_known_record():
 def test_results_stay_under_5_mb():
     files = records.results_folder().rglob("*")
     assert sum(file.stat().st_size for file in files) < 5e6
-
-
-def test_record_survives_the_way_to_disk_and_back(made, tmp_path):
-    path = records.save(made, tmp_path)
-    again = records.load(made.experiment, tmp_path)
-    assert again.experiment == made.experiment
-    assert again.history_columns == made.history_columns
-    assert again.test_predictions.tolist() == list(range(8))
-    assert again.test_predictions.dtype == np.uint8
-    assert list(path.parent.iterdir()) == [path]  # no temporary file stays
-
-
-def test_record_holds_the_values_that_its_schedule_uses(made, tmp_path):
-    schedule = made.experiment.schedule.replace(augmentation={"shift": 2})
-    experiment = dataclasses.replace(made.experiment, schedule=schedule)
-    run = dataclasses.replace(made, experiment=experiment)
-    kept = json.loads(records.save(run, tmp_path).read_text())["experiment"]["schedule"]
-    assert kept["augmentation"]["shift"] == 2
-    assert "label_smoothing" not in kept
-    assert records.load(experiment, tmp_path).experiment == experiment
-
-
-def test_missing_record_is_none_not_an_error(made, tmp_path):
-    assert records.load(made.experiment, tmp_path) is None
-    assert missing([made.experiment]) == [made.experiment]
 
 
 DAMAGES = {
@@ -225,10 +203,10 @@ def test_folder_that_cannot_be_written_is_found_before_the_training(
 
 
 def test_missing_seed_is_named(tmp_path, monkeypatch):
-    for seed in (0, 1, 3, 4):
-        records.save(tradeoffs.run("gap_cnn", seed=seed), tmp_path)
+    records.save(tradeoffs.run("gap_cnn", seed=0), tmp_path)
+    records.save(tradeoffs.run("gap_cnn", seed=2), tmp_path)
     monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
-    with pytest.raises(RecordError, match=r"seed 2 is missing.*TRADEOFFS_RESULTS"):
+    with pytest.raises(RecordError, match=r"seed 1 is missing.*TRADEOFFS_RESULTS"):
         tradeoffs.runs("gap_cnn")
     with pytest.raises(RecordError, match="no series of runs is recorded of small_net"):
         tradeoffs.runs("small_net", pool=5)

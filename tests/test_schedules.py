@@ -28,11 +28,7 @@ from tradeoffs.schedule_values import Augmentation
         ({"weight_decay": 0.01}, "weight_decay is 0.01, but optimizer 'sgd' takes"),
         ({"weight_decay": -1}, "weight_decay is -1.0; it must be 0 or more"),
         ({"cycle": True}, r"\(10, 15\), but a cycle has none"),
-        ({"label_smoothing": 1}, "label_smoothing is 1.0; it must be at least 0"),
-        (
-            {"label_smoothing": -0.1},
-            "label_smoothing is -0.1; it must be at least 0, and below 1",
-        ),
+        ({"label_smoothing": -0.1}, "it must be at least 0, and below 1"),
         ({"augmentation": {"rotation": 200}}, "rotation is 200; it must be from 0 to"),
     ],
 )
@@ -42,21 +38,21 @@ def test_value_out_of_range_is_named(change, said):
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("name", "value"),
     [
-        {"epochs": True},
-        {"learning_rate": "0.1"},
-        {"milestones": 10},
-        {"nesterov": 1},
-        {"cycle": 1},
-        {"augmentation": 2},
-        {"augmentation": {"shift": "2"}},
-        {"augmentation": {"twist": 2}},
+        ("epochs", True),
+        ("learning_rate", "0.1"),
+        ("milestones", 10),
+        ("nesterov", 1),
+        ("cycle", 1),
+        ("augmentation", 2),
+        ("augmentation", {"shift": "2"}),
+        ("augmentation", {"twist": 2}),
     ],
 )
-def test_value_of_another_type_is_a_type_error(change):
+def test_value_of_another_type_is_a_type_error(name, value):
     with pytest.raises(TypeError):
-        ARTICLE.replace(**change)
+        ARTICLE.replace(**{name: value})
 
 
 def test_numpy_numbers_are_numbers():
@@ -66,8 +62,7 @@ def test_numpy_numbers_are_numbers():
 
 
 def test_first_drops_later_milestones():
-    assert ARTICLE.first(2).milestones == ()
-    assert ARTICLE.first(15).milestones == (10,)
+    assert [ARTICLE.first(n).milestones for n in (2, 15)] == [(), (10,)]
     assert ARTICLE.first(20) == ARTICLE
     with pytest.raises(ValueError, match="21"):
         ARTICLE.first(21)
@@ -93,12 +88,9 @@ def test_altered_is_the_articles_but_for_what_is_changed():
 
 
 def test_names_are_stable_and_distinct():
-    assert ARTICLE.name == "article"
     assert Schedule(**dataclasses.asdict(ARTICLE)).name == "article"
     one, two = ARTICLE.first(2), ARTICLE.first(3)
-    assert one.name.startswith("custom-")
     assert one.name != two.name
-    assert one.name == ARTICLE.first(2).name
     assert one.name == "custom-6f62fd9315"  # records lie under such names
 
 
