@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,6 +34,17 @@ def row(tmp_path, monkeypatch, mnist):
 
 def read(limit=9):
     smaller._read_test_images(limit, jobs=1, position=0)
+
+
+@pytest.fixture
+def few(monkeypatch, mnist):
+    """Of the images that are held back, or trained on beside these, only so many."""
+
+    def take(num_train, num_test):
+        held = SimpleNamespace(validation_split=lambda: mnist.head(num_train, num_test))
+        monkeypatch.setattr(held_back, "mnist", lambda: held)
+
+    return take
 
 
 def test_a_row_is_tested_after_its_last_epoch_alone(row, mnist):
@@ -123,13 +135,14 @@ def test_what_was_stopped_between_goes_on_with_the_same_weights(row):
         read()
 
 
-def test_command_scores_the_ablation_anew(tmp_path, monkeypatch, capsys):
+def test_command_scores_the_ablation_anew(tmp_path, monkeypatch, few, capsys):
     monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
     row = ROWS[held_back.ABLATED]
     short = dataclasses.replace(row, schedule=row.schedule.replace(epochs=1))
     monkeypatch.setitem(ROWS, held_back.ABLATED, short)
     monkeypatch.setattr(held_back, "CHANGES", {})
     monkeypatch.setattr(held_back, "ABLATION_SEEDS", [200])
+    few(20_000, 2_000)
     assert main(["smaller", "--ablate"]) == 0
     (row,) = held_back.table("ablation").itertuples()
     assert (row.tried, row.seeds) == (held_back.AS_CHOSEN, "200")
@@ -145,23 +158,16 @@ def test_a_row_that_there_is_not(capsys):
     assert "invalid choice: 517" in capsys.readouterr().err
 
 
-def test_scores_are_of_each_network_rate_and_seed(mnist, monkeypatch):
-    class Few:
-        def validation_split(self):
-            return mnist.head(1_000, 500)
-
-    monkeypatch.setattr(held_back, "mnist", Few)
+def test_scores_are_of_each_network_rate_and_seed(few):
+    few(1_000, 500)
     networks = [SMALL, SMALL | {"filters": [3, 3]}]
     options = {"learning_rates": [0.02, 1e9], "progress": False}
     table = held_back.score(networks, QUICK, [0, 1], **options)
     assert list(table.num_parameters) == [87, 87, 109, 109]
     assert list(table.diverged) == [0, 2, 0, 2]
     assert set(table.accuracies[table.diverged == 2]) == {"0.1000 0.1000"}
-    assert json.loads(table.schedule[0]) == {
-        "epochs": 2,
-        "batch_size": 100,
-        "learning_rate": 0.02,
-    }
+    changed = {"epochs": 2, "batch_size": 100, "learning_rate": 0.02}
+    assert json.loads(table.schedule[0]) == changed
 
 
 @pytest.mark.parametrize("name", ["candidates", "ablation"])
