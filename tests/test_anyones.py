@@ -285,6 +285,13 @@ def test_network_that_cannot_be_trained_is_told_why(forward, message):
         fit_an_epoch(model, pictures((6, 4), [0]))
 
 
+def test_weights_in_one_place_are_not_updated_in_place():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(24, 3))
+    model[1].weight = nn.Parameter(torch.ones(1, 24).expand(3, 24))
+    with pytest.raises(TrainingError, match=r"a weight, 1\.weight, that is expanded"):
+        fit_an_epoch(model, pictures((6, 4), [0]))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_losses_of_half_networks_are_summed_in_more(dtype):
     network = nn.Sequential(nn.Flatten(), nn.Linear(24, 3)).to(dtype)
@@ -581,9 +588,10 @@ def exported():
 
 @pytest.mark.parametrize("make", [lambda: Stubborn(9, 3), exported])
 def test_modes_may_return_nothing_or_be_refused(make):
-    profile = measure(make, (9,), ("size", "prediction"))
+    profile = measure(make, (9,), ("size", "prediction", "training_memory"))
     assert (profile.num_parameters, profile.macs, profile.notes) == (30, 27, ())
     assert profile.predicted_gpu_memory_mib > 0
+    assert profile.optimizer_bytes == 30 * 4
 
 
 def test_type_of_the_inputs_is_that_of_the_first_layer():
@@ -616,6 +624,41 @@ def test_activations_are_counted_also_those_kept_as_an_attribute():
     # The input, what is squared, the squares, log-probabilities, labels, and the
     # weight that the mean divides by.
     assert profile.activation_bytes == 8 * (6 + 5 + 5 + 3) * 4 + 8 * 8 + 4
+
+
+def test_activations_are_counted_also_those_that_are_packed():
+    def forward(self, x):
+        with torch.autograd.graph.save_on_cpu():
+            return self.b(torch.relu(self.a(x)))
+
+    model = Calling(forward, a=nn.Linear(6, 5), b=nn.Linear(5, 3))
+    profile = measure(model, (6,), "training_memory", batch_size=8)
+    assert profile.activation_bytes == 8 * (6 + 5 + 3) * 4 + 8 * 8 + 4
+
+
+def test_steps_are_timed_where_activations_cannot_be_had():
+    def slopes(self, x):
+        slope = torch.func.grad(lambda row: self.a(row).square().sum())
+        return self.b(torch.func.vmap(slope)(x))
+
+    model = Calling(slopes, a=nn.Linear(6, 5), b=nn.Linear(6, 3))
+    profile = measure(model, (6,), ("training_time", "training_memory"))
+    assert profile.train_step_ms > 0
+    assert "training_memory not measured: Calling: Run" in " ".join(profile.notes)
+
+
+def test_blocks_may_be_left_out_at_random():
+    """So that some get their first gradient in a later step than others."""
+
+    def forward(self, x):
+        for block in self.blocks:
+            if torch.rand(()) < 0.5:
+                x = x + block(x)
+        return self.head(x)
+
+    blocks = nn.ModuleList(nn.Linear(6, 6) for _ in range(8))
+    model = Calling(forward, blocks=blocks, head=nn.Linear(6, 3))
+    assert measure(model, (6,), "training_time").train_step_ms > 0
 
 
 def test_a_model_without_contents_is_predicted_as_any():
@@ -904,6 +947,11 @@ def test_data_that_do_not_fit_are_one_clear_sentence(make, said):
 def test_what_cannot_be_predicted_is_said(model, said):
     with pytest.raises(tradeoffs.MeasureError, match=said):
         tradeoffs.predict_memory(model, [((9,), 4)], progress=False)
+
+
+def test_want_of_memory_names_the_batch_that_was_too_large():
+    with pytest.raises(tradeoffs.MeasureError, match="at batch size 10000000000"):
+        measure(nn.Linear(9, 2), (9,), "inference_time", inference_batch_size=10**10)
 
 
 def test_model_too_large_for_the_machine_is_told_so():

@@ -82,11 +82,18 @@ def framework_of(model) -> str:
     )
 
 
+def in_mode(model, *, training: bool):
+    """A PyTorch network, brought to train or not; whatever its own methods return."""
+    with contextlib.suppress(NotImplementedError):  # an exported one keeps its mode
+        model.train() if training else model.eval()
+    return model
+
+
 @contextlib.contextmanager
 def evaluating(model):
     """A PyTorch network in evaluation mode; each layer gets its own mode back."""
     modes = [(layer, layer.training) for layer in model.modules()]
-    model.eval()
+    in_mode(model, training=False)
     try:
         yield
     finally:

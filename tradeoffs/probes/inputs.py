@@ -83,5 +83,7 @@ def _num_classes(probe, dtype):
     if others and dtype is None:
         said += f"; it was given {', '.join(others)}, for want of an input_dtype"
     if isinstance(failures[0], (TypeError, KeyError)):
-        said += "; inputs are given by position, one tensor each"
+        keras = probe.framework == "keras"
+        way = "as one list" if keras else "by position, one tensor each"
+        said += f"; inputs are given {way}"
     raise MeasureError(f"the model {said}") from failures[0]

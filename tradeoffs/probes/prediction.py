@@ -23,12 +23,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from tradeoffs.frameworks import framework_of
+from tradeoffs.frameworks import framework_of, in_mode
 from tradeoffs.models.pytorch import for_input
 from tradeoffs.probes.profile import MIB
 from tradeoffs.probes.pytorch import Probe
 from tradeoffs.probes.source import PYTORCH_ALONE, MeasureError
-from tradeoffs.probes.units import in_mode, input_dtypes, storages
+from tradeoffs.probes.units import input_dtypes, storages
 from tradeoffs.training import num_classes
 
 BLOCK = 512  # sizes are rounded up to it

@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.utils._pytree import tree_leaves
 
+from tradeoffs.frameworks import in_mode
 from tradeoffs.probes.source import MeasureError
 from tradeoffs.probes.timing import seconds_of
 from tradeoffs.probes.units import (
@@ -24,7 +25,6 @@ from tradeoffs.probes.units import (
     bytes_of,
     check_scripts,
     count_of,
-    in_mode,
     input_dtypes,
     layers_in_lists,
     packed,
@@ -228,8 +228,8 @@ class Probe:
         if all(map(torch.is_tensor, saved)):  # and nothing is packed, as checkpoints
             kept.clear()  # of branches that the loss does not depend on
         # And what a function of the reader's own keeps as an attribute.
-        saved += [one for n in nodes for one in tree_leaves(getattr(n, "__dict__", {}))]
-        for tensor in filter(torch.is_tensor, saved):
+        saved += [getattr(node, "__dict__", {}) for node in nodes]
+        for tensor in filter(torch.is_tensor, tree_leaves(saved)):
             keep(tensor)
         loss.backward()
         states = [s for of in trainer.optimizer.state.values() for s in of.values()]

@@ -13,6 +13,7 @@ from tradeoffs.experiments import versions
 from tradeoffs.frameworks import (
     FRAMEWORKS,
     framework_of,
+    in_mode,
     keep_freed_memory,
     num_threads,
 )
@@ -94,6 +95,7 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
         warnings.catch_warnings(record=True) as caught,
         computing_on(probe, profile.threads),
     ):
+        warnings.simplefilter("always", TrainingWarning)  # whatever a reader ignores
         for name, work in works.items():
             asked = [part for part in parts if part.startswith(name)]
             try:
@@ -156,12 +158,16 @@ def _training(probe, peak, classes, parts, max_seconds):
     batch = probe.batch_size
     trainer, step = _trainer(probe, classes), np.arange(batch)[np.newaxis]
     yield "first_step_seconds", seconds_of(trainer.train_steps, step)
+    failure = None
     if "training_memory" in parts:
         # The first step made gradients and momentum; now all are there.
-        tensors, mib = probe.second_step(trainer, step), peak.mib()
-        yield from accelerator_memory(probe.framework, probe.device).items()
-        yield from tensors.items()
-        yield "peak_train_memory_mib", mib
+        try:
+            tensors, mib = probe.second_step(trainer, step), peak.mib()
+            yield from accelerator_memory(probe.framework, probe.device).items()
+            yield from tensors.items()
+            yield "peak_train_memory_mib", mib
+        except Exception as error:  # steps can be timed all the same
+            failure = error
     if "training_time" in parts:
         # An epoch's images, unless they are large.
         most = DATA_BYTES // (4 * math.prod(probe.shapes[0]))
@@ -179,6 +185,8 @@ def _training(probe, peak, classes, parts, max_seconds):
         yield "notes", others.note()
         yield "train_step_ms", seconds.times(1e3)
         yield "epoch_seconds", seconds.times(EPOCH_IMAGES / batch)
+    if failure:
+        raise failure
 
 
 def _trainer(probe, classes):
@@ -246,7 +254,7 @@ def started(source, profile, dtype) -> dict:
     else:
         import torch
 
-        from tradeoffs.probes.units import in_mode, input_dtypes
+        from tradeoffs.probes.units import input_dtypes
 
         dtypes = input_dtypes(model, dtype, len(shapes))
         given = zip(shapes, dtypes, strict=True)

@@ -1,7 +1,5 @@
 """A look inside a PyTorch network: its layers, inputs, and where its numbers are."""
 
-import contextlib
-
 import numpy as np
 import torch
 from torch import nn
@@ -57,13 +55,6 @@ def dead_units(network, images) -> np.ndarray:
         for handle in handles:
             handle.remove()
     return torch.cat(highest).le(0).numpy()
-
-
-def in_mode(model, *, training: bool):
-    """A PyTorch network, brought to train or not; whatever its own methods return."""
-    with contextlib.suppress(NotImplementedError):  # an exported one keeps its mode
-        model.train() if training else model.eval()
-    return model
 
 
 def layers_in_lists(model) -> list[str]:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.nn.parameter import is_lazy
 
 from tradeoffs.data import MNIST_PIXELS
-from tradeoffs.frameworks import keep_freed_memory
+from tradeoffs.frameworks import in_mode, keep_freed_memory
 from tradeoffs.training import (
     TrainingError,
     TrainingWarning,
@@ -123,6 +123,7 @@ class Trainer:
         if first.is_meta:
             raise ValueError(f"{type(model).__name__} is on the meta device, empty")
         self.num_classes = check_outputs(model, self.train_images, dataset)
+        _check_places(model)
         lay_out_by_rule(model, self.train_images)
         self.model, self.batch_size = model, schedule.batch_size
         self.rate = schedule.learning_rate
@@ -158,7 +159,7 @@ class Trainer:
         if self.augment:
             drawn = self.augment.draw(*indices.shape).flatten(0, 2)
             images = self.augment(images, drawn)
-        self.model.train()
+        in_mode(self.model, training=True)
         total = torch.zeros((), device=flat.device)
         with self.randomness:
             for step in zip(images.split(batch), labels.split(batch), strict=True):
@@ -198,7 +199,7 @@ class Trainer:
     @torch.no_grad()
     def evaluate(self):
         """Mean test loss, and the predicted labels, [n]."""
-        self.model.eval()
+        in_mode(self.model, training=False)
         loss, predictions = 0.0, []
         sizes = evaluation_sizes(len(self.test_labels), EVALUATION_BATCH)
         parts = self.test_images.split(sizes), self.test_labels.split(sizes)
@@ -208,6 +209,17 @@ class Trainer:
             loss += functional.cross_entropy(logits, labels, reduction="sum").item()
             predictions.append(logits.argmax(1).cpu())
         return loss / len(self.test_labels), torch.cat(predictions).numpy()
+
+
+def _check_places(model):
+    """Updates in place of numbers that lie in one place write beyond them."""
+    for name, parameter in model.named_parameters():
+        steps = zip(parameter.stride(), parameter.shape, strict=True)
+        if any(step == 0 and size > 1 for step, size in steps):
+            raise TrainingError(
+                f"{type(model).__name__} has a weight, {name}, that is expanded from "
+                "fewer numbers, and cannot be updated in place"
+            )
 
 
 class _Randomness(contextlib.AbstractContextManager):
@@ -251,4 +263,16 @@ def make_optimizer(schedule, parameters, sparse_gradients: bool = False):
         "rmsprop": (torch.optim.RMSprop, {"eps": 1e-7, "alpha": 0.9}),
         "adadelta": (torch.optim.Adadelta, {"eps": 1e-7, "rho": 0.95}),
     }[schedule.optimizer]
-    return kind(parameters, schedule.learning_rate, **options)
+    optimizer = kind(parameters, schedule.learning_rate, **options)
+    if options.get("fused") and schedule.momentum:
+        optimizer.register_step_pre_hook(_start_momentum)
+    return optimizer
+
+
+def _start_momentum(optimizer, *_):
+    """Of parameters that had no gradient before: a fused update expects some."""
+    for parameter in optimizer.param_groups[0]["params"]:
+        late = optimizer.state and parameter not in optimizer.state
+        if late and parameter.grad is not None:
+            momentum = torch.zeros_like(parameter)
+            optimizer.state[parameter]["momentum_buffer"] = momentum
