@@ -182,6 +182,7 @@ def test_gpu_memory_is_predicted_for_pytorch_only(keras):
 
 
 def test_a_seed_of_weights_leaves_the_readers_random_numbers_alone():
+    tradeoffs.import_keras()  # which draws numbers of its own, once
     before = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
     one, other = (tradeoffs.build("keras_mlp", seed=3) for _ in range(2))
     assert np.array_equal(one.get_weights()[0], other.get_weights()[0])

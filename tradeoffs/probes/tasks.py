@@ -245,7 +245,8 @@ def started(source, profile, dtype) -> dict:
 
         wanted = getattr(model, "inputs", None) or []
         own = [keras.backend.standardize_dtype(one.dtype) for one in wanted]
-        given = zip(shapes, own or dtype_of_each(dtype, len(shapes)), strict=True)
+        dtypes = own if own and dtype is None else dtype_of_each(dtype, len(shapes))
+        given = zip(shapes, dtypes, strict=True)
         inputs = [np.zeros((1, *shape), of or "float32") for shape, of in given]
         if len(inputs) > 1 and wanted:  # a list, or a mapping by name
             inputs = keras.tree.pack_sequence_as(model.input, inputs)
