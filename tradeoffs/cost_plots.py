@@ -32,9 +32,8 @@ def error_against_costs(table, title: str):
         axis.set(xscale="log", yscale="log")
         axis.margins(x=0.12, y=0.15)
         axis.tick_params(labelsize=8)
-        first = axis in panels[:, 0]
         draw.finish(axis, text, ERROR, log="xy")
-        axis.yaxis.label.set_visible(first)
+        axis.yaxis.label.set_visible(axis in panels[:, 0])
     _name_inversion(panels[0, 0], table, "inference_seconds")
     entries = panels[0, 0].get_legend_handles_labels()
     place = {"loc": "outside lower center", "ncols": min(len(table), 5)}
@@ -74,11 +73,10 @@ def batch_sizes(table, runs_by_label: dict[str, dict[int, list]], title: str):
     for (text, recorded), look in zip(runs_by_label.items(), looks, strict=False):
         errors = [[1 - run.test_accuracy for run in runs] for runs in recorded.values()]
         draw.band(error, list(recorded), errors, label=text, **look, markersize=5)
-    size, both = "batch size", {"log": "xy"}
-    draw.finish(time, size, "seconds an epoch", "Time", **both)
-    draw.finish(memory, size, "MiB, training", "Memory", **both)
+    draw.finish(time, "batch size", "seconds an epoch", "Time", log="xy")
+    draw.finish(memory, "batch size", "MiB, training", "Memory", log="xy")
     memory.legend(fontsize=8, frameon=False)
-    draw.finish(error, size, ERROR, "Error after 20 epochs", **both)
+    draw.finish(error, "batch size", ERROR, "Error after 20 epochs", log="xy")
     entries = error.get_legend_handles_labels()
     place = {"loc": "outside lower right", "ncols": len(runs_by_label), "fontsize": 8}
     figure.legend(*entries, frameon=False, **place)
@@ -107,9 +105,9 @@ def memory_by_image_size(pictures: dict, volumes: dict, title: str):
             look = {"fontsize": 7, "color": "#555555"}
             axis.text(sizes[0], card * 1.1, text, **look, bbox=draw.BEHIND_TEXT)
     left, right = panels
-    memory, log = "memory (GiB), without the driver's", {"log": "xy"}
-    draw.finish(left, "width = height (pixels)", memory, "Pictures", **log)
-    draw.finish(right, "width = height = depth (voxels)", "", "Volumes", **log)
+    memory = "memory (GiB), without the driver's"
+    draw.finish(left, "width = height (pixels)", memory, "Pictures", log="xy")
+    draw.finish(right, "width = height = depth (voxels)", "", "Volumes", log="xy")
     left.legend(loc="lower right", fontsize=8, frameon=False)
     figure.suptitle(title)
     return figure

@@ -10,12 +10,7 @@ from tradeoffs.plots import ERROR
 from tradeoffs.probes.profile import MIB
 
 # How what computes a model is drawn: filled, half and hollow.
-_FILLS = {
-    "framework": "full",
-    "float32": "left",
-    "float16": "bottom",
-    "int8": "none",
-}
+_FILLS = {"framework": "full", "float32": "left", "float16": "bottom", "int8": "none"}
 
 
 def in_the_app(table, app_mib: float, title: str):
@@ -27,13 +22,11 @@ def in_the_app(table, app_mib: float, title: str):
         title: of the figure.
     """
     figure, axis = draw.axes(3.6)
-    for place, (name, rows) in enumerate(table.groupby("variant", sort=False)):
-        for row in rows.itertuples():
-            _dot(axis, name, row, row.file_bytes / MIB, place)
-    for side, (runtime, rows) in zip(
-        ("right", "left"), table.groupby("framework"), strict=False
-    ):
-        mib = rows.runtime_bytes.iloc[0] / MIB
+    places, _ = table.variant.factorize()
+    for place, row in zip(places, table.itertuples(), strict=True):
+        _dot(axis, row, row.file_bytes / MIB, place)
+    runtimes = table.groupby("framework").runtime_bytes.first() / MIB
+    for side, (runtime, mib) in zip(("right", "left"), runtimes.items(), strict=False):
         axis.axvline(mib, **draw.THIN)
         place = {"transform": axis.get_xaxis_transform(), "va": "bottom", "ha": side}
         axis.text(mib, 0.03, f" {runtime} ", rotation=90, fontsize=7, **place)
@@ -53,12 +46,12 @@ def latencies(table, title: str):
         title: of the figure.
     """
     figure, axis = draw.axes(3.6)
-    for place, (name, rows) in enumerate(table.groupby("variant", sort=False)):
+    for place, (_, rows) in enumerate(table.groupby("variant", sort=False)):
         for number, row in enumerate(rows.itertuples(), -1):
             ends = row.latency_ms_p50_lowest, row.latency_ms_p50_highest
             height = place + 0.25 * number  # so that no interval lies over another
             axis.plot(ends, (height, height), **draw.THIN | {"linestyle": "-"})
-            _dot(axis, name, row, row.latency_ms_p50, height)
+            _dot(axis, row, row.latency_ms_p50, height)
     xlabel = "latency of one image (ms): median, lowest and highest of the turns"
     return _finished(figure, axis, table, xlabel, title)
 
@@ -74,14 +67,12 @@ def error_against_bytes(table, title: str):
     for name, rows in table.groupby("variant", sort=False):
         rows = rows.sort_values("file_bytes", ascending=False)
         kib, errors = rows.file_bytes / 1024, 1 - rows.accuracy_mean
-        look = draw.style(name, linestyle="-", marker="", label=None)
-        axis.plot(kib, errors, **look)
-        for number, row in enumerate(rows.itertuples()):
-            text = "" if number else label(name)
-            fill = {"fillstyle": _FILLS[row.precision]}
-            place = row.file_bytes / 1024, 1 - row.accuracy_mean
-            side = "below" if name == "gap_cnn" else "above"
-            draw.point(axis, name, *place, text=text, side=side, **fill)
+        axis.plot(kib, errors, **draw.style(name, linestyle="-", marker="", label=None))
+        texts = [label(name)] + [""] * (len(rows) - 1)
+        side = "below" if name == "gap_cnn" else "above"
+        for x, y, text, kind in zip(kib, errors, texts, rows.precision, strict=True):
+            look = {"side": side, "fillstyle": _FILLS[kind]}
+            draw.point(axis, name, x, y, text=text, **look)
     axis.margins(0.12, 0.2)
     draw.finish(axis, "file (KiB)", ERROR, title, log="xy")
     _explain(axis, table)
@@ -93,20 +84,20 @@ def _kind(row):
     return "framework" if row.framework in FRAMEWORKS else row.precision
 
 
-def _dot(axis, name, row, value, place):
-    look = draw.style(name, label=None, linestyle="none", markersize=9)
-    axis.plot(value, place, **look | {"fillstyle": _FILLS[_kind(row)]})
+def _dot(axis, row, value, place):
+    look = {"linestyle": "none", "markersize": 9, "fillstyle": _FILLS[_kind(row)]}
+    axis.plot(value, place, **draw.style(row.variant, label=None, **look))
 
 
 def _finished(figure, axis, table, xlabel, title):
-    names = [name for name, _ in table.groupby("variant", sort=False)]
+    names = table.variant.unique()
     axis.set_yticks(range(len(names)), map(label, names))
     axis.invert_yaxis()
     axis.margins(0.06, 0.12)
     draw.finish(axis, xlabel, "", title, log="x")
     kinds = _explain(axis, table)
     place = {"loc": "outside lower center", "ncols": len(kinds), "fontsize": 8}
-    figure.legend(*axis.get_legend_handles_labels(), frameon=False, **place)
+    figure.legend(frameon=False, **place)
     return figure
 
 

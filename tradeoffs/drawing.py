@@ -7,7 +7,6 @@ so that they tell apart in greyscale too.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib import figure as figures
 from matplotlib import ticker
 
 from tradeoffs.labels import label
@@ -39,7 +38,7 @@ SIDES = {  # of a point, where its text stands
 }
 
 
-class Figure(figures.Figure):
+class Figure(plt.Figure):
     """A figure whose title a notebook keeps too, as the picture's alternative text."""
 
     def said(self) -> str:
@@ -57,9 +56,8 @@ class Figure(figures.Figure):
 
 def axes(height: float = 3.4, columns: int = 1, rows: int = 1, **options):
     """A figure of the common width, and its axes; options as of `plt.subplots`."""
-    size = {"figsize": (WIDTH, height), "dpi": 100, "layout": "constrained"}
-    size |= {"FigureClass": Figure}
-    figure, panels = plt.subplots(rows, columns, **size, **options)
+    look = {"figsize": (WIDTH, height), "dpi": 100, "layout": "constrained"}
+    figure, panels = plt.subplots(rows, columns, FigureClass=Figure, **look, **options)
     # Closed for pyplot, so that a notebook shows the figure that a cell returns,
     # once, and no other.
     plt.close(figure)
@@ -81,16 +79,13 @@ def finish(axis, xlabel: str, ylabel: str, title=None, *, log="", legend=None):
 
     Args:
         axis: of one panel.
-        xlabel, ylabel: with units. '(%)' writes the shares on the y-axis, 0 to 1,
-            as per cent; 'epoch' on the x-axis keeps it to whole numbers.
+        xlabel, ylabel: with units. '(%)' writes the shares on a logarithmic y-axis,
+            0 to 1, as per cent; 'epoch' on the x-axis keeps it to whole numbers.
         title: of the panel.
         log: the logarithmic sides, "x", "y" or "xy"; their ticks are plain numbers.
         legend: where to put one.
     """
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    shares = ylabel.endswith("(%)")
-    if shares:
-        axis.yaxis.set_major_formatter(ticker.PercentFormatter(1, symbol=""))
     if xlabel.startswith("epoch"):
         axis.xaxis.set_major_locator(
             ticker.MaxNLocator(5, integer=True, steps=[1, 2, 5, 10])
@@ -100,7 +95,7 @@ def finish(axis, xlabel: str, ylabel: str, title=None, *, log="", legend=None):
         ticks = getattr(axis, f"{side}axis")
         ticks.set_major_locator(_log_locator(*getattr(axis, f"get_{side}lim")()))
         ticks.set_major_formatter(plain)
-        if shares and side == "y":
+        if side == "y" and ylabel.endswith("(%)"):
             ticks.set_major_formatter(lambda value, _: plain(100 * value))
         ticks.set_minor_locator(ticker.NullLocator())
     if legend:
@@ -111,11 +106,9 @@ def _log_locator(low, high):
     """Ticks of a logarithmic axis: more where it spans less."""
     if high < 3 * low:
         return ticker.MaxNLocator(7, steps=[1, 2, 5, 10])
-    if high > 1000 * low:
-        return ticker.LogLocator()
-    return ticker.LogLocator(
-        subs=(1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5)
-    )
+    if high < 10 * low:
+        return ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7))
+    return ticker.LogLocator(subs=(1, 2, 5) if high <= 1000 * low else (1,))
 
 
 def plain(value: float, _=None) -> str:

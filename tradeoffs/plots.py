@@ -14,6 +14,8 @@ from tradeoffs.tables import summarize
 ERROR = "test error (%)"
 PARAMETERS = "parameters (logarithmic)"
 _EPOCHS = "epoch", "epoch (line: mean, band: range over seeds)"
+# Where a model's text stands, so that none touches another.
+_SIDES = {"gap_cnn": "below", "keras_cnn": "below", "small_net": "right"}
 
 
 def schedule(schedule, title: str):
@@ -97,8 +99,7 @@ def error_by_epoch(
         draw.by_epoch(axis, [run], column, **draw.A_READERS, label=text)
     several = any(len(runs) > 1 for runs in runs_by_label.values())
     ylabel = ERROR if column == "test_error" else "training loss (nats)"
-    names = _EPOCHS[several], ylabel, title
-    draw.finish(axis, *names, log="y", legend="upper right")
+    draw.finish(axis, _EPOCHS[several], ylabel, title, log="y", legend="upper right")
     return figure
 
 
@@ -109,7 +110,7 @@ def error_against_parameters(runs: list, title: str):
         x, name = row.num_parameters, row.model
         small = name == "small_net"  # several, one above the other
         text = f"{label(row.variant)}{': ' if small else chr(10)}{x:,}"
-        side = "right" if small else _SIDES.get(name, "above")
+        side = _SIDES.get(name, "above")
         error = 1 - row.accuracy_mean
         draw.point(axis, name, x, error, row.accuracy_std, text, side=side)
         if row.variant == name:  # hollow, and around ours where the two agree
@@ -120,10 +121,6 @@ def error_against_parameters(runs: list, title: str):
     draw.filled_and_hollow(axis, "measured: mean ± deviation", "the article")
     finish_by_size(figure, axis, title, x=0.15, y=0.2)
     return figure
-
-
-# Where a model's text stands, so that none touches another.
-_SIDES = {"gap_cnn": "below", "keras_cnn": "below"}
 
 
 def finish_by_size(figure, axis, title: str, **margins) -> None:
