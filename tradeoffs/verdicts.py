@@ -6,14 +6,13 @@ verdict is written down anywhere: each call computes all of them. Source: Micha�
 Marcinkiewicz, 'The Real World is not a Kaggle Competition'.
 """
 
-import csv
 import functools
 import json
 from importlib.resources import files
 
 import pandas as pd
 
-from tradeoffs.claim import COUNT, UNDECIDED, VERDICTS, Claim, Finding
+from tradeoffs.claim import COUNT, VERDICTS, Claim, Finding
 from tradeoffs.findings import FINDINGS
 from tradeoffs.measurements import Evidence, EvidenceError
 from tradeoffs.records import RecordError
@@ -22,13 +21,9 @@ from tradeoffs.records import RecordError
 @functools.cache
 def listed() -> tuple[Claim, ...]:
     """The claims of `claims.csv`, in the article's order."""
-    text = (files("tradeoffs") / "claims.csv").read_text(encoding="utf-8")
-    numbers = dict.fromkeys(("article", "tolerance", "matters"), float)
-    numbers["decimals"] = int
-    return tuple(
-        Claim(**row | {name: kind(row[name] or 0) for name, kind in numbers.items()})
-        for row in csv.DictReader(text.splitlines())
-    )
+    table = pd.read_csv(files("tradeoffs") / "claims.csv", encoding="utf-8")
+    table = table.fillna({"unit": "", "tolerance": 0, "matters": 0})
+    return tuple(Claim(**row) for row in table.to_dict(orient="records"))
 
 
 def claims():
@@ -84,16 +79,13 @@ def claims():
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("id")
 
 
-_OF_ONE = {UNDECIDED: "is undecided"}
-_OF_SEVERAL = dict(
-    zip(
-        VERDICTS,
-        (
-            *("hold", "hold on this machine", "do not hold", "are undecided"),
-            "cannot be checked here",
-        ),
-        strict=True,
-    )
+# What is said of one claim, and of several, that have each of `VERDICTS`.
+_SAID = (
+    ("holds", "hold"),
+    ("holds on this machine", "hold on this machine"),
+    ("does not hold", "do not hold"),
+    ("is undecided", "are undecided"),
+    ("cannot be checked here", "cannot be checked here"),
 )
 
 
@@ -117,10 +109,10 @@ def tally(table) -> str:
 
 def _how_many(table):
     found = table.verdict.value_counts()
-    several = {name: found[name] != 1 for name in VERDICTS if name in found}
     return ", ".join(
-        f"{found[name]} {_OF_SEVERAL[name] if many else _OF_ONE.get(name, name)}"
-        for name, many in several.items()
+        f"{found[name]} {one if found[name] == 1 else several}"
+        for name, (one, several) in zip(VERDICTS, _SAID, strict=True)
+        if name in found
     )
 
 
@@ -136,19 +128,16 @@ def written(table):
         varies has the ends of its interval behind it.
     """
     known = {claim.id: claim for claim in listed()}
-    rows = {
-        row.Index: {
-            "claim": row.statement,
-            "quote": f"‘{row.quote}’",
-            "article": known[row.Index].write_bound(),
-            "here": known[row.Index].write(
-                Finding(row.ours, low=row.low, high=row.high)
-            ),
-            "verdict": row.verdict,
-        }
-        for row in table.itertuples()
+    asked = [known[name] for name in table.index]
+    found = map(Finding, table.ours, table.basis, table.low, table.high)
+    columns = {
+        "claim": table.statement,
+        "quote": "‘" + table.quote + "’",
+        "article": [claim.write_bound() for claim in asked],
+        "here": list(map(Claim.write, asked, found)),
+        "verdict": table.verdict,
     }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("id")
+    return pd.DataFrame(columns)
 
 
 def as_text(table) -> str:
