@@ -5,7 +5,6 @@ interval lies among them the claim holds, if none of it does the claim does not 
 and otherwise it is undecided.
 """
 
-import bisect
 import math
 from dataclasses import dataclass, replace
 
@@ -250,16 +249,10 @@ class Claim:
         if not finding.seeds:
             return "turns that lie less apart"
         fewest = min(one.seeds for one in finding.among or [finding])
-        seeds = range(fewest + 1, MOST_SEEDS + 1)
-        # The more seeds, the narrower the interval.
-        place = bisect.bisect(
-            seeds,
-            False,
-            key=lambda count: self.verdict(finding.with_seeds(count)) != UNDECIDED,
-        )
-        return (
-            f"about {seeds[place]} runs" if place < len(seeds) else "no number of runs"
-        )
+        for seeds in range(fewest + 1, MOST_SEEDS + 1):
+            if self.verdict(finding.with_seeds(seeds)) != UNDECIDED:
+                return f"about {seeds} runs"
+        return "no number of runs"
 
     def write(self, finding: Finding | float) -> str:
         """A number with its decimals and unit, and its interval where there is one."""
