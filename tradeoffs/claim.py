@@ -123,8 +123,7 @@ def difference(first, second, *, one_more=False, of_several: int = 1) -> Finding
     sizes = np.array([len(first), len(second)])
     variances = np.array([np.var(first, ddof=1), np.var(second, ddof=1)])
     total = sum(variances / sizes)
-    # Satterthwaite's degrees of freedom.
-    degrees = total**2 / sum((variances / sizes) ** 2 / (sizes - 1))
+    degrees = total**2 / sum((variances / sizes) ** 2 / (sizes - 1))  # Satterthwaite's
     t = student(degrees, of_several)
     fixed = t * math.sqrt(variances.sum()) if one_more else 0.0
     margin = math.hypot(fixed, t * math.sqrt(total))
@@ -153,6 +152,17 @@ def _extreme(findings, choose):
     found = choose(findings, key=lambda finding: finding.value)
     ends = {end: choose(getattr(f, end) for f in findings) for end in ("low", "high")}
     return replace(found, **ends, among=tuple(findings))
+
+
+def share_below(findings: list[Finding], bound: float) -> Finding:
+    """Per cent that lie below a bound; from those without doubt to those that may."""
+    counts = (
+        sum(getattr(one, end) < bound for one in findings)
+        for end in ("value", "high", "low")
+    )
+    value, low, high = (100 * count / len(findings) for count in counts)
+    seeds = min(one.seeds for one in findings)
+    return Finding(value, findings[0].basis, low, high, seeds)
 
 
 def rank_correlation(first, second) -> Finding:

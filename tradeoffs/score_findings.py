@@ -22,6 +22,7 @@ from tradeoffs.claim import (
     largest,
     mean,
     rank_correlation,
+    share_below,
     smallest,
 )
 from tradeoffs.ensembles import ensemble
@@ -47,10 +48,6 @@ def one_more(evidence, model, **given) -> Finding:
     return mean(evidence.accuracies(model, **given), one_more=True)
 
 
-def _one_more_loss(evidence, model, **given):
-    return mean(evidence.losses(model, **given), one_more=True)
-
-
 def _by_recipe(evidence, model, schedule):
     """One more run by the authors' recipe, with the spread that seeds of ours have."""
     found = evidence.accuracies(model, schedule=schedule)
@@ -62,17 +59,6 @@ def _gains(evidence):
     """By how much the smaller of each pair of models is more accurate."""
     pairs = [[evidence.accuracies(p.name) for p in pair] for pair in evidence.pairs()]
     return [difference(*pair, of_several=len(pairs)) for pair in pairs]
-
-
-def _score_lower(evidence):
-    """Per cent of pairs; from those without doubt to those that may be."""
-    gains = _gains(evidence)
-    counts = (
-        sum(getattr(gain, end) < 0 for gain in gains)
-        for end in ("value", "high", "low")
-    )
-    value, low, high = (100 * count / len(gains) for count in counts)
-    return Finding(value, RUNS, low, high, min(gain.seeds for gain in gains))
 
 
 def _ensemble_gain(runs):
@@ -116,15 +102,23 @@ def _best_loss(evidence, kernel):
     return smallest(_of_readings(evidence, kernel, "losses"))
 
 
-def _norm_after_an_epoch(evidence, nets, **options):
-    """What batch norm adds, seed by seed, on average over both rectifiers."""
+def _added(evidence, nets, epochs, without, **options):
+    """What a layer adds, seed by seed, on average over all nets that have it."""
     added = [
-        evidence.accuracies_after(1, **net)
-        - evidence.accuracies_after(1, **net, batch_norm=False)
+        evidence.accuracies_after(epochs, **net)
+        - evidence.accuracies_after(epochs, **net, **without)
         for net in nets
-        if "batch_norm" not in net
+        if without.keys().isdisjoint(net)
     ]
     return mean(np.mean(added, axis=0), **options)
+
+
+def _norm_after_an_epoch(evidence, nets, **options):
+    return _added(evidence, nets, 1, {"batch_norm": False}, **options)
+
+
+def _leaky_gain(evidence, nets, **options):
+    return _added(evidence, nets, ARTICLE.epochs, {"slope": 0.0}, **options)
 
 
 def _with_dead_units(evidence, nets):
@@ -136,17 +130,6 @@ def _with_dead_units(evidence, nets):
     found = binomtest(sum(dead), len(dead)).proportion_ci(CONFIDENCE)
     ends = 100 * found.low, 100 * found.high
     return Finding(100 * np.mean(dead), RUNS, *ends, seeds=len(counts[0]))
-
-
-def _leaky_gain(evidence, nets, **options):
-    """What LeakyReLU adds, seed by seed, on average with and without batch norm."""
-    added = [
-        evidence.accuracies_after(ARTICLE.epochs, **net)
-        - evidence.accuracies_after(ARTICLE.epochs, **net, slope=0.0)
-        for net in nets
-        if "slope" not in net
-    ]
-    return mean(np.mean(added, axis=0), **options)
 
 
 def _rank_correlation(evidence):
@@ -175,7 +158,7 @@ SCORE_FINDINGS = {
     "ensembles-score-higher-of-small-models": lambda e: _ensemble_gain(
         e.runs("gap_cnn")
     ),
-    "smaller-is-usually-worse": _score_lower,
+    "smaller-is-usually-worse": lambda e: share_below(_gains(e), 0),
     "smaller-is-sometimes-better": lambda e: largest(_gains(e)),
     "keras-mlp-authors-accuracy": lambda e: _by_recipe(
         e, "keras_mlp", KERAS_MLP_RECIPE
@@ -194,8 +177,10 @@ SCORE_FINDINGS = {
     "a-million-is-not-needed": lambda e: _ahead(e, "keras_cnn", "gap_cnn"),
     "gap-cnn-accuracy": lambda e: one_more(e, "gap_cnn"),
     "gap-cnn-accuracy-with-dropout": lambda e: one_more(e, "gap_cnn", dropout=True),
-    "gap-cnn-loss": lambda e: _one_more_loss(e, "gap_cnn"),
-    "gap-cnn-loss-with-dropout": lambda e: _one_more_loss(e, "gap_cnn", dropout=True),
+    "gap-cnn-loss": lambda e: mean(e.losses("gap_cnn"), one_more=True),
+    "gap-cnn-loss-with-dropout": lambda e: mean(
+        e.losses("gap_cnn", dropout=True), one_more=True
+    ),
     "gap-cnn-keeps-accuracy": lambda e: _ahead(e, "gap_cnn", "pytorch_cnn"),
     "batch-norm-speeds-up": lambda e: _norm_after_an_epoch(
         e, SMALL_NETS, of_several=LOOKS + 1
@@ -227,10 +212,8 @@ SCORE_FINDINGS = {
     "search-reaches-the-article": _best_searched,
     "further-reduction-costs": _lost_with_half,
     "five-per-cent-less": lambda e: difference(
-        *(
-            e.accuracies("small_net", **net)
-            for net in (WITHOUT_OVERLAP, FIVE_PER_CENT_LESS)
-        ),
+        e.accuracies("small_net", **WITHOUT_OVERLAP),
+        e.accuracies("small_net", **FIVE_PER_CENT_LESS),
         of_several=LOOKS + 1,
     ),
     "score-against-parameters": _rank_correlation,

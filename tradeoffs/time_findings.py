@@ -18,10 +18,11 @@ from tradeoffs.claim import (
     Finding,
     difference,
     largest,
+    share_below,
     smallest,
 )
 from tradeoffs.models import MODELS
-from tradeoffs.probes.profile import MIB, Profile
+from tradeoffs.probes.profile import MIB
 
 EPOCH, INFERENCE, LATENCY = "epoch_seconds", "inference_seconds", "latency_ms_p50"
 LARGE, MIDDLE, SMALL = "keras_cnn", "pytorch_cnn", "small_net"
@@ -30,75 +31,54 @@ HALF, FIVE_TIMES = 0.5, 5  # the size and the speed of the article's offer
 GUESSING = 90.0  # per cent of errors, of a network of no size
 
 
-def of_turns(values, basis: str = TIMES) -> Finding:
-    """The median of what each turn gave, and the lowest and highest.
-
-    Args:
-        values: [turns].
-        basis: as of `Finding`.
-    """
+def _of_turns(values, basis=TIMES):
+    """The median of what each turn gave, and the lowest and highest."""
     return Finding(np.median(values), basis, min(values), max(values))
-
-
-def time_ratio(above: Profile, below: Profile, field: str) -> Finding:
-    """How many times as long one takes as another, turn by turn."""
-    return of_turns(np.divide(*(_each_turn(p, field) for p in (above, below))))
-
-
-def share_faster(pairs: list[tuple[Profile, Profile]], field: str) -> Finding:
-    """Per cent of the pairs in which the first of the two takes less time."""
-    ratios = [time_ratio(first, second, field) for first, second in pairs]
-    share = 100 / len(ratios)
-    return Finding(
-        share * sum(ratio.value < 1 for ratio in ratios),
-        TIMES,
-        share * sum(ratio.high < 1 for ratio in ratios),
-        share * sum(ratio.low < 1 for ratio in ratios),
-    )
 
 
 def _each_turn(profile, field):
     return profile.turns.get(field, [getattr(profile, field)])
 
 
+def _time_ratio(above, below, field):
+    """How many times as long one takes as another, turn by turn."""
+    return _of_turns(np.divide(*(_each_turn(p, field) for p in (above, below))))
+
+
 def _seconds(evidence, model, field):
     # Seconds are a processor's own, and the article does not name its processor:
     # ours stand beside its seconds without a verdict.
-    return of_turns(_each_turn(evidence.profile(model), field), ESTIMATE)
+    return _of_turns(_each_turn(evidence.profile(model), field), ESTIMATE)
 
 
 def _seconds_saved(evidence):
     large, small = (_each_turn(evidence.profile(m), EPOCH) for m in (LARGE, MIDDLE))
-    return of_turns(np.subtract(large, small), ESTIMATE)
-
-
-def _slowest_smaller_model(evidence, framework=None):
-    profiles = [evidence.profile(model, framework) for model in MODELS]
-    pairs = evidence.pairs(profiles)
-    return largest([time_ratio(*pair, INFERENCE) for pair in pairs])
+    return _of_turns(np.subtract(large, small), ESTIMATE)
 
 
 def _ratio(evidence, above, below, field, framework=None):
     profiles = (evidence.profile(model, framework) for model in (above, below))
-    return time_ratio(*profiles, field)
+    return _time_ratio(*profiles, field)
+
+
+def _ratios(evidence, field, framework=None):
+    """Of every pair of models, the one with fewer parameters above."""
+    profiles = [evidence.profile(model, framework) for model in MODELS]
+    return [_time_ratio(*pair, field) for pair in evidence.pairs(profiles)]
 
 
 def _share_faster(evidence, field, framework=None):
-    profiles = [evidence.profile(model, framework) for model in MODELS]
-    return share_faster(evidence.pairs(profiles), field)
+    return share_below(_ratios(evidence, field, framework), 1)
+
+
+def _share_faster_on_a_runtime(evidence):
+    pairs = evidence.pairs(map(evidence.on_device, MODELS))
+    return share_below([_time_ratio(*pair, LATENCY) for pair in pairs], 1)
 
 
 def _in_the_app(evidence, model):
     """MiB of the file of a model."""
     return Finding(evidence.on_device(model).file_bytes / MIB, COUNT)
-
-
-def _latency_ratio(evidence):
-    return time_ratio(*map(evidence.on_device, (LARGE, MIDDLE)), LATENCY)
-
-
-def _share_of_pairs_faster(evidence):
-    return share_faster(evidence.pairs(map(evidence.on_device, MODELS)), LATENCY)
 
 
 def _errors_of_the_offer(evidence, points=False):
@@ -116,7 +96,7 @@ def _errors_of_the_offer(evidence, points=False):
         if file.file_bytes <= HALF * large.file_bytes:
             more = 100 - evidence.accuracies(name)
             more = difference(more, errors, of_several=len(MODELS))
-            offers.append((time_ratio(large, file, LATENCY), more))
+            offers.append((_time_ratio(large, file, LATENCY), more))
     guess = Finding(GUESSING - errors.mean(), TIMES)
     value, low, high = (
         smallest([guess, *(m for f, m in offers if getattr(f, speed) >= FIVE_TIMES)])
@@ -134,9 +114,9 @@ TIME_FINDINGS = {
     "smaller-usually-infers-faster-in-one-framework": lambda e: _share_faster(
         e, INFERENCE, ONE_FRAMEWORK
     ),
-    "time-is-not-monotonic": _slowest_smaller_model,
-    "time-is-not-monotonic-in-one-framework": lambda e: _slowest_smaller_model(
-        e, ONE_FRAMEWORK
+    "time-is-not-monotonic": lambda e: largest(_ratios(e, INFERENCE)),
+    "time-is-not-monotonic-in-one-framework": lambda e: largest(
+        _ratios(e, INFERENCE, ONE_FRAMEWORK)
     ),
     "pytorch-cnn-epoch-seconds": lambda e: _seconds(e, MIDDLE, EPOCH),
     "keras-cnn-epoch-seconds": lambda e: _seconds(e, LARGE, EPOCH),
@@ -155,10 +135,12 @@ TIME_FINDINGS = {
     "small-net-epoch-ratio": lambda e: _ratio(e, MIDDLE, SMALL, EPOCH),
     "small-net-inference-seconds": lambda e: _seconds(e, SMALL, INFERENCE),
     "small-net-inference-ratio": lambda e: _ratio(e, MIDDLE, SMALL, INFERENCE),
-    "smaller-usually-infers-faster-on-a-runtime": _share_of_pairs_faster,
+    "smaller-usually-infers-faster-on-a-runtime": _share_faster_on_a_runtime,
     "keras-cnn-in-an-app": lambda e: _in_the_app(e, LARGE),
     "pytorch-cnn-in-an-app": lambda e: _in_the_app(e, MIDDLE),
-    "inference-ratio-on-a-runtime": _latency_ratio,
+    "inference-ratio-on-a-runtime": lambda e: _time_ratio(
+        e.on_device(LARGE), e.on_device(MIDDLE), LATENCY
+    ),
     "half-the-size-five-times-as-fast": _errors_of_the_offer,
     "half-the-size-five-times-as-fast-in-points": lambda e: _errors_of_the_offer(
         e, points=True
