@@ -155,7 +155,7 @@ def _extreme(findings, choose):
 
 
 def share_below(findings: list[Finding], bound: float) -> Finding:
-    """Per cent that lie below a bound; from those without doubt to those that may."""
+    """Per cent that lie below a bound: from those that surely do to those that may."""
     counts = (
         sum(getattr(one, end) < bound for one in findings)
         for end in ("value", "high", "low")

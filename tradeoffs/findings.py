@@ -122,16 +122,20 @@ def _lost_below_the_bound(evidence):
     return smallest(found)
 
 
-def _small_net_at_its_best_batch_size(evidence):
-    """How far its best batch size is ahead of the article's."""
+def _by_batch_size(evidence, model):
+    """Accuracies at the article's batch size, and a list of those at each other."""
     scores = {
-        size: evidence.accuracies("small_net", schedule=at_batch_size(size))
+        size: evidence.accuracies(model, schedule=at_batch_size(size))
         for size in BATCH_SIZES
     }
     usual = scores.pop(ARTICLE.batch_size)
-    return largest(
-        [difference(score, usual, of_several=len(scores)) for score in scores.values()]
-    )
+    return usual, list(scores.values())
+
+
+def _small_net_at_its_best_batch_size(evidence):
+    """How far its best batch size is ahead of the article's."""
+    usual, others = _by_batch_size(evidence, "small_net")
+    return largest([difference(one, usual, of_several=len(others)) for one in others])
 
 
 def _behind_best_batch_size(evidence):
@@ -140,26 +144,15 @@ def _behind_best_batch_size(evidence):
     There are few runs of each size and one of the smallest, so all sizes give one
     spread between runs.
     """
-    runs = {
-        size: evidence.accuracies("pytorch_cnn", schedule=at_batch_size(size))
-        for size in BATCH_SIZES
-    }
-    usual = runs.pop(ARTICLE.batch_size)
-    apart = np.concatenate([some - some.mean() for some in (usual, *runs.values())])
-    freedom = len(apart) - len(runs) - 1
-    spread = np.sqrt(sum(apart**2) / freedom)
-    return largest(
-        [
-            around(
-                some.mean() - usual.mean(),
-                student(freedom, len(runs))
-                * spread
-                * np.sqrt(1 / len(some) + 1 / len(usual)),
-                len(some),
-            )
-            for some in runs.values()
-        ]
-    )
+    usual, others = _by_batch_size(evidence, "pytorch_cnn")
+    apart = np.concatenate([some - some.mean() for some in (usual, *others)])
+    freedom = len(apart) - len(others) - 1
+    spread = student(freedom, len(others)) * np.sqrt(sum(apart**2) / freedom)
+    found = []
+    for some in others:
+        margin = spread * np.sqrt(1 / len(some) + 1 / len(usual))
+        found.append(around(some.mean() - usual.mean(), margin, len(some)))
+    return largest(found)
 
 
 def _regularises(evidence):

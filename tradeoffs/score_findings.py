@@ -113,11 +113,13 @@ def _added(evidence, nets, epochs, without, **options):
     return mean(np.mean(added, axis=0), **options)
 
 
-def _norm_after_an_epoch(evidence, nets, **options):
+def _norm_adds(evidence, nets, **options):
+    """What batch norm adds after the first epoch."""
     return _added(evidence, nets, 1, {"batch_norm": False}, **options)
 
 
-def _leaky_gain(evidence, nets, **options):
+def _leaky_adds(evidence, nets, **options):
+    """What LeakyReLU adds after the last epoch."""
     return _added(evidence, nets, ARTICLE.epochs, {"slope": 0.0}, **options)
 
 
@@ -182,22 +184,18 @@ SCORE_FINDINGS = {
         e.losses("gap_cnn", dropout=True), one_more=True
     ),
     "gap-cnn-keeps-accuracy": lambda e: _ahead(e, "gap_cnn", "pytorch_cnn"),
-    "batch-norm-speeds-up": lambda e: _norm_after_an_epoch(
-        e, SMALL_NETS, of_several=LOOKS + 1
-    ),
-    "batch-norm-speeds-up-as-described": lambda e: _norm_after_an_epoch(
-        e, NETS_OF_THE_TEXT
-    ),
+    "batch-norm-speeds-up": lambda e: _norm_adds(e, SMALL_NETS, of_several=LOOKS + 1),
+    "batch-norm-speeds-up-as-described": lambda e: _norm_adds(e, NETS_OF_THE_TEXT),
     "small-nets-have-dead-neurons": lambda e: _with_dead_units(e, SMALL_NETS),
     "small-nets-have-dead-neurons-as-described": lambda e: _with_dead_units(
         e, NETS_OF_THE_TEXT
     ),
-    "leaky-relu-helps": lambda e: _leaky_gain(e, SMALL_NETS),
-    "leaky-relu-helps-as-described": lambda e: _leaky_gain(
+    "leaky-relu-helps": lambda e: _leaky_adds(e, SMALL_NETS),
+    "leaky-relu-helps-as-described": lambda e: _leaky_adds(
         e, NETS_OF_THE_TEXT, of_several=LOOKS
     ),
-    "leaky-relu-helps-little": lambda e: _leaky_gain(e, SMALL_NETS),
-    "leaky-relu-helps-little-as-described": lambda e: _leaky_gain(
+    "leaky-relu-helps-little": lambda e: _leaky_adds(e, SMALL_NETS),
+    "leaky-relu-helps-little-as-described": lambda e: _leaky_adds(
         e, NETS_OF_THE_TEXT, of_several=LOOKS
     ),
     "small-net-accuracy": lambda e: _best_accuracy(e, {}),
