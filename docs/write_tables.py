@@ -39,17 +39,13 @@ def _accuracies(dataset, references):
         run
         for series in SERIES
         if (series.schedule, series.dataset) == (ARTICLE, dataset)
-        and _is_a_model_of_its_own(series)
+        # Without the steps of a sweep.
+        and (series.model == "small_net" or "filters" not in series.model_arguments)
         for run in tradeoffs.runs(
             series.model, series.framework, dataset=dataset, **series.model_arguments
         )
     ]
     return _markdown(accuracy_table(recorded, references).reset_index())
-
-
-def _is_a_model_of_its_own(series):
-    """Whether a series is more than a step of a sweep."""
-    return series.model == "small_net" or "filters" not in series.model_arguments
 
 
 def claims() -> str:

@@ -82,20 +82,16 @@ def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
         of_name = [one.get(name, (float("nan"),) * 2) for one in ends]
         table[[f"{name}_lowest", f"{name}_highest"]] = of_name
     usual = {name: info.frameworks[0] for name, info in MODELS.items()}
-    names = []
+    names, scores = [], []
     for p in profiles:
         unusual = p.framework != usual.setdefault(p.name, p.framework)
         conditions = p.framework if unusual else None, p.precision
         names.append(",".join([p.variant, *filter(None, conditions)]))
+        key = p.variant, p.framework, p.num_parameters
+        scores.append(known.get(key, (p.test_accuracy, float("nan"))))
     table.index = pd.Index(names)
     table["variant"] = [p.variant for p in profiles]
-    table[["accuracy_mean", "accuracy_std"]] = [
-        known.get(
-            (p.variant, p.framework, p.num_parameters),
-            (p.test_accuracy, float("nan")),
-        )
-        for p in profiles
-    ]
+    table[["accuracy_mean", "accuracy_std"]] = scores
     return table.astype({"accuracy_mean": float}).infer_objects()
 
 
@@ -123,9 +119,8 @@ def inversions(table, cost: str, *, margin: float = 1.1):
         if a[cost] > margin * b[cost]
     ]
     names = ["smaller", "larger", "parameters_ratio", "cost_ratio"]
-    return pd.DataFrame(rows, columns=names).sort_values(
-        "cost_ratio", ascending=False, ignore_index=True
-    )
+    found = pd.DataFrame(rows, columns=names)
+    return found.sort_values("cost_ratio", ascending=False, ignore_index=True)
 
 
 def readable_costs(table):

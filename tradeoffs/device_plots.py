@@ -74,9 +74,8 @@ def error_against_bytes(table, title: str):
             look = {"side": side, "fillstyle": _FILLS[kind]}
             draw.point(axis, name, x, y, text=text, **look)
     axis.margins(0.12, 0.2)
-    draw.finish(axis, "file (KiB)", ERROR, title, log="xy")
     _explain(axis, table)
-    axis.legend(loc="upper right", fontsize=8, frameon=False)
+    draw.finish(axis, "file (KiB)", ERROR, title, log="xy", legend="upper right")
     return figure
 
 

@@ -67,10 +67,6 @@ def _ratios(evidence, field, framework=None):
     return [_time_ratio(*pair, field) for pair in evidence.pairs(profiles)]
 
 
-def _share_faster(evidence, field, framework=None):
-    return share_below(_ratios(evidence, field, framework), 1)
-
-
 def _share_faster_on_a_runtime(evidence):
     pairs = evidence.pairs(map(evidence.on_device, MODELS))
     return share_below([_time_ratio(*pair, LATENCY) for pair in pairs], 1)
@@ -106,13 +102,13 @@ def _errors_of_the_offer(evidence, points=False):
 
 
 TIME_FINDINGS = {
-    "smaller-usually-trains-faster": lambda e: _share_faster(e, EPOCH),
-    "smaller-usually-trains-faster-in-one-framework": lambda e: _share_faster(
-        e, EPOCH, ONE_FRAMEWORK
+    "smaller-usually-trains-faster": lambda e: share_below(_ratios(e, EPOCH), 1),
+    "smaller-usually-trains-faster-in-one-framework": lambda e: share_below(
+        _ratios(e, EPOCH, ONE_FRAMEWORK), 1
     ),
-    "smaller-usually-infers-faster": lambda e: _share_faster(e, INFERENCE),
-    "smaller-usually-infers-faster-in-one-framework": lambda e: _share_faster(
-        e, INFERENCE, ONE_FRAMEWORK
+    "smaller-usually-infers-faster": lambda e: share_below(_ratios(e, INFERENCE), 1),
+    "smaller-usually-infers-faster-in-one-framework": lambda e: share_below(
+        _ratios(e, INFERENCE, ONE_FRAMEWORK), 1
     ),
     "time-is-not-monotonic": lambda e: largest(_ratios(e, INFERENCE)),
     "time-is-not-monotonic-in-one-framework": lambda e: largest(
