@@ -43,8 +43,7 @@ def error_against_costs(table, title: str):
 
 
 def _name_inversion(axis, table, column):
-    found = inversions(table, column)
-    for pair in found[:1].itertuples():
+    for pair in inversions(table, column)[:1].itertuples():
         rows = table.loc[[pair.smaller, pair.larger]]
         ends = list(zip(rows[column], 1 - rows.accuracy_mean, strict=True))
         axis.annotate("", *ends, arrowprops={"arrowstyle": "<->", "color": "#555555"})
@@ -102,8 +101,8 @@ def memory_by_image_size(pictures: dict, volumes: dict, title: str):
         for card in CARDS_GIB:
             axis.axhline(card, **draw.THIN)
             text = f"a card of {card} GiB is full"
-            look = {"fontsize": 7, "color": "#555555"}
-            axis.text(sizes[0], card * 1.1, text, **look, bbox=draw.BEHIND_TEXT)
+            look = {"fontsize": 7, "color": "#555555", "bbox": draw.BEHIND_TEXT}
+            axis.text(sizes[0], card * 1.1, text, **look)
     left, right = panels
     memory = "memory (GiB), without the driver's"
     draw.finish(left, "width = height (pixels)", memory, "Pictures", log="xy")

@@ -169,8 +169,7 @@ def losses_by_size(runs: list, title: str):
     sizes = [run.num_parameters for run in ordered]
     train = [run.history.train_loss.iloc[-1] for run in ordered]
     test = [run.test_loss for run in ordered]
-    look = {"color": "#cc79a7", "alpha": 0.15, "label": "the lead"}
-    axis.fill_between(sizes, train, test, **look)
+    axis.fill_between(sizes, train, test, color="#cc79a7", alpha=0.15, label="the lead")
     axis.plot(sizes, train, "o--", color="#0072b2", label="training images")
     axis.plot(sizes, test, "s-", color="#d55e00", label="test images")
     names = PARAMETERS, "cross-entropy, last epoch (nats)", title
