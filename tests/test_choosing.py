@@ -112,6 +112,7 @@ def test_every_limit_is_held_against_a_column(name, table):
         ({"max_file_mib": "1"}, TypeError, "max_file_mib is '1'"),
         ({"max_cost_per_month": 1}, ValueError, "join the table of tradeoffs.cost"),
         ({"by": "beauty"}, ValueError, "no column 'beauty' of numbers"),
+        ({"by": ["macs"]}, ValueError, r"no column \['macs'\] of numbers"),
     ],
 )
 def test_choose_refuses_what_it_cannot_answer(table, limits, error, said):
@@ -123,6 +124,8 @@ def test_choose_refuses_what_it_cannot_answer(table, limits, error, said):
     "decide", [choose, pareto, lambda p: cost(p, price_per_hour=1)]
 )
 def test_decisions_refuse_what_are_no_models(decide, table):
+    with pytest.raises(TypeError, match="is a NoneType; give a Mapping, such as"):
+        tradeoffs.environments(table, {"a browser": None})
     with pytest.raises(ValueError, match="no profiles"):
         decide([])
     with pytest.raises(ValueError, match="no profiles"):

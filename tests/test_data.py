@@ -145,6 +145,10 @@ def test_validation_split_is_stratified_seeded_and_leaves_the_test_set_out(mnist
 def test_validation_split_of_an_impossible_size_is_refused(mnist, size):
     with pytest.raises(ValueError, match="size is"):
         mnist.validation_split(size)
+    images, labels = np.zeros((40, 2, 2), np.uint8), np.repeat([0, 1], [36, 4])
+    rare = tradeoffs.Dataset("rare", images, labels, images, labels)
+    with pytest.raises(ValueError, match="size is 4; it leaves a part without every"):
+        rare.validation_split(4)
 
 
 def test_good_cache_needs_no_source(cache, offline):

@@ -84,6 +84,16 @@ def test_fork_of_the_caller_has_processes_of_its_own():
         pool.apply_async(of_a_fresh_process).get(timeout=100)
 
 
+def test_framework_that_cannot_be_imported_is_said_in_its_own_words(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise ImportError('libfoo.so is gone')")
+    command = [sys.executable, "-m", "tradeoffs", "measure", "keras_mlp"]
+    surroundings = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=surroundings, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "libfoo.so is gone" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
 def test_environment_and_folder_are_the_caller_s_at_the_call(monkeypatch, tmp_path):
     options = {"framework": "pytorch"}
     in_fresh_process(os.getcwd, **options)

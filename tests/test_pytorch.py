@@ -82,6 +82,9 @@ def test_pool_of_the_small_net_costs_no_parameters(pool, pool_kind, pool_after):
     [
         ("small_net", {"filters": (5,)}, "filters is (5,); it must be two whole"),
         ("small_net", {"filters": (5, 0)}, "a number of filters is 0"),
+        ("gap_cnn", {"filters": 3}, "filters is 3; it must be two whole"),
+        ("gap_cnn", {"dropout": "no"}, "dropout is 'no'; it must be one of True"),
+        ("pytorch_cnn", {"seed": -1}, "seed is -1; it must be from 0"),
         ("small_net", {"kernel_size": True}, "kernel_size is True; it must be one of"),
         ("small_net", {"pool": 7}, "pool is 7; it must be one of None, 2, 3, 4, 5, 6"),
         ("small_net", {"pool_stride": 3}, "it must be one of None, 1, 2"),

@@ -29,6 +29,7 @@ from tradeoffs.schedule_values import Augmentation
         ({"weight_decay": -1}, "weight_decay is -1.0; it must be 0 or more"),
         ({"cycle": True}, r"\(10, 15\), but a cycle has none"),
         ({"label_smoothing": -0.1}, "it must be at least 0, and below 1"),
+        ({"augmentation": {"twist": 2}}, "augmentation is 'twist'; it must be one of"),
         ({"augmentation": {"rotation": 200}}, "rotation is 200; it must be from 0 to"),
     ],
 )
@@ -47,7 +48,6 @@ def test_value_out_of_range_is_named(change, said):
         ("cycle", 1),
         ("augmentation", 2),
         ("augmentation", {"shift": "2"}),
-        ("augmentation", {"twist": 2}),
     ],
 )
 def test_value_of_another_type_is_a_type_error(name, value):

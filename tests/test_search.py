@@ -357,6 +357,7 @@ def test_stopped_command_says_what_is_kept(
             "pool is 9; it must be one of None, 2, 3, 4, 5, 6",
         ),
         ({"space": {"learning_rate": [0]}}, "learning_rate is 0"),
+        ({"space": {"seed": [1.5]}}, "seed is 1.5; it must be a whole number"),
         ({"objective": "speed"}, "must be one of accuracy, loss, parameters"),
         ({"schedule": "article"}, "give a Schedule"),
         ({"sampler": "gird"}, "sampler is 'gird'"),

@@ -89,6 +89,10 @@ def test_best_networks_come_first_without_what_all_share():
     assert "slope" in best
     same = frame[frame.slope == 0]
     assert "slope" not in tradeoffs.best_networks(same, by="num_parameters")
+    by_loss = tradeoffs.best_networks(frame, by="validation_loss", count=1)
+    assert by_loss.index == [frame.validation_loss.idxmin()]
+    with pytest.raises(ValueError, match="by is 'beauty'; it must be one of filters"):
+        tradeoffs.best_networks(frame, by="beauty")
 
 
 def grid(side):

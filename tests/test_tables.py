@@ -78,6 +78,16 @@ def test_run_table_shows_what_was_set():
     assert tradeoffs.run_table([]).empty
 
 
+def test_runs_of_two_networks_are_never_one_row():
+    runs = tradeoffs.runs("gap_cnn")[:2]
+    with pytest.raises(ValueError, match="gap_cnn is there twice with seed 0"):
+        cost_table(PROFILES, [*runs, runs[0]])
+    with pytest.raises(ValueError, match="the runs of 'mine' are of several networks"):
+        tradeoffs.score_table({"mine": [*runs, tradeoffs.run("pytorch_cnn")]})
+    with pytest.raises(ValueError, match="at least one network"):
+        tradeoffs.score_table({})
+
+
 def test_wilson_interval_is_the_known_formula():
     p, n, z = 0.9, 200, 1.959964
     middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
@@ -109,3 +119,10 @@ def test_paired_test_counts_the_images_that_tell_two_runs_apart(mnist):
     assert written.tolist() == ["< 0.001", "1.000"]
     with pytest.raises(ValueError, match="do not pair"):
         paired_test(run, run, labels[:10])
+    with pytest.raises(ValueError, match=r"\[0\] do not pair with those of \[1\]"):
+        tradeoffs.paired_tests([run], tradeoffs.runs("pytorch_cnn")[1:2], labels)
+    for wrong in (labels[:, np.newaxis], labels.astype(str)):
+        for call in (paired_test, tradeoffs.ensemble):
+            given = (run, run) if call is paired_test else ([run],)
+            with pytest.raises((ValueError, TypeError), match=r"labels .*must be"):
+                call(*given, wrong)

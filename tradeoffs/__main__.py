@@ -29,6 +29,8 @@ from tradeoffs.spaces import OBJECTIVES, SAMPLERS
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 on success, 1 on an error, 130 on Ctrl-C."""
     options = _parser().parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):  # not every encoding has ≤ and ±
+        sys.stdout.reconfigure(errors="replace")
     try:
         options.command(options)
         return 0
@@ -182,8 +184,14 @@ def _at_least_one(text):
 
 
 def _fetch(options):
+    failures = []
     for name, source in fetching.SOURCES.items():
-        print(f"{source.title} is whole in {fetching.fetch(name)}")
+        try:
+            print(f"{source.title} is whole in {fetching.fetch(name)}")
+        except fetching.DataError as error:
+            failures.append(str(error))
+    if failures:
+        raise fetching.DataError("\n".join(failures))
 
 
 def _measure(options):

@@ -84,9 +84,9 @@ def plain(value):
 def instance(name: str, value, kind: type, example: str) -> None:
     """Raise a TypeError that gives an example, unless the value is of a type."""
     if not isinstance(value, kind):
+        wanted = f"{'an' if kind.__name__[0] in 'AEIO' else 'a'} {kind.__name__}"
         raise TypeError(
-            f"{name} is a {type(value).__name__}; give a {kind.__name__}, such as "
-            f"{example}"
+            f"{name} is a {type(value).__name__}; give {wanted}, such as {example}"
         )
 
 

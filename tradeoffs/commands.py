@@ -94,6 +94,9 @@ def run_search(options) -> None:
             **arguments,
         )
     write_table(frame, path)
+    if frame.diverged.all():
+        print(f"{len(frame)} networks in {path}; all diverged")
+        return
     best = frame.loc[frame.validation_accuracy.idxmax()]
     print(
         f"{len(frame)} networks in {path}; the best has "

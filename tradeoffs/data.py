@@ -108,14 +108,16 @@ class Dataset:
         """
         from sklearn.model_selection import train_test_split
 
-        size, seed = whole_number("size", size), whole_number("seed", seed, least=0)
         images, labels = self.train_images, self.train_labels
-        classes = len(np.unique(labels))
-        if not classes <= size <= len(labels) - classes:
+        options = {"test_size": whole_number("size", size), "stratify": labels}
+        options["random_state"] = whole_number("seed", seed, least=0, most=2**32 - 1)
+        try:
+            kept, held = train_test_split(np.arange(len(labels)), **options)
+            fewest = min(len(np.unique(labels[part])) for part in (kept, held))
+        except ValueError:  # too few images for a split
+            fewest = 0
+        if fewest < len(np.unique(labels)):
             raise ValueError(f"size is {size}; it leaves a part without every class")
-        kept, held = train_test_split(
-            np.arange(len(labels)), test_size=size, random_state=seed, stratify=labels
-        )
         arrays = images[kept], labels[kept], images[held], labels[held]
         return Dataset(f"{self.name}-validation{size}-seed{seed}", *arrays, self.pixels)
 

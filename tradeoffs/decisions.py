@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from tradeoffs.checks import number
+from tradeoffs.checks import instance, number
 from tradeoffs.limits import LARGER_IS_BETTER, LIMITS, as_table, numbers_in
 
 
@@ -131,7 +131,8 @@ def choose(profiles, *, by: str = "accuracy_mean", **limits: float) -> Choice:
     broken = pd.DataFrame(
         rows, columns=["model", "limit", "allowed", "value", "excess"]
     )
-    order = numbers_in(table, by).to_frame("by").assign(size=table.num_parameters)
+    sizes = numbers_in(table, "num_parameters")
+    order = pd.DataFrame({"by": numbers_in(table, by), "size": sizes})
     order = order.sort_values(["by", "size"], ascending=[by not in LARGER_IS_BETTER, 1])
     fitting = table.loc[order.index[~order.index.isin(broken.model)]]
     relax = None
@@ -188,7 +189,10 @@ def environments(profiles, limits_by_name: Mapping[str, Mapping[str, float]]):
     """
     table = as_table(profiles)
     rows = {}
+    example = '{"browser": {"max_file_mib": 1}}'
+    instance("limits_by_name", limits_by_name, Mapping, example)
     for name, limits in limits_by_name.items():
+        instance(f"limits_by_name[{name!r}]", limits, Mapping, '{"max_file_mib": 1}')
         broken = choose(table, **limits).broken
         rows[name] = dict.fromkeys(table.index, "fits") | {
             model: ", ".join(_short(row) for row in group.itertuples())
@@ -231,7 +235,7 @@ def pareto(profiles, over: Iterable[str] = ("accuracy_mean", "num_parameters")):
     ['keras_cnn', 'gap_cnn', 'small_net']
     """
     table = as_table(profiles)
-    if isinstance(over, str):
+    if isinstance(over, str) or not isinstance(over, Iterable):
         raise TypeError(f"over is {over!r}; give a list of columns")
     over = list(over)
     if not over:

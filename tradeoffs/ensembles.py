@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tradeoffs import measurements, records, series, weights
+from tradeoffs.checks import array_view
 from tradeoffs.data import dataset_named
 from tradeoffs.experiments import Experiment, Run
 from tradeoffs.processes import FreshProcesses
@@ -68,14 +69,15 @@ def ensemble(runs: list[Run], labels: np.ndarray) -> Ensemble:
         labels: the true ones, [n].
 
     Raises:
-        ValueError: no runs, or numbers of predictions and labels that differ.
+        TypeError, ValueError: labels that are no whole numbers, [n]; no runs, or
+            numbers of predictions and labels that differ.
 
     >>> import tradeoffs
     >>> runs = tradeoffs.runs("gap_cnn")[:5]
     >>> tradeoffs.ensemble(runs, tradeoffs.mnist().test_labels)
     Ensemble(5 runs, 35,450 parameters, test_accuracy=0.9936)
     """
-    runs = tuple(runs)
+    runs, labels = tuple(runs), array_view("labels", labels, {1: "[n]"}, np.integer)
     if not runs:
         raise ValueError("there are no runs to vote")
     for run in runs:

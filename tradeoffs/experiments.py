@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tradeoffs.checks import one_of, plain, whole_number
+from tradeoffs.checks import instance, one_of, plain, whole_number
 from tradeoffs.frameworks import FRAMEWORKS, num_threads
 from tradeoffs.schedules import Schedule
 
@@ -52,6 +52,7 @@ class Experiment:
 
     def __post_init__(self):
         one_of("framework", self.framework, FRAMEWORKS)
+        instance("schedule", self.schedule, Schedule, "tradeoffs.ARTICLE")
         seed = whole_number("seed", self.seed, least=0, most=2**32 - 1)
         object.__setattr__(self, "seed", seed)
         # As JSON has them, so that an experiment equals its recorded self.

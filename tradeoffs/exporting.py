@@ -125,7 +125,9 @@ def _inputs(model, framework, calibration, shape):
         return np.asarray(page.images_to_tensor(*given))
     page = importlib.import_module(f"tradeoffs.probes.{framework}")
     probe = page.Probe(model, [()], None, "cpu", 1)
-    known = page.known_shapes(model) if framework == "keras" else (1, 28, 28)
+    known = (1, 28, 28)
+    if framework == "keras":
+        known = page.known_shapes(model) or (28, 28, 1)
     kind = str(probe.dtypes[0]).removeprefix("torch.")
     if kind == "bfloat16":
         raise ValueError(

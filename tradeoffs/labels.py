@@ -16,6 +16,8 @@ def label(name: str) -> str:
     >>> label("gap_cnn,dropout=true"), label(f"{CHOSEN},onnxruntime,int8")
     ('GAP CNN, dropout=true', 'Small Net, chosen, onnxruntime, int8')
     """
-    model, *arguments = name.replace(CHOSEN, "small_net,chosen").split(",")
+    # A comma at the end, so that slope=0.3 is no part of slope=0.35.
+    parts = f"{name},".replace(f"{CHOSEN},", "small_net,chosen,").split(",")
+    model, *arguments = parts[:-1]
     info = KNOWN_MODELS.get(model)
     return ", ".join([info.label, *arguments]) if info else name

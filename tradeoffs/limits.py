@@ -82,7 +82,7 @@ def numbers_in(table, column: str):
         ValueError: there is no such column, or it holds no numbers.
     """
     try:
-        return table[column].astype(float)
+        return table[[column]].astype(float)[column]  # of a list there is no number
     except (KeyError, TypeError, ValueError):
         hint = "; join the table of tradeoffs.cost to it"
         raise ValueError(

@@ -35,6 +35,7 @@ _PAGES = {"pytorch": "tradeoffs.probes.prediction", "keras": "tradeoffs.probes.k
 # they have imported.
 _idle = defaultdict(list)
 _import_seconds = {}  # in such a process: what that took
+_import_errors = []  # or why it could not be done
 
 
 class ProcessKilled(RuntimeError):
@@ -200,7 +201,10 @@ def _begin(parent, framework):
     _end_with(parent)
     if framework:
         began = time.perf_counter()
-        importlib.import_module(_PAGES[framework])
+        try:
+            importlib.import_module(_PAGES[framework])
+        except Exception as error:  # here it would only be said that a process ended
+            _import_errors.append(error)
         _import_seconds[framework] = time.perf_counter() - began
 
 
@@ -217,6 +221,8 @@ def _in_fork(*call):
     """Whether a call succeeds in a fork of this process, and what it gives, pickled."""
     import cloudpickle
 
+    if _import_errors:
+        return cloudpickle.dumps((False, _import_errors[0]))
     context = multiprocessing.get_context("fork")
     answers, end = context.Pipe(duplex=False)
     fork = context.Process(target=_answer, args=(end, os.getpid(), *call))

@@ -89,9 +89,8 @@ def _searched(seconds, models):
     found = pd.Series(0.0, index=models)
     for model, value in seconds.items():
         if model not in models:
-            raise ValueError(
-                f"search_seconds has {model!r}; the models are {', '.join(models)}"
-            )
+            known = ", ".join(map(str, models))
+            raise ValueError(f"search_seconds has {model!r}; the models are {known}")
         found[model] = number(f"search_seconds of {model}", value, least=0)
     return found
 

@@ -5,8 +5,7 @@ what it says.
 """
 
 import math
-import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tradeoffs.checks import number, one_of, whole_number
@@ -59,19 +58,20 @@ def checked_values(schedule) -> dict:
         TypeError: a value is of the wrong type.
         ValueError: a value is none of those allowed.
     """
-    if isinstance(schedule.milestones, (str, numbers.Number)):
+    marks = schedule.milestones
+    if isinstance(marks, str) or not isinstance(marks, Iterable):
         raise TypeError(
-            f"milestones is {schedule.milestones!r}; give a tuple of epochs, "
-            "such as (10, 15)"
+            f"milestones is {marks!r}; give a tuple of epochs, such as (10, 15)"
         )
     for name in ("nesterov", "cycle"):
         if not isinstance(value := getattr(schedule, name), bool):
             raise TypeError(f"{name} is {value!r}; give True or False")
     one_of("optimizer", schedule.optimizer, OPTIMIZERS)
     one_of("input_scaling", schedule.input_scaling, INPUT_SCALINGS)
-    marks = tuple(whole_number("a milestone", m) for m in schedule.milestones)
-    checked = {"milestones": marks}
+    checked = {"milestones": tuple(whole_number("a milestone", m) for m in marks)}
     if isinstance(schedule.augmentation, Mapping):
+        for name in schedule.augmentation:
+            one_of("a value of augmentation", name, MOST)
         checked["augmentation"] = Augmentation(**schedule.augmentation)
     elif not isinstance(schedule.augmentation, (Augmentation, type(None))):
         raise TypeError(

@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Iterator
 
-from tradeoffs.checks import one_of, whole_number
+from tradeoffs.checks import number, one_of, whole_number
 from tradeoffs.schedule_values import Augmentation, checked_values, faults
 
 WARM_UP = 0.2  # the share of a cycle's steps in which the learning rate rises
@@ -273,7 +273,7 @@ def altered(
         schedule = ARTICLE.compressed(max(whole_number("epochs", epochs), 5))
     else:
         schedule = ARTICLE.first(epochs)
-    momentum = momentum if optimizer == "sgd" else 0.0
+    momentum = number("momentum", momentum) if optimizer == "sgd" else 0.0
     return schedule.replace(
         learning_rate=learning_rate,
         batch_size=batch_size,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tradeoffs import records
-from tradeoffs.checks import one_of
+from tradeoffs.checks import one_of, whole_number
 from tradeoffs.experiments import Run
 from tradeoffs.records import RecordError
 from tradeoffs.spaces import arguments_of, distributions
@@ -107,12 +107,14 @@ def read_table(path: Path | None = None):
     import pandas as pd
 
     path = Path(path or records.results_folder() / FILE)
-    head, _, text = path.read_text().partition("\n")
     try:
+        head, _, text = path.read_text().partition("\n")
         attributes = json.loads(head.removeprefix("# "))
         digest = attributes.pop("sha256")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordError(f"{path} is not the table of a search ({error!r})") from error
+        raise RecordError(
+            f"{path} is not the table of a search ({type(error).__name__}: {error})"
+        ) from error
     if digest != _digest(text):
         raise RecordError(
             f"{path} was cut short, or changed after it was written: its digest "
@@ -134,8 +136,8 @@ def best_networks(table, by: str = "validation_accuracy", count: int = 5):
 
     Args:
         table: of a search, or some of its rows.
-        by: the column that says which is best: "num_parameters", of which less is
-            better, or an accuracy.
+        by: the column that says which is best: an accuracy, or one of which less is
+            better.
         count: how many.
 
     Returns:
@@ -152,8 +154,9 @@ def best_networks(table, by: str = "validation_accuracy", count: int = 5):
     searched = list(table.columns[: table.columns.get_loc("num_parameters")])
     varied = [n for n in searched if len(set(table[n].astype(str))) > 1] or searched
     shown = [*varied, "num_parameters", "validation_accuracy"]
-    ordered = table.sort_values(by, ascending=by == "num_parameters", kind="stable")
-    return ordered[shown].head(count).round(4)
+    less = "accuracy" not in one_of("by", by, table.columns)
+    ordered = table.sort_values(by, ascending=less, kind="stable")
+    return ordered[shown].head(whole_number("count", count)).round(4)
 
 
 def _digest(text):
@@ -195,10 +198,8 @@ def replay(table, sampler: str, num_networks: int, seed: int, max_parameters: in
     size = np.prod([len(values) for values in space.values()])
     if len(table) != size or plan["sampler"] != "grid":
         raise ValueError(f"{len(table)} networks are not the grid of {size}")
-    if not 1 <= num_networks <= len(table):
-        raise ValueError(
-            f"num_networks is {num_networks}; it must be from 1 to {len(table)}"
-        )
+    num_networks = whole_number("num_networks", num_networks, most=len(table))
+    seed = whole_number("seed", seed, least=0)
     accuracies = table.validation_accuracy.to_numpy()
     counted = np.where(table.num_parameters <= max_parameters, accuracies, np.nan)
     if sampler == "grid":

@@ -217,6 +217,7 @@ def _network(plan, arguments):
     arguments = dict(arguments)
     rate = arguments.pop("learning_rate", plan.schedule.learning_rate)
     seed = arguments.pop("seed", plan.seed)
+    whole_number("seed", seed, least=0, most=2**32 - 1)
     own = callable(plan.model)
     builder = plan.model if own else functools.partial(build, plan.model, "pytorch")
     return seeded(builder, seed, **arguments), rate, seed

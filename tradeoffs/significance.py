@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tradeoffs.checks import number, whole_number
+from tradeoffs.checks import array_view, number, whole_number
 from tradeoffs.experiments import Run
 
 
@@ -32,7 +32,7 @@ def wilson_interval(
 
     n = whole_number("num_images", num_images)
     right = round(number("accuracy", accuracy, least=0, most=1) * n)
-    if not 0 < confidence < 1:
+    if not 0 < number("confidence", confidence) < 1:
         raise ValueError(f"confidence is {confidence}; it must be between 0 and 1")
     return tuple(binomtest(right, n).proportion_ci(confidence, "wilson"))
 
@@ -47,7 +47,8 @@ def paired_test(first: Run, second: Run, labels: np.ndarray) -> dict[str, float]
         right, and the p-value under the hypothesis that they err alike.
 
     Raises:
-        ValueError: the numbers of predictions and labels differ.
+        TypeError, ValueError: labels that are no whole numbers, [n]; or the numbers
+            of predictions and labels differ.
 
     >>> import tradeoffs
     >>> first, second = tradeoffs.run("gap_cnn"), tradeoffs.run("pytorch_cnn")
@@ -58,6 +59,7 @@ def paired_test(first: Run, second: Run, labels: np.ndarray) -> dict[str, float]
     from scipy.stats import binomtest
 
     a, b = (run.test_predictions for run in (first, second))
+    labels = array_view("labels", labels, {1: "[n]"}, np.integer)
     if not len(a) == len(b) == len(labels):
         raise ValueError(
             f"{len(a)} and {len(b)} predictions do not pair with {len(labels)} labels"
@@ -75,6 +77,9 @@ def paired_test(first: Run, second: Run, labels: np.ndarray) -> dict[str, float]
 def paired_tests(first: list[Run], second: list[Run], labels: np.ndarray):
     """`paired_test` of each pair of runs, as a DataFrame to read, a row a seed.
 
+    Raises:
+        TypeError, ValueError: as `paired_test`; no runs, or of different seeds.
+
     >>> import tradeoffs
     >>> first, second = tradeoffs.runs("gap_cnn"), tradeoffs.runs("pytorch_cnn")
     >>> labels = tradeoffs.mnist().test_labels
@@ -82,8 +87,11 @@ def paired_tests(first: list[Run], second: list[Run], labels: np.ndarray):
     >>> table.p_value.to_dict()
     {0: '0.133', 1: '0.002', 2: '0.155', 3: '0.241', 4: '< 0.001'}
     """
-    pairs = zip(first, second, strict=True)
-    seeds = pd.Index([run.experiment.seed for run in first], name="seed")
-    table = pd.DataFrame([paired_test(a, b, labels) for a, b in pairs], index=seeds)
+    first, second = list(first), list(second)
+    seeds, others = ([run.experiment.seed for run in of] for of in (first, second))
+    if not seeds or seeds != others:
+        raise ValueError(f"runs of seeds {seeds} do not pair with those of {others}")
+    rows = [paired_test(a, b, labels) for a, b in zip(first, second, strict=True)]
+    table = pd.DataFrame(rows, index=pd.Index(seeds, name="seed"))
     written = [f"{p:.3f}" if p >= 0.001 else "< 0.001" for p in table.p_value]
     return table.assign(p_value=written)

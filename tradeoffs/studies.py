@@ -128,8 +128,11 @@ class Study:
         import filelock
 
         path = self.url.removeprefix("sqlite:///")
-        in_memory = path.startswith((":", "file:"))
-        if path == self.url or not Path(path).parent.is_dir() or in_memory:
+        if path == self.url or path.startswith((":", "file:")):  # in memory
+            return
+        with contextlib.suppress(OSError):  # sqlite says it better, on opening
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        if not Path(path).parent.is_dir():
             return
         lock = filelock.FileLock(f"{path}.{self.plan.study_name}.lock", timeout=0)
         try:
@@ -189,10 +192,7 @@ def storage_url(storage: str | None = None) -> str:
     storage = str(storage or os.environ.get("TRADEOFFS_STORAGE") or usual)
     if re.match(r"[A-Za-z][\w+]+:", storage):  # two letters at least: C: is a drive
         return storage
-    path = Path(storage).expanduser().absolute()
-    with contextlib.suppress(OSError):  # sqlite says it better, on opening
-        path.parent.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{path}"
+    return f"sqlite:///{Path(storage).expanduser().absolute()}"
 
 
 def without_password(url: str) -> str:

@@ -19,7 +19,7 @@ def summarize(runs: list[Run]):
         accuracy of any seed) and epoch_seconds (median, evaluation left out).
 
     Raises:
-        ValueError: there are no runs.
+        ValueError: there are no runs, or two of one network and seed.
 
     >>> import tradeoffs
     >>> runs = tradeoffs.runs("gap_cnn") + tradeoffs.runs("pytorch_cnn")
@@ -38,6 +38,7 @@ def summarize(runs: list[Run]):
             "schedule": run.experiment.schedule.name,
             "dataset": run.experiment.dataset,
             "num_parameters": run.num_parameters,
+            "seed": run.experiment.seed,
             "accuracy": run.test_accuracy,
             "loss": run.test_loss,
             "first_epoch": run.history.test_accuracy.iloc[0],
@@ -46,6 +47,13 @@ def summarize(runs: list[Run]):
         for run in runs
     )
     keys = list(table.columns[:6])
+    twice = table[table.duplicated([*keys, "seed"])]
+    if len(twice):
+        raise ValueError(
+            f"{twice.variant.iloc[0]} is there twice with seed {twice.seed.iloc[0]}; "
+            "give each run once, and networks of your own a name each, by the "
+            "experiment= of tradeoffs.fit"
+        )
     return table.groupby(keys, sort=False, as_index=False).agg(
         seeds=("accuracy", "size"),
         accuracy_mean=("accuracy", "mean"),
@@ -112,6 +120,9 @@ def run_table(runs: list[Run]):
 def score_table(runs_by_name: dict[str, list[Run]]):
     """Networks of any names, a row each, as text: see `summarize`.
 
+    Raises:
+        ValueError: no networks; or a name has runs of several, or none.
+
     >>> import tradeoffs
     >>> networks = {"no dropout": tradeoffs.runs("gap_cnn")}
     >>> networks["dropout"] = tradeoffs.runs("gap_cnn", dropout=True)
@@ -120,7 +131,16 @@ def score_table(runs_by_name: dict[str, list[Run]]):
     no dropout      7,090     10  99.18 ± 0.08 %    0.0267
     dropout         7,090     10  99.08 ± 0.06 %    0.0286
     """
-    rows = pd.concat([summarize(runs)[:1] for runs in runs_by_name.values()])
+    found = {name: summarize(runs) for name, runs in runs_by_name.items()}
+    if not found:
+        raise ValueError("runs_by_name is empty; give at least one network's runs")
+    for name, rows in found.items():
+        if len(rows) > 1:
+            raise ValueError(
+                f"the runs of {name!r} are of several networks, schedules or data "
+                "sets; give each a name of its own"
+            )
+    rows = pd.concat(found.values())
     cells = _scores(rows, "test accuracy")
     cells["test loss"] = rows.loss_mean.map("{:.4f}".format)
     return pd.DataFrame(cells).set_axis(list(runs_by_name))

@@ -156,4 +156,4 @@ def as_text(table) -> str:
 def as_json(table) -> str:
     """The table as a JSON list, a mapping a claim."""
     rows = table.reset_index().to_dict(orient="records")
-    return json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False)
+    return json.dumps(rows, indent=1, allow_nan=False)

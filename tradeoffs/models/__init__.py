@@ -9,7 +9,7 @@ import importlib
 from dataclasses import dataclass
 
 from tradeoffs.article import NUM_PARAMETERS
-from tradeoffs.checks import one_of, plain
+from tradeoffs.checks import one_of, plain, whole_number
 from tradeoffs.frameworks import framework_of
 from tradeoffs.models.rows import arguments_of
 
@@ -164,8 +164,8 @@ def build(name: str, framework: str | None = None, *, seed=None, **arguments):
         `torch.nn.Module` (images [n, 1, 28, 28] to logits [n, 10]).
 
     Raises:
-        ValueError: no such model, or not in that framework.
-        TypeError: an argument that the model does not take.
+        ValueError: no such model, or not in that framework; a value out of range.
+        TypeError: an argument that the model does not take, or of another type.
 
     >>> import tradeoffs
     >>> network = tradeoffs.build("small_net", kernel_size=5, seed=0)
@@ -173,6 +173,8 @@ def build(name: str, framework: str | None = None, *, seed=None, **arguments):
     598
     """
     framework = framework_for(name, framework)
+    if seed is not None:
+        whole_number("seed", seed, least=0, most=2**32 - 1)
     page = importlib.import_module(f"tradeoffs.models.{framework}")
     return page.seeded(getattr(page, name), seed, **plain(arguments))
 

@@ -8,8 +8,9 @@ written; of `gap_cnn` and `small_net`: the article.
 import torch
 from torch import nn
 
+from tradeoffs.checks import one_of
 from tradeoffs.models import pytorch_cnn_features
-from tradeoffs.models.tiny import sequence, small_net, tiny  # noqa: F401
+from tradeoffs.models.tiny import checked_filters, sequence, small_net, tiny  # noqa: F401
 
 
 def layers_of(network):
@@ -78,9 +79,11 @@ def gap_cnn(
         kernel_size: of the last convolution, from 1 to 4 for MNIST.
 
     Raises:
-        ValueError: the last kernel is larger than what reaches it.
+        TypeError, ValueError: a value is not allowed; or the last kernel is larger
+            than what reaches it.
     """
-    first, second = filters
+    first, second = checked_filters(filters, "two whole numbers, such as (10, 20)", 2)
+    one_of("dropout", dropout, (True, False))
     if not 1 <= kernel_size <= 4:
         raise ValueError(
             f"kernel_size is {kernel_size}; it must be from 1 to 4, for 4 x 4 "

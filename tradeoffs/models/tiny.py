@@ -61,7 +61,7 @@ def small_net(
     Raises:
         TypeError, ValueError: a value is not allowed; the message says what is.
     """
-    first, second = _filters(filters, "two whole numbers, such as (5, 8)", 2)
+    first, second = checked_filters(filters, "two whole numbers, such as (5, 8)", 2)
     one_of("kernel_size", kernel_size, KERNEL_SIZES)
     one_of("second_kernel_size", second_kernel_size, KERNEL_SIZES)
     one_of("pool", pool, POOLS)
@@ -87,7 +87,7 @@ def small_net(
     )
 
 
-def _filters(filters, wanted, count=None):
+def checked_filters(filters, wanted: str, count: int | None = None) -> list[int]:
     """Numbers of filters, as many as are wanted, or any but none."""
     found = len(filters) if isinstance(filters, (tuple, list)) else 0
     if found != (count or found or 1):
@@ -167,7 +167,7 @@ def tiny(
                     "which says it all"
                 )
         return tiny(**arguments_of(parameters))
-    filters = _filters(filters, "whole numbers, such as (4, 6, 8)")
+    filters = checked_filters(filters, "whole numbers, such as (4, 6, 8)")
     kernels = _each("kernel_sizes", kernel_sizes, KERNEL_SIZES, len(filters))
     windows = _each("pools", pools, POOLS, len(filters))
     one_of("pool_kind", pool_kind, tuple(POOL_KINDS))

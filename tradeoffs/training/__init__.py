@@ -203,6 +203,8 @@ def check_options(dataset, schedule, threads, first_epochs) -> None:
 def check_schedules(experiments, schedules) -> None:
     """Raise a ValueError unless runs are filed under what they are trained by."""
     for experiment, schedule in zip(experiments, schedules, strict=True):
+        example = 'tradeoffs.Experiment("mine", "pytorch", schedule)'
+        instance("experiment", experiment, Experiment, example)
         if experiment.schedule != schedule:
             raise ValueError(
                 f"{experiment.path} is under {experiment.schedule}, but the training "

@@ -13,6 +13,7 @@ either, and they stay what they are; a depthwise filter sees one of those channe
 import torch
 from torch import nn
 
+from tradeoffs.checks import instance
 from tradeoffs.training import one_sentence
 from tradeoffs.training.stacked_layers import STACKED, slope_of, stack_padded
 
@@ -193,6 +194,8 @@ def _check_shapes(models):
         raise ValueError("there are no networks to stack")
     if len({id(model) for model in models}) < len(models):
         raise ValueError("a network is given twice; each must be one of its own")
+    for model in models:
+        instance("a network", model, nn.Module, "nn.Sequential")
     tensors = [t for m in models for t in (*m.parameters(), *m.buffers())]
     if len(set(map(id, tensors))) < len(tensors):
         raise ValueError("networks share weights; each must have its own")
