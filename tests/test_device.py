@@ -144,6 +144,7 @@ def _(x):
         (tiny(), "net.onnx", {"input_shape": ((4,), (4,))}, "networks of one input"),
         (tiny().bfloat16(), "net.onnx", {}, "export it in float32"),
         (nn.LSTM(28, 5), "net.onnx", {"input_shape": (2, 28)}, "returned a tuple"),
+        (Calling(lambda _, x: x * torch.nan), "net.onnx", {}, "answers NaN"),
         (nn.Flatten(0), "net.onnx", {}, r"shape \(200704,\) for 256 inputs"),
         (
             Calling(lambda self, x: x.reshape(len(x), 784)),

@@ -54,7 +54,7 @@ def export(
             `Dataset`, whose training images are standardized. For "int8"; a run has
             its own.
         input_shape: of one input, without the batch; by default that of the
-            calibration, of a Keras model that knows it, or of MNIST's images.
+            calibration, of a Keras model that knows it, or in PyTorch MNIST's.
 
     Returns:
         The path.
@@ -125,9 +125,7 @@ def _inputs(model, framework, calibration, shape):
         return np.asarray(page.images_to_tensor(*given))
     page = importlib.import_module(f"tradeoffs.probes.{framework}")
     probe = page.Probe(model, [()], None, "cpu", 1)
-    known = (1, 28, 28)
-    if framework == "keras":
-        known = page.known_shapes(model) or (28, 28, 1)
+    known = page.known_shapes(model) if framework == "keras" else (1, 28, 28)
     kind = str(probe.dtypes[0]).removeprefix("torch.")
     if kind == "bfloat16":
         raise ValueError(
@@ -201,7 +199,10 @@ def _call(model, inputs):
             f"the network returned a {type(output).__name__} of shape {shape} for "
             f"{len(inputs)} inputs; to be exported it must return one tensor [n, ...]"
         )
-    return np.asarray(output)
+    output = np.asarray(output)
+    if np.isnan(output).any():
+        raise ExportError("the network answers NaN, which no file can be held against")
+    return output
 
 
 def _apart(expected, found, precision):

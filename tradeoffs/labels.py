@@ -15,6 +15,8 @@ def label(name: str) -> str:
     ('Keras MLP', 'Keras MLP, pytorch', 'my_net')
     >>> label("gap_cnn,dropout=true"), label(f"{CHOSEN},onnxruntime,int8")
     ('GAP CNN, dropout=true', 'Small Net, chosen, onnxruntime, int8')
+    >>> "chosen" in label(f"{CHOSEN}5")  # of another slope
+    False
     """
     # A comma at the end, so that slope=0.3 is no part of slope=0.35.
     parts = f"{name},".replace(f"{CHOSEN},", "small_net,chosen,").split(",")

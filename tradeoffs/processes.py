@@ -204,7 +204,8 @@ def _begin(parent, framework):
         try:
             importlib.import_module(_PAGES[framework])
         except Exception as error:  # here it would only be said that a process ended
-            _import_errors.append(error)
+            said = f"{framework} cannot be imported: {type(error).__name__}: {error}"
+            _import_errors.append(RuntimeError(said))
         _import_seconds[framework] = time.perf_counter() - began
 
 
