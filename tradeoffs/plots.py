@@ -90,7 +90,15 @@ def error_by_epoch(
         title: of the figure.
         column: "train_loss" in place of the error.
         mine: runs of the reader's own, drawn over them, each from its first epoch.
+
+    Raises:
+        ValueError: more than four networks.
     """
+    if len(runs_by_label) > len(draw.LINES):
+        raise ValueError(
+            f"runs_by_label has {len(runs_by_label)} networks; lines of at most "
+            f"{len(draw.LINES)} can be told apart"
+        )
     figure, axis = draw.axes(3.4)
     for (name, runs), line in zip(runs_by_label.items(), draw.LINES, strict=False):
         draw.by_epoch(axis, runs, column, label=name, **line)

@@ -214,6 +214,8 @@ class Trainer:
 def _check_places(model):
     """Updates in place of numbers that lie in one place write beyond them."""
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad or parameter.layout != torch.strided:
+            continue
         steps = zip(parameter.stride(), parameter.shape, strict=True)
         if any(step == 0 and size > 1 for step, size in steps):
             raise TrainingError(
