@@ -57,9 +57,10 @@ LEAST = {"train_loss": 0.05, "test_accuracy": 0.01}  # the loss's is a share of 
 
 NOTES = Path(__file__).with_name("first_steps.json")
 SHORT = "head6000-1000"  # of a data set that is not smaller already
-# As a share of the loss. With the instructions of a processor of long ago repeats lay
-# up to a third of this off.
-NEAR = {"train_loss": 0.003, "test_loss": 0.03}
+# As a share of the loss: twice the most that repeats on a processor with AVX-512 lay
+# off those on one with AVX2, over all series. The loss in training is of all steps,
+# and says the most; that of the test is of the last weights alone, which spread.
+NEAR = {"train_loss": 0.005, "test_loss": 0.09}
 
 
 def train_first_epoch(stack):
