@@ -130,6 +130,7 @@ class Trainer:
         with plain_errors():
             outputs = first_outputs(model.name, call, few, dataset)
         between, shares = _probabilities(outputs)
+        self._returns_probabilities = lambda: shares
         _warn_of_scaling(model, schedule.input_scaling)
         _warn_of_own_steps(model)
         # Only now: a subclassed model makes its weights in its first call.
