@@ -32,6 +32,10 @@ from tradeoffs.recorded import (
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.series import THREADS, stacks, train, trained_untested
 
+# The instructions that the notes were made with: with those of AVX-512 repeats lie up
+# to 0.044 of a test loss off.
+os.environ |= {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+
 # Batches below 16 are left out, and the Keras CNN on all of Fashion-MNIST: the code
 # is that of the others, the time is not. What was trained side by side is so again,
 # two by two.
@@ -57,10 +61,9 @@ LEAST = {"train_loss": 0.05, "test_accuracy": 0.01}  # the loss's is a share of 
 
 NOTES = Path(__file__).with_name("first_steps.json")
 SHORT = "head6000-1000"  # of a data set that is not smaller already
-# As a share of the loss: twice the most that repeats on a processor with AVX-512 lay
-# off those on one with AVX2, over all series. The loss in training is of all steps,
-# and says the most; that of the test is of the last weights alone, which spread.
-NEAR = {"train_loss": 0.005, "test_loss": 0.09}
+# As a share of the loss. With the instructions of a processor of long ago repeats lay
+# up to a third of this off.
+NEAR = {"train_loss": 0.003, "test_loss": 0.03}
 
 
 def train_first_epoch(stack):
