@@ -85,6 +85,11 @@ CONVOLUTION_AND_HEAD = 26 * 26 * 4 * 9 + 27_040
             2 * 32 + 4,
         ),
         (Calling(lambda m, x: torch.addbmm(x[0], x, x)), (4, 4), 4**3),
+        (Calling(lambda m, x: torch.linalg.vecdot(x, y=x)), (4, 5), 4 * 5),
+        (
+            Calling(lambda m, x: functional.affine_grid(x, (1, 1, 7, 9), False)),
+            *((2, 3), 7 * 9 * 2 * 3),
+        ),
         # Products that are not known: no number, and the operator's name.
         (
             Calling(lambda m, x: m.b(x, x), b=nn.Bilinear(4, 4, 2)),
@@ -104,6 +109,10 @@ CONVOLUTION_AND_HEAD = 26 * 26 * 4 * 9 + 27_040
             *((4, 5), "aten.mm of complex numbers"),
         ),
         (Calling(lambda m, x: gram(x)), (4, 5), "anyones.gram"),
+        (
+            Calling(lambda m, x: x + torch.from_numpy(x[0].numpy() @ np.eye(5))),
+            *((4, 5), "what NumPy computes"),
+        ),
         (
             Calling(lambda m, x: flex_attention(x[:, None], x[:, None], x[:, None])),
             (16, 16),
@@ -960,3 +969,9 @@ def test_model_too_large_for_the_machine_is_told_so():
     options = QUICK | {"batch_size": 1, "inference_batch_size": 1}
     with pytest.raises(tradeoffs.MeasureError, match="even at batch size 1"):
         tradeoffs.measure(huge, (4,), **options)
+
+
+def test_an_exported_program_is_told_how_to_become_a_model():
+    program = torch.export.export(nn.Linear(9, 3), (torch.zeros(2, 9),))
+    with pytest.raises(TypeError, match=r"not ExportedProgram \(give its module"):
+        measure(program, (9,))

@@ -111,7 +111,7 @@ IN_TORCHVISION = {
 
 
 def test_parameters_of_keras_applications_are_those_published(keras):
-    from tradeoffs.training.keras import count_parameters
+    from tradeoffs.models.keras import count_parameters
 
     # Weights have shapes there and no values, so a model takes a second.
     with keras.StatelessScope(initialize_variables=False):
@@ -142,7 +142,7 @@ def test_parameters_of_keras_applications_are_those_published(keras):
     ],
 )
 def test_frozen_and_quantized_weights_are_parameters(keras, change, count):
-    from tradeoffs.training.keras import count_parameters
+    from tradeoffs.models.keras import count_parameters
 
     model = dense(keras)
     change(model.layers[-1])
@@ -254,6 +254,13 @@ def test_nothing_is_traced_while_training_is_timed(small):
     assert trainer._steps.experimental_get_tracing_count() == before
 
 
+def words(keras, places=()):
+    """A model that looks its inputs up in a table."""
+    table = keras.layers.Embedding(30, 6)
+    between = keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(10)
+    return keras.Sequential([*places, keras.layers.Flatten(), table, *between])
+
+
 def vectors(keras, _):
     return keras.Sequential([keras.Input((784,)), keras.layers.Dense(10)])
 
@@ -277,6 +284,7 @@ def test_fit_takes_a_model_that_returns_logits(keras, small, make):
         (subclassed, lambda out, training: (out,) if training else out, "a tuple"),
         (subclassed, lambda out, training: out > 0, "cannot be trained: No gradients"),
         (subclassed, lambda out, training: np.array(out), "a ndarray of shape"),
+        (words, (), "would cut scaled pixels to whole numbers"),
         (vectors, None, r"\[...\].* Expected shape \(None, 784\)"),
     ],
 )
@@ -439,6 +447,17 @@ def test_whether_inputs_are_looked_up_is_found_by_trying(keras):
 
     profile = measure(Words, (5,), ("size", "inference_time"))
     assert (profile.macs, profile.latency_ms_p50 > 0) == (18, True)
+    for places in (), [keras.Input((5,))]:
+        made = functools.partial(words, keras, places)
+        assert measure(made, (5,), ("size", "training_time")).train_step_ms > 0
+
+
+def test_places_in_a_table_may_be_float_images(keras, small):
+    places = np.random.default_rng(0).integers(0, 30, (320, 4, 7)).astype(np.float32)
+    parts = places[:256], small.train_labels[:256], places, small.test_labels[:320]
+    schedule = ARTICLE.first(1).replace(input_scaling="unit")
+    found = fit(words(keras), tradeoffs.Dataset("words", *parts), schedule)
+    assert np.isfinite(found.test_loss)
 
 
 def test_macs_of_layers_by_hand(keras):

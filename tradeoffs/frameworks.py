@@ -74,6 +74,8 @@ def framework_of(model) -> str:
     if keras is not None and isinstance(model, keras.Model):
         return "keras"
     hint = " (call it first: it is a class)" if isinstance(model, type) else ""
+    if hasattr(model, "graph_signature"):  # an `ExportedProgram`
+        hint = " (give its module())"
     if keras is not None and isinstance(model, keras.Layer):
         hint = " (put the layer into a keras.Sequential)"
     raise TypeError(

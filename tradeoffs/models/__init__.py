@@ -209,7 +209,7 @@ def parameters_by_layer(model) -> dict[str, int]:
     (50, 518)
     """
     if framework_of(model) == "keras":
-        from tradeoffs.training.keras import count_parameters as count
+        from tradeoffs.models.keras import count_parameters as count
 
         found, total = {one.name: count(one) for one in model.layers}, count(model)
     else:

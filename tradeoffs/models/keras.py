@@ -3,6 +3,7 @@
 Source: `mnist_mlp.py` and `mnist_cnn.py` among the examples of Keras 2.
 """
 
+import math
 import random
 
 import numpy as np
@@ -96,3 +97,32 @@ def keras_cnn():
         ],
         name="keras_cnn",
     )
+
+
+def count_parameters(model) -> int:
+    """What can be trained, frozen or not; a batch norm's statistics are no parameters.
+
+    So PyTorch counts them; `model.count_params()` has the statistics too.
+    """
+    # Each layer keeps these as it made them, whatever is frozen later.
+    layers = list(model._flatten_layers())
+    made = {id(weight) for layer in layers for weight in layer._trainable_variables}
+    unpacked = {
+        id(getattr(layer, f"_{name}")): getattr(layer, name).shape
+        for layer in layers
+        if getattr(layer, "quantization_mode", None) == "int4"
+        for name in ("kernel", "embeddings", "reverse_embeddings")
+        if hasattr(layer, f"_{name}")
+    }
+    return sum(
+        math.prod(unpacked.get(id(weight), weight.shape))
+        for weight in model.weights
+        if weight.trainable or id(weight) in made or _is_quantized(weight)
+        if not weight.overwrite_with_gradient  # scales of float8, which follow values
+    )
+
+
+def _is_quantized(weight):
+    """Whether a weight was trained and is whole numbers now, unlike its scale."""
+    names = "kernel", "embeddings"
+    return weight.dtype == "int8" and weight.name.endswith(names)

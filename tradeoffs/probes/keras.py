@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from tradeoffs.frameworks import import_keras
+from tradeoffs.models.keras import count_parameters
 from tradeoffs.probes.source import MeasureError, dtype_of_each
-from tradeoffs.training.keras import Trainer, count_parameters, plain_errors
+from tradeoffs.training.keras import Trainer, plain_errors
 
 keras = import_keras()
 
@@ -46,11 +47,12 @@ class Probe:
         tables = [one for one in layers if isinstance(one, keras.layers.Embedding)]
         sizes = (table.input_dim for table in tables)
         self.whole_numbers = 0, min(sizes, default=2)  # from, and below
+        first = next((one for one in layers if one.weights or one in tables), None)
+        self.looks_up = first in tables
         inputs = getattr(model, "inputs", None) or []
         known = [keras.backend.standardize_dtype(each.dtype) for each in inputs]
         if dtype or not known:
-            looks_up = next((one for one in layers if one.weights), None) in tables
-            usual = "int32" if looks_up else "float32"
+            usual = "int32" if self.looks_up else "float32"
             known = [name or usual for name in dtype_of_each(dtype, len(shapes))]
         self.dtypes = known
         self._compiled = tf.function(self.call, reduce_retracing=True)
@@ -62,7 +64,7 @@ class Probe:
         random = np.random.default_rng(0)
         return [
             tf.constant(random.random((count, *shape), np.float32), dtype)
-            if "float" in dtype
+            if "float" in dtype and not self.looks_up
             else tf.constant(
                 random.integers(*self.whole_numbers, (count, *shape)), dtype
             )

@@ -92,8 +92,8 @@ def source_of(model, framework: str | None, arguments: dict) -> Source:
     try:
         own = framework_of(model)
     except TypeError:
-        layer = hasattr(model, "count_params") and not isinstance(model, type)
-        if layer or not callable(model):
+        others = hasattr(model, "count_params"), hasattr(model, "graph_signature")
+        if (any(others) and not isinstance(model, type)) or not callable(model):
             raise
         own = None
     if own:

@@ -6,13 +6,13 @@ a compiled loop, and SGD is TensorFlow's own fused update.
 
 import contextlib
 import functools
-import math
 import os
 import warnings
 
 import numpy as np
 
 from tradeoffs.frameworks import import_keras, keep_freed_memory
+from tradeoffs.models.keras import count_parameters
 from tradeoffs.training import (
     TrainingError,
     TrainingWarning,
@@ -39,35 +39,6 @@ def images_to_tensor(images, input_scaling, pixels):
         mean, deviation = map(np.float32, pixels)
         array = (array - mean) / deviation
     return tf.constant(array)
-
-
-def count_parameters(model) -> int:
-    """What can be trained, frozen or not; a batch norm's statistics are no parameters.
-
-    So PyTorch counts them; `model.count_params()` has the statistics too.
-    """
-    # Each layer keeps these as it made them, whatever is frozen later.
-    layers = list(model._flatten_layers())
-    made = {id(weight) for layer in layers for weight in layer._trainable_variables}
-    unpacked = {
-        id(getattr(layer, f"_{name}")): getattr(layer, name).shape
-        for layer in layers
-        if getattr(layer, "quantization_mode", None) == "int4"
-        for name in ("kernel", "embeddings", "reverse_embeddings")
-        if hasattr(layer, f"_{name}")
-    }
-    return sum(
-        math.prod(unpacked.get(id(weight), weight.shape))
-        for weight in model.weights
-        if weight.trainable or id(weight) in made or _is_quantized(weight)
-        if not weight.overwrite_with_gradient  # scales of float8, which follow values
-    )
-
-
-def _is_quantized(weight):
-    """Whether a weight was trained and is whole numbers now, unlike its scale."""
-    names = "kernel", "embeddings"
-    return weight.dtype == "int8" and weight.name.endswith(names)
 
 
 @contextlib.contextmanager
@@ -127,7 +98,7 @@ class Trainer:
         _check_inputs(model, self.train_images)
         few = tf.gather(self.train_images, np.arange(FEW) % len(self.train_images))
         call = functools.partial(model, training=False)
-        with plain_errors():
+        with plain_errors(), _whole_places():
             outputs = first_outputs(model.name, call, few, dataset)
         between, shares = _probabilities(outputs)
         self._returns_probabilities = lambda: shares
@@ -217,6 +188,32 @@ def _check_inputs(model, images):
             f"{model.name} takes {inputs[0].dtype} inputs, and images come as scaled "
             f"{images.dtype.name} numbers; give it a float input"
         )
+
+
+@contextlib.contextmanager
+def _whole_places():
+    """Let no embedding cut numbers to whole ones, as Keras does without a word."""
+    call = keras.layers.Embedding.call
+
+    def checked(layer, inputs):
+        seen = tf.is_tensor(inputs) and not tf.is_symbolic_tensor(inputs)
+        if (
+            seen
+            and inputs.dtype.is_floating
+            and tf.reduce_any(tf.floor(inputs) != inputs)
+        ):
+            raise ValueError(
+                f"{layer.name} would cut scaled pixels to whole numbers; a table takes "
+                "float images of whole numbers, and a schedule whose input_scaling is "
+                "'unit'"
+            )
+        return call(layer, inputs)
+
+    keras.layers.Embedding.call = checked
+    try:
+        yield
+    finally:
+        keras.layers.Embedding.call = call
 
 
 def _probabilities(outputs):

@@ -4,11 +4,13 @@ Layers that are called twice count twice, and those that are not called do not c
 """
 
 import contextlib
+import math
 import re
 
 import torch
 from torch.nested._internal.nested_tensor import NestedTensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
@@ -27,7 +29,8 @@ _PYTORCHS_OWN = "aten", "prims", "prim", "profiler", "_operator", "quantized_dec
 def macs_of(function, *arguments) -> tuple[int, set[str]]:
     """Multiply-accumulates of a call, and the operators that could not be counted."""
     # Without the shortcuts that do several products in one operator.
-    with _plain_operators(), sdpa_kernel(SDPBackend.MATH), Counter() as counter:
+    plain = sdpa_kernel(SDPBackend.MATH)
+    with _plain_operators(), plain, Counter() as counter, _Functions(counter):
         try:
             function(*arguments)
         except NotImplementedError as error:
@@ -89,6 +92,23 @@ class Counter(TorchDispatchMode):
         return result
 
 
+class _Functions(TorchFunctionMode):
+    """Tells a counter of what it cannot see: what is no operator."""
+
+    def __init__(self, counter):
+        super().__init__()
+        self.counter = counter
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function in (torch.Tensor.numpy, torch.Tensor.__array__):
+            self.counter.unknown.add("what NumPy computes")
+        elif function is torch.linalg.vecdot:
+            vectors = [*args, *kwargs.values()][:2]
+            self.counter.macs += torch.broadcast_tensors(*vectors)[0].numel()
+        return function(*args, **kwargs)
+
+
 _aten = torch.ops.aten
 # Products that PyTorch has no formula for, most of them of vectors.
 _SIMPLE = {
@@ -98,6 +118,9 @@ _SIMPLE = {
     _aten.addmv: lambda bias, matrix, vector: matrix.numel(),
     _aten.addr: lambda matrix, one, other: matrix.numel(),
     _aten.addbmm: lambda bias, batch, other: batch.numel() * other.shape[-1],
+    _aten.affine_grid_generator: lambda theta, size, *_: (
+        theta.numel() * math.prod(size[2:])
+    ),
     _aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *_: (
         query.shape[:-1].numel() * key.shape[-2] * (query.shape[-1] + value.shape[-1])
     ),
