@@ -81,7 +81,7 @@ if __name__ == "__main__":
     figure = plots.error_against_parameters(
         [run for name in MODELS for run in tradeoffs.runs(name)]
         + tradeoffs.runs("small_net", **CHOSEN_SMALL_NET),
-        "MNIST: what do fifty times the parameters buy?",
+        "MNIST: 55 times the parameters, four errors fewer in a thousand images",
     )
     figure.savefig(records.results_folder() / FIGURE, dpi=100)
     for page in TABLES:

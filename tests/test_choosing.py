@@ -288,6 +288,8 @@ def test_epoch_returns_add_up():
         tradeoffs.epoch_returns([], 1, 1)
     with pytest.raises(ValueError, match="epoch_seconds is nan"):
         tradeoffs.epoch_returns(runs, math.nan, 1)
+    with pytest.raises(ValueError, match="price_per_hour is 0; it must be above 0"):
+        tradeoffs.epoch_returns(runs, 1, 0)
 
 
 def test_rule_of_thumb_refuses_what_it_cannot_answer():

@@ -27,9 +27,9 @@ def epoch_returns(tables: dict, title: str):
         style = draw.style(name, markersize=4)
         left.plot(table.total_cost, 1 - table.accuracy, **style)
         right.plot(table.epoch, table.cost_per_point, **style)
-    names = "cost of the training so far", "test error (%)", "What was paid for what"
+    names = "paid so far (your currency)", "test error (%)", "What was paid for what"
     draw.finish(left, *names, log="xy", legend="upper right")
-    names = "epoch (a gap: no gain in it)", "cost of a percentage point"
+    names = "epoch (a gap: no gain in it)", "for a point (your currency)"
     draw.finish(right, *names, "The next point's price", log="y")
     figure.suptitle(title)
     return figure

@@ -93,7 +93,8 @@ def finish(axis, xlabel: str, ylabel: str, title=None, *, log="", legend=None):
     for side in log:
         axis.set(**{f"{side}scale": "log"})
         ticks = getattr(axis, f"{side}axis")
-        ticks.set_major_locator(_log_locator(*getattr(axis, f"get_{side}lim")()))
+        ends, wide = getattr(axis, f"get_{side}lim")(), {"x": 100, "y": 1000}[side]
+        ticks.set_major_locator(_log_locator(*ends, wide))
         ticks.set_major_formatter(plain)
         if side == "y" and ylabel.endswith("(%)"):
             ticks.set_major_formatter(lambda value, _: plain(100 * value))
@@ -102,13 +103,13 @@ def finish(axis, xlabel: str, ylabel: str, title=None, *, log="", legend=None):
         axis.legend(loc=legend, fontsize=8, frameon=False)
 
 
-def _log_locator(low, high):
-    """Ticks of a logarithmic axis: more where it spans less."""
+def _log_locator(low, high, wide):
+    """Ticks of a logarithmic axis: more where it spans less, and few if it is wide."""
     if high < 3 * low:
         return ticker.MaxNLocator(7, steps=[1, 2, 5, 10])
     if high < 10 * low:
         return ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7))
-    return ticker.LogLocator(subs=(1, 2, 5) if high <= 1000 * low else (1,))
+    return ticker.LogLocator(subs=(1, 2, 5) if high <= wide * low else (1,))
 
 
 def plain(value: float, _=None) -> str:

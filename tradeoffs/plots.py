@@ -46,7 +46,7 @@ def parameters_by_layer(counts: dict[str, int], model: str):
     axis.xaxis.set_major_formatter("{x:,.0f}")
     largest = max(counts, key=counts.get)
     share = f"{100 * counts[largest] / total:.0f} %"
-    title = f"{share} of the {model}'s {total:,} parameters are in {largest}"
+    title = f"{share} of the {model}'s {total:,} parameters are in {largest!r}"
     draw.finish(axis, "parameters (weights and biases)", "layer", title)
     return figure
 

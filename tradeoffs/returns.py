@@ -110,7 +110,7 @@ def epoch_returns(runs: list[Run], epoch_seconds: float, price_per_hour: float):
         cost_per_point (NaN where there was no gain but for rounding).
 
     Raises:
-        TypeError, ValueError: a number is none or negative; no runs, or runs of
+        TypeError, ValueError: a number is none, negative or 0; no runs, or runs of
             different lengths.
 
     >>> import tradeoffs
@@ -124,6 +124,8 @@ def epoch_returns(runs: list[Run], epoch_seconds: float, price_per_hour: float):
     """
     seconds = number("epoch_seconds", epoch_seconds, least=0)
     price = number("price_per_hour", price_per_hour, least=0)
+    if not price:
+        raise ValueError("price_per_hour is 0; it must be above 0")
     lengths = {len(run.history) for run in runs}
     if len(lengths) != 1:
         raise ValueError(
