@@ -15,6 +15,7 @@ from torch.ao.quantization import quantize_fx
 from torch.nn import functional
 from torch.nn.attention.flex_attention import flex_attention
 from torch.nn.utils import parametrizations
+from torch.testing._internal.two_tensor import TwoTensor
 from torch.utils import mkldnn
 
 import tradeoffs
@@ -238,15 +239,71 @@ def test_what_shares_one_storage_is_there_once_in_the_other_process():
     assert measure(layers, (9,)).weight_bytes == 4 * 5 * 90
 
 
-def test_layers_in_a_plain_list_are_noted():
+def test_layers_and_weights_in_plain_lists_are_noted():
     def forward(self, x):
-        return self.head(self.hidden[0](x))
+        return self.head(self.hidden[0](x)) * self.scales[0]
 
-    model = Calling(forward, hidden=[nn.Linear(9, 9)], head=nn.Linear(9, 2))
-    profile = measure(model, (9,))
+    lists = {"hidden": [nn.Linear(9, 9)], "scales": [nn.Parameter(torch.ones(2))]}
+    profile = measure(Calling(forward, head=nn.Linear(9, 2), **lists), (9,))
     assert (profile.num_parameters, profile.macs) == (20, 81 + 18)
-    said = "layers in plain lists are not counted, trained or saved: hidden"
+    said = "layers in plain lists are not counted, trained or saved: hidden, scales"
     assert profile.notes == (said,)
+
+
+def test_weights_that_a_model_keeps_in_lists_and_dicts_too_are_predicted():
+    def forward(self, x):
+        for weight in self.kept.values() if self.kept else self.parameters():
+            x = x @ weight
+        return x
+
+    found = []
+    for kept in (False, True):
+        layers = {f"layer{n}": nn.Linear(64, 64, bias=False) for n in range(3)}
+        weights = {name: layer.weight for name, layer in layers.items() if kept}
+        model = Calling(forward, kept=weights, **layers)
+        found.append(training_memory(lambda m=model: m, ((64,),), 16))
+    assert found[0] == found[1]
+
+
+def test_tensors_that_a_model_keeps_outside_of_itself_have_contents():
+    def forward(self, x, tables):
+        table = tables.setdefault(x.shape[1], torch.ones(x.shape[1]))
+        return self.head(x * table.cumsum(0))
+
+    model = Calling(functools.partial(forward, tables={}), head=nn.Linear(9, 2))
+    parts = "size", "training_time", "inference_time"
+    profile = measure(model, (9,), parts)
+    assert (profile.macs, profile.train_step_ms > 0) == (18, True)
+    assert profile.latency_ms_p50 < 1  # a tensor without contents takes several
+    assert profile.notes == () or "busy" in profile.notes[0]
+
+
+def test_what_an_lstm_keeps_is_predicted():
+    def last(self, x):
+        return self.head(self.lstm(x)[0][:, -1])
+
+    layers = {"lstm": nn.LSTM(64, 128, batch_first=True), "head": nn.Linear(128, 5)}
+    found = training_memory(lambda: Calling(last, **layers), ((50, 64),), 64)
+    # Of each step the four gates, the cell, its hyperbolic tangent and the output.
+    assert found["allocated_mib"] > 4 * 50 * 64 * 7 * 128 / 2**20
+
+
+def test_what_is_compiled_in_place_wants_a_function():
+    model = nn.Sequential(nn.Linear(9, 3))
+    model[0].compile(backend="eager")
+    with pytest.raises(tradeoffs.MeasureError, match=r"compiled in place.* a function"):
+        measure(model, (9,))
+
+
+def test_gradients_may_be_switched_off_in_a_file(tmp_path):
+    file = tmp_path / "quiet.py"
+    file.write_text(
+        "import torch\ntorch.set_grad_enabled(False)\n"
+        "def make():\n    return torch.nn.Linear(9, 3)\n"
+    )
+    profile = measure(f"{file}:make", (9,), ("training_memory", "prediction"))
+    assert (profile.gradient_bytes, profile.notes) == (120, ())
+    assert profile.predicted_gpu_memory_mib > 0
 
 
 def test_branches_that_no_loss_depends_on_keep_nothing():
@@ -286,6 +343,10 @@ def test_step_that_is_killed_leaves_the_size():
         (lambda m, x: m.head(x)[None] if m.training else m.head(x), "while it trains"),
         (lambda m, x: m.head(x) / m.training, "the test loss became nan in epoch 1"),
         (lambda m, x: m.head(x).argmax(1, keepdim=True), "must return real"),
+        (
+            lambda m, x: m.head(x) @ torch.ones(3 + m.training, 3),
+            "while it trains, the model",
+        ),
     ],
 )
 def test_network_that_cannot_be_trained_is_told_why(forward, message):
@@ -296,9 +357,61 @@ def test_network_that_cannot_be_trained_is_told_why(forward, message):
 
 def test_weights_in_one_place_are_not_updated_in_place():
     model = nn.Sequential(nn.Flatten(), nn.Linear(24, 3))
-    model[1].weight = nn.Parameter(torch.ones(1, 24).expand(3, 24))
-    with pytest.raises(TrainingError, match=r"a weight, 1\.weight, that is expanded"):
-        fit_an_epoch(model, pictures((6, 4), [0]))
+    for shared in torch.ones(1, 24).expand(3, 24), torch.ones(26).unfold(0, 24, 1):
+        model[1].weight = nn.Parameter(shared)
+        said = r"a weight, 1\.weight, that is expanded"
+        with pytest.raises(TrainingError, match=said):
+            fit_an_epoch(model, pictures((6, 4), [0]))
+
+
+OF_ADAM = {"optimizer": "adam", "momentum": 0.0, "nesterov": False}
+
+
+@pytest.mark.parametrize("changed", [{}, OF_ADAM])
+def test_a_weight_that_is_part_of_another_array_is_updated_alone(changed):
+    def trained(view):
+        array = torch.arange(24 * 9).view(24, 9) / 999
+        model = Calling(lambda m, x: x.flatten(1) @ m.weight)
+        model.weight = nn.Parameter(view(array))
+        fit_an_epoch(model, pictures((6, 4), range(3)), **changed)
+        return model.weight, array
+
+    weight, array = trained(lambda array: array[:, :3])
+    alone, before = trained(lambda array: array[:, :3].contiguous())
+    assert torch.allclose(weight, alone)
+    assert torch.equal(array[:, 3:], before[:, 3:])
+
+
+def test_sparse_gradients_and_matrices_are_trained_or_said():
+    def looks_up(self, x):
+        places = x.flatten(1).long().clamp(0, 2)
+        return functional.embedding(places, self.table, sparse=True).mean(1)
+
+    data = pictures((6, 4), range(3))
+    model = Calling(looks_up)
+    model.table = nn.Parameter(torch.rand(3, 3))
+    assert fit_an_epoch(model, data).test_loss < 2
+    with pytest.raises(TrainingError, match="does not support sparse"):
+        fit_an_epoch(model, data, **OF_ADAM)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(24, 3))
+    model.register_buffer("sparse", torch.eye(3).to_sparse())
+    assert fit_an_epoch(model, data).test_loss < 2
+
+
+def test_what_draws_random_numbers_in_use_repeats_for_a_seed():
+    def forward(self, x):
+        return self.head(functional.dropout(x.flatten(1), 0.5))
+
+    found = []
+    for state in 1, 2:
+        model = Calling(forward, head=nn.Linear(24, 3))
+        nn.init.constant_(model.head.weight, 0.1)
+        nn.init.zeros_(model.head.bias)
+        torch.manual_seed(state)
+        expected = torch.get_rng_state()
+        found.append(fit_an_epoch(model, pictures((6, 4), range(3))).test_loss)
+        assert torch.equal(torch.get_rng_state(), expected)
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -383,6 +496,13 @@ class WithMore(nn.Linear):
         pass
 
 
+def of_two_parts():
+    """A layer whose weight is made of two tensors, as quantised ones are."""
+    layer = nn.Linear(8, 3)
+    layer.weight = nn.Parameter(TwoTensor(torch.ones(3, 8), torch.ones(3, 8)))
+    return layer
+
+
 class WithPhases(nn.Linear):
     """A layer with complex numbers."""
 
@@ -422,6 +542,7 @@ class Graph(nn.Linear):
         (lambda: WithMore(8, 3), (8,), 27, 108),
         (Graph, (6,), 21, 84 + 6 * (2 * 8 + 4)),
         (lambda: WithPhases(6, 3), (6,), 21, 84 + 3 * 16),
+        (of_two_parts, (8,), 27, 2 * 96 + 12),
     ],
 )
 def test_weights_are_those_of_layers_however_they_are_kept(
@@ -485,6 +606,9 @@ def test_whether_inputs_are_looked_up_is_found_by_trying():
         assert found.train_step_ms > 0 < found.startup_seconds
         assert found.predicted_gpu_memory_mib > 0
     assert measure(places, (9,), input_dtype="float32").macs == 27
+    table = nn.Embedding(5, 3)
+    neither = Calling(lambda m, x: m.t(x) @ m.a(x), t=table, a=nn.Linear(9, 3))
+    assert not any("given" in note for note in measure(neither, (9,)).notes)
     said = "it was given torch.int64, for want of an input_dtype"
     with pytest.raises(tradeoffs.MeasureError, match=said):
         measure(places, (8,), "inference_time")

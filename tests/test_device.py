@@ -1,5 +1,6 @@
 """Networks as files: what they answer, cost, and need on a device."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -221,6 +222,13 @@ def test_profile_of_a_file_has_all_of_a_file_and_nothing_of_training(tiny_file):
     assert profile.load_seconds < profile.startup_seconds
     assert profile.runtime_bytes > 2**20
     assert tradeoffs.choose([profile], max_file_mib=1, by="file_bytes").best == "tiny"
+    better = dataclasses.replace(profile, name="better", test_accuracy=0.99)
+    both = [dataclasses.replace(profile, test_accuracy=0.9), better]
+    for found in (
+        tradeoffs.choose(both, by="test_accuracy").fitting,
+        tradeoffs.pareto(tradeoffs.cost_table(both), over=["test_accuracy"]),
+    ):
+        assert found.index[0].startswith("better")
 
 
 def test_file_that_takes_few_inputs_at_once_is_measured(tmp_path):
@@ -265,7 +273,9 @@ def written(path, kind, shapes, outputs=1, **options):
     weights = [numpy_helper.from_array(ones, "w")]
     graph = helper.make_graph(nodes, "own", inputs, answers, weights)
     versions["opset_imports"] = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, **versions), path, **options)
+    model = helper.make_model(graph, **versions)
+    model.metadata_props.add(key="location", value="no file")
+    onnx.save(model, path, **options)
 
 
 BESIDE = {"save_as_external_data": True, "location": "own.data", "size_threshold": 0}

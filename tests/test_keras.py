@@ -149,6 +149,16 @@ def test_frozen_and_quantized_weights_are_parameters(keras, change, count):
     assert count_parameters(model) == count
 
 
+@pytest.mark.parametrize("dtype", ["gptq/4/-1_from_float32", "gptq/8/-1_from_float32"])
+def test_weights_that_were_fitted_to_few_bits_are_parameters(keras, dtype):
+    from tradeoffs.models.keras import count_parameters
+
+    layer = keras.layers.Dense(7, dtype=dtype)
+    model = keras.Sequential([keras.Input((8,)), layer])
+    layer.is_gptq_calibrated = True
+    assert count_parameters(model) == 8 * 7 + 7
+
+
 def reads_text(keras, layers):
     words = layers.StringLookup(vocabulary=["a", "b"]), layers.Embedding(3, 4)
     return keras.Sequential([keras.Input((5,), dtype="string"), *words])
@@ -218,6 +228,21 @@ def test_adamw_decays_and_what_only_pytorch_trains_with_is_refused(small):
         ValueError, match="has cycle and label_smoothing, with which only"
     ):
         fit(tradeoffs.build("keras_mlp"), few, schedule)
+
+
+def test_random_numbers_of_no_layer_repeat_for_a_seed(keras, small):
+    def noise(outputs, training):
+        random = keras.random.normal(keras.ops.shape(outputs))
+        return tensorflow.nn.dropout(outputs + random, 0.5) if training else outputs
+
+    import tensorflow
+
+    losses = set()
+    for _ in range(2):
+        model = subclassed(keras, noise)
+        model.dense.kernel_initializer = keras.initializers.Ones()
+        losses.add(fit(model, small, QUICK).test_loss)
+    assert len(losses) == 1
 
 
 def test_fused_sgd_is_keras_sgd(keras, small):
@@ -458,6 +483,24 @@ def test_places_in_a_table_may_be_float_images(keras, small):
     schedule = ARTICLE.first(1).replace(input_scaling="unit")
     found = fit(words(keras), tradeoffs.Dataset("words", *parts), schedule)
     assert np.isfinite(found.test_loss)
+
+
+def test_recurrent_layers_are_unrolled_by_their_own_steps(keras):
+    L = keras.layers
+    front = keras.Input((4000, 1)), L.Conv1D(4, 400, strides=400)
+    profile = measure(lambda: keras.Sequential([*front, L.LSTM(5)]), None)
+    assert profile.macs == 10 * 400 * 4 + 10 * 4 * 5 * (4 + 5)
+
+
+def test_parameters_of_shared_layers_are_of_the_first_that_has_them(keras):
+    shared, inputs = keras.layers.Dense(8), keras.Input((8,))
+    first = keras.Sequential([keras.Input((8,)), shared], name="first")
+    layers = keras.Input((8,)), shared, keras.layers.Dense(2)
+    model = keras.Model(
+        inputs, keras.Sequential([*layers], name="second")(first(inputs))
+    )
+    counts = tradeoffs.parameters_by_layer(model)
+    assert list(counts.values()) == [0, 72, 18]
 
 
 def test_macs_of_layers_by_hand(keras):

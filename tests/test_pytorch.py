@@ -331,6 +331,15 @@ def test_elastic_augmentation_bends(augmented):
     assert torch.allclose(corner[:, :, 14:], images[:, :, 14:], atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_images_are_moved_as_precisely_as_they_are(dtype):
+    images = torch.rand(2, 1, 192, 192, generator=torch.manual_seed(0)).to(dtype)
+    augment = Augmenter(Augmentation(shift=1e-6), [0], images)
+    moved = augment(images, augment.draw(1, 2).flatten(0, 2))
+    assert moved.dtype == dtype
+    assert torch.allclose(moved, images, atol=1e-2)
+
+
 def test_augmentation_is_drawn_anew_for_each_image_and_from_the_seed(small):
     images = images_to_tensor(small.train_images[:8], "unit")
     changes = Augmentation(shift=1, elastic=1)

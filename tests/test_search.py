@@ -351,6 +351,7 @@ def test_stopped_command_says_what_is_kept(
         ({"space": {"pool": 2}}, "the values of 'pool' are 2; give a list"),
         ({"space": {"filters": [(5, 8), [5, 8]]}}, "[5, 8] is twice"),
         ({"space": {"pool": [2], "pooling": [{"pool": 3}]}}, "'pool' is set twice"),
+        ({"space": {"a": [{"pool": 2}], "b": [{"pool": 3}]}}, "'pool' is set twice"),
         ({"space": {"slope": [float("nan")]}}, "is not a finite number"),
         (
             {"space": {"pool": [2, 9]}},

@@ -57,6 +57,9 @@ def test_inversions_are_pairs_of_which_the_smaller_costs_more():
     assert found.cost_ratio[0] == pytest.approx(5)
     assert found.parameters_ratio[0] == pytest.approx(669_706 / 21_840)
     assert inversions(cost_table(PROFILES[1:]), "inference_seconds").empty
+    for cost in "nope", "peak_train_memory_mib":
+        with pytest.raises(ValueError, match=f"cost is '{cost}'; it must be a column"):
+            inversions(cost_table(PROFILES), cost)
 
 
 def test_spread_and_busy_machine_are_shown():

@@ -107,11 +107,16 @@ def inversions(table, cost: str, *, margin: float = 1.1):
         A DataFrame with the columns smaller, larger, parameters_ratio and
         cost_ratio, the most extreme pair first.
 
+    Raises:
+        ValueError: there is no such column, or it is not known of all models.
+
     >>> import tradeoffs
     >>> table = tradeoffs.cost_table(tradeoffs.recorded_profiles())
     >>> tradeoffs.inversions(table, "inference_seconds").larger.unique().tolist()
     ['keras_mlp']
     """
+    if cost not in table or table[cost].isna().any():
+        raise ValueError(f"cost is {cost!r}; it must be a column measured of all")
     ordered = table.sort_values("num_parameters").iterrows()
     rows = [
         (smaller, larger, b.num_parameters / a.num_parameters, a[cost] / b[cost])

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tradeoffs.checks import instance, number
-from tradeoffs.limits import LARGER_IS_BETTER, LIMITS, as_table, numbers_in
+from tradeoffs.limits import LIMITS, as_table, larger_is_better, numbers_in
 
 
 class Relaxation(NamedTuple):
@@ -133,7 +133,7 @@ def choose(profiles, *, by: str = "accuracy_mean", **limits: float) -> Choice:
     )
     sizes = numbers_in(table, "num_parameters")
     order = pd.DataFrame({"by": numbers_in(table, by), "size": sizes})
-    order = order.sort_values(["by", "size"], ascending=[by not in LARGER_IS_BETTER, 1])
+    order = order.sort_values(["by", "size"], ascending=[not larger_is_better(by), 1])
     fitting = table.loc[order.index[~order.index.isin(broken.model)]]
     relax = None
     if fitting.empty:
@@ -249,6 +249,6 @@ def pareto(profiles, over: Iterable[str] = ("accuracy_mean", "num_parameters")):
                 f"{column} of {unknown} was not measured; leave it out of over, or "
                 "leave the model out"
             )
-        losses[:, place] = -values if column in LARGER_IS_BETTER else values
+        losses[:, place] = -values if larger_is_better(column) else values
     beaten = [np.any((losses <= row).all(1) & (losses < row).any(1)) for row in losses]
     return table[~np.array(beaten)]

@@ -67,12 +67,14 @@ def framework_of(model) -> str:
 
     Raises:
         TypeError: the model is neither.
+        RuntimeError: it is of Keras on another backend than TensorFlow.
     """
     torch, keras = sys.modules.get("torch"), sys.modules.get("keras")
+    if keras is not None and isinstance(model, keras.Model):
+        import_keras()  # on another backend it may be a module of PyTorch's, too
+        return "keras"
     if torch is not None and isinstance(model, torch.nn.Module):
         return "pytorch"
-    if keras is not None and isinstance(model, keras.Model):
-        return "keras"
     hint = " (call it first: it is a class)" if isinstance(model, type) else ""
     if hasattr(model, "graph_signature"):  # an `ExportedProgram`
         hint = " (give its module())"

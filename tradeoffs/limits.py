@@ -8,8 +8,11 @@ import pandas as pd
 from tradeoffs.cost_tables import cost_table
 from tradeoffs.probes.profile import MIB
 
-# Of everything else, less is better.
-LARGER_IS_BETTER = ("accuracy_mean", "validation_accuracy", "images_per_second")
+
+def larger_is_better(column: str) -> bool:
+    """Whether it is: of accuracies, but for their deviation, and of throughput."""
+    accuracy = "accuracy" in column and not column.endswith("_std")
+    return accuracy or column in ("images_per_second", "first_epoch_min")
 
 
 @dataclass(frozen=True)

@@ -49,15 +49,15 @@ def seconds(run, inputs):
 
 def main(path, threads="1", most="1000"):
     """Print the profile of a file, as `tradeoffs.Profile.load` reads it."""
-    batch, run = load(path, int(threads), 1)
+    batch, run = load(str(path), int(threads), 1)
     run(batch)
-    found = {"startup_seconds": time.perf_counter() - BEGAN, "name": Path(path).stem}
+    found = {"startup_seconds": time.perf_counter() - BEGAN, "name": path.stem}
     status = Path("/proc/self/status")  # where Linux has the peak of memory, in KiB
     peak = status.read_text().split("VmHWM:")[1].split()[0] if status.exists() else None
     found |= {"startup_memory_mib": peak and int(peak) / 1024, "threads": int(threads)}
     found["notes"] = [f"latency is of {len(batch)} inputs at once"] * (len(batch) > 1)
     latencies, start = seconds(run, batch) * 1000, time.perf_counter()
-    batch, run = load(path, int(threads), int(most))
+    batch, run = load(str(path), int(threads), int(most))
     found["load_seconds"] = time.perf_counter() - start
     found |= {f"latency_ms_p{p}": np.percentile(latencies, p) for p in (50, 90, 99)}
     found |= {"inference_batch_size": len(batch), "input_shape": batch.shape[1:]}
@@ -70,11 +70,11 @@ def main(path, threads="1", most="1000"):
     runtime = "onnxruntime" if "onnxruntime" in sys.modules else "ai-edge-litert"
     found |= {"framework": runtime, "versions": {runtime: metadata.version(runtime)}}
     found["processor"] = platform.processor() or platform.machine()
-    weights = Path(path).read_bytes().split(b"\n\x08location\x12")[1:]  # length, name
-    files = {path, *(Path(path).parent / w[1:][: w[0]].decode() for w in weights)}
-    found["file_bytes"] = sum(Path(file).stat().st_size for file in files)
+    names = path.read_bytes().split(b"\n\x08location\x12")[1:]  # length, name
+    files = {path, *(path.parent / str(w[1:][: w[0]], errors="ignore") for w in names)}
+    found["file_bytes"] = sum(f.stat().st_size for f in files if f.is_file())
     print(json.dumps({"format": 1, "profile": found}, indent=1))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*map(Path, sys.argv[1:2]), *sys.argv[2:])

@@ -12,6 +12,7 @@ the next call.
 import atexit
 import contextlib
 import functools
+import gc
 import importlib
 import multiprocessing
 import os
@@ -207,6 +208,7 @@ def _begin(parent, framework):
             said = f"{framework} cannot be imported: {type(error).__name__}: {error}"
             _import_errors.append(RuntimeError(said))
         _import_seconds[framework] = time.perf_counter() - began
+        gc.freeze()  # what is there now need not be looked through in each fork
 
 
 def _end_with(parent):

@@ -169,6 +169,7 @@ def _check_space(space):
         )
     if not space:
         raise ValueError("the space is empty; give at least one name with its values")
+    set_by = {name: name for name in space}
     for name, values in space.items():
         if not isinstance(values, (list, tuple)):
             raise TypeError(
@@ -182,9 +183,9 @@ def _check_space(space):
             if text in seen:
                 raise ValueError(f"{value!r} is twice among the values of {name!r}")
             seen.add(text)
-            inside = value if isinstance(value, Mapping) else {}
-            if clash := (inside.keys() - {name}) & space.keys():
-                raise ValueError(f"{min(clash)!r} is set twice: by {name!r} also")
+            for inside in value if isinstance(value, Mapping) else ():
+                if set_by.setdefault(inside, name) != name:
+                    raise ValueError(f"{inside!r} is set twice: by {name!r} also")
 
 
 def _json(name, value):

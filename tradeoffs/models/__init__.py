@@ -211,7 +211,10 @@ def parameters_by_layer(model) -> dict[str, int]:
     if framework_of(model) == "keras":
         from tradeoffs.models.keras import count_parameters as count
 
-        found, total = {one.name: count(one) for one in model.layers}, count(model)
+        found, seen, total = {}, frozenset(), count(model)
+        for layer in model.layers:
+            found[layer.name] = count(layer, seen)
+            seen |= {*map(id, layer.weights)}
     else:
         found, seen = {}, set()  # what is shared is of the first that has it
         for name, layer in model.named_children():

@@ -99,24 +99,20 @@ def keras_cnn():
     )
 
 
-def count_parameters(model) -> int:
+def count_parameters(model, seen: frozenset = frozenset()) -> int:
     """What can be trained, frozen or not; a batch norm's statistics are no parameters.
 
-    So PyTorch counts them; `model.count_params()` has the statistics too.
+    So PyTorch counts them; `model.count_params()` has the statistics too. Weights
+    whose `id` was seen before do not count.
     """
     # Each layer keeps these as it made them, whatever is frozen later.
     layers = list(model._flatten_layers())
     made = {id(weight) for layer in layers for weight in layer._trainable_variables}
-    unpacked = {
-        id(getattr(layer, f"_{name}")): getattr(layer, name).shape
-        for layer in layers
-        if getattr(layer, "quantization_mode", None) == "int4"
-        for name in ("kernel", "embeddings", "reverse_embeddings")
-        if hasattr(layer, f"_{name}")
-    }
+    unpacked = dict(pair for layer in layers for pair in _unpacked(layer))
     return sum(
         math.prod(unpacked.get(id(weight), weight.shape))
         for weight in model.weights
+        if id(weight) not in seen
         if weight.trainable or id(weight) in made or _is_quantized(weight)
         if not weight.overwrite_with_gradient  # scales of float8, which follow values
     )
@@ -125,4 +121,19 @@ def count_parameters(model) -> int:
 def _is_quantized(weight):
     """Whether a weight was trained and is whole numbers now, unlike its scale."""
     names = "kernel", "embeddings"
-    return weight.dtype == "int8" and weight.name.endswith(names)
+    return weight.dtype in ("int8", "uint8") and weight.name.endswith(names)
+
+
+def _unpacked(layer):
+    """Weights of a layer, by their `id`, of which several numbers are in a byte."""
+    mode = getattr(layer, "quantization_mode", None)
+    if mode == "int4":
+        for name in ("kernel", "embeddings"):
+            if hasattr(layer, f"_{name}"):
+                yield id(getattr(layer, f"_{name}")), getattr(layer, name).shape
+        if hasattr(layer, "reverse_embeddings"):
+            shape = layer.input_dim, layer.output_dim
+            yield id(layer.reverse_embeddings), shape
+    elif mode in ("gptq", "awq") and hasattr(layer, "quantized_kernel"):
+        shape = getattr(layer, "original_kernel_shape", None) or layer.kernel_shape
+        yield id(layer.quantized_kernel), shape

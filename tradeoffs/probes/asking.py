@@ -18,6 +18,13 @@ class AnotherFramework(Exception):
     """A model is of another framework than its process had imported for it."""
 
 
+class TensorsLeft(BaseException):
+    """A model keeps tensors outside of itself, such as in the cache of a function.
+
+    Some have no contents, as it was counted with: this process is of no use now.
+    """
+
+
 def ask(task, source: Source, *arguments, batch_size: int, threads=None, on_cpu=True):
     """What a function of `tasks` returns in a process of its own.
 
@@ -27,6 +34,7 @@ def ask(task, source: Source, *arguments, batch_size: int, threads=None, on_cpu=
     """
     given = _carry_out, task, source, arguments, batch_size
     call = functools.partial(in_fresh_process, *given, threads=threads)
+    options = {"batch_size": batch_size, "threads": threads, "on_cpu": on_cpu}
     # A model on a device gets a process that has imported nothing yet.
     framework = (source.framework or _the_callers()) if on_cpu else None
     try:
@@ -39,6 +47,8 @@ def ask(task, source: Source, *arguments, batch_size: int, threads=None, on_cpu=
             if source.framework or "SIGSEGV" not in str(error):
                 raise
         return call(framework=None)
+    except TensorsLeft:  # count it on real numbers
+        return ask(task, source._replace(keeps_tensors=True), *arguments, **options)
     except ProcessKilled as error:
         advice = _advice(batch_size)
         raise OutOfMemoryError(f"{source.label}: {error}, {advice}") from None

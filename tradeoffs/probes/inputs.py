@@ -43,12 +43,13 @@ def answering(probe, dtype):
     if probe.framework == "pytorch":  # count before the model has kept anything
         with contextlib.suppress(Exception):
             _ = probe.counted
-    failures = []
+    failures, usual = [], probe.whole_numbers
     for candidate, kind in _candidates(probe, dtype):
         try:
             return candidate, kind, _num_classes(candidate, dtype)
         except MeasureError as error:
             failures.append(error)
+    probe.whole_numbers = usual
     raise failures[0]
 
 
@@ -59,6 +60,7 @@ def _candidates(probe, dtype):
         other = "int64" if "float" in str(probe.dtypes[0]) else "float32"
         given = probe.model, probe.shapes, other, probe.device, probe.batch_size
         kinds.append((type(probe)(*given), other))
+        kinds[1][0].keeps_tensors = probe.keeps_tensors
     yield from kinds
     for alone in (0, 1):
         for one, kind in kinds:

@@ -38,7 +38,8 @@ class Probe:
     kinds that the model says it takes.
     """
 
-    framework, trainer, sees_values = "keras", Trainer, False
+    framework, trainer = "keras", Trainer
+    sees_values = keeps_tensors = False
 
     def __init__(self, model, shapes, dtype, device, batch_size):
         self.model, self.shapes = model, shapes
@@ -54,6 +55,10 @@ class Probe:
         if dtype or not known:
             usual = "int32" if self.looks_up else "float32"
             known = [name or usual for name in dtype_of_each(dtype, len(shapes))]
+        if len(known) != len(shapes):
+            raise MeasureError(
+                f"the model takes {len(known)} inputs, and input_shape has {shapes}"
+            )
         self.dtypes = known
         self._compiled = tf.function(self.call, reduce_retracing=True)
 
@@ -133,9 +138,8 @@ class Probe:
             and not layer.unroll
             and not isinstance(layer.cell, keras.layers.StackedRNNCells)
         ]
-        steps = len(layers) * max(
-            (shape[0] for shape in self.shapes if shape), default=0
-        )
+        longest = max((shape[0] for shape in self.shapes if shape), default=0)
+        steps = sum(_steps(layer) or longest for layer in layers)
         return layers if steps <= UNROLLED else []
 
     def _untracked(self):
@@ -174,6 +178,12 @@ class Probe:
         """Take a step; TensorFlow does not tell which tensors it keeps for it."""
         trainer.train_steps(indices)
         return {}
+
+
+def _steps(layer):
+    """How many a recurrent layer takes, if the layer before it says."""
+    with contextlib.suppress(AttributeError, ValueError, TypeError):
+        return layer.input.shape[1]
 
 
 def known_shapes(model) -> tuple | None:

@@ -162,10 +162,14 @@ def _as_on_a_gpu():
     """What networks do otherwise there than on fake tensors here."""
     functional.scaled_dot_product_attention = _attend_there
     torch.autocast.__init__ = _begin_autocast_there
+    onednn = torch.backends.mkldnn
+    before = onednn.enabled
+    onednn.enabled = False  # its LSTM keeps what it needs where no tensor shows it
     try:
-        with _ImportedAttention():
+        with _ImportedAttention(), torch.enable_grad():
             yield
     finally:
+        onednn.enabled = before
         functional.scaled_dot_product_attention = _attend
         torch.autocast.__init__ = _begin_autocast
 
@@ -243,9 +247,10 @@ def _make_fake(module, mode):
                         fake = torch.nn.Parameter(fake, tensor.requires_grad)
                     fakes[id(tensor)] = fake, tensor  # kept, so that its id is its own
                 tensors[name] = fakes[id(tensor)][0]
-    for part in module.modules():  # which may have them in lists of its own, too
+    for part in module.modules():  # which may have them in lists and dicts of its own
         for name, value in vars(part).items():
-            if isinstance(value, (list, tuple)):
+            own = isinstance(value, dict) and not name.startswith("_")
+            if own or isinstance(value, (list, tuple)):
                 vars(part)[name] = tree_map(
                     lambda one: fakes.get(id(one), (one,))[0], value
                 )

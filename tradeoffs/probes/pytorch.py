@@ -3,9 +3,11 @@
 import contextlib
 import copy
 import functools
+import gc
 import io
 import itertools
 import logging
+import weakref
 
 import safetensors.torch
 import torch
@@ -13,11 +15,10 @@ import torch._dynamo  # optimizers and fake tensors want it, at 70 MiB and a sec
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.parameter import is_lazy
-from torch.nn.utils import parametrize
-from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.utils._pytree import tree_leaves
 
 from tradeoffs.frameworks import in_mode
+from tradeoffs.probes.asking import TensorsLeft
 from tradeoffs.probes.source import MeasureError
 from tradeoffs.probes.timing import seconds_of
 from tradeoffs.probes.units import (
@@ -31,7 +32,7 @@ from tradeoffs.probes.units import (
     storages,
 )
 from tradeoffs.training.layouts import lay_out
-from tradeoffs.training.macs import macs_of
+from tradeoffs.training.macs import macs_in_use
 from tradeoffs.training.pytorch import Trainer
 
 # It writes what fails here, and is caught.
@@ -59,7 +60,9 @@ class Probe:
         batch_size: of a training step.
     """
 
-    framework, trainer, sees_values = "pytorch", Trainer, False
+    framework, trainer = "pytorch", Trainer
+    sees_values = False  # as one that can be counted on real numbers alone
+    keeps_tensors = False  # as known before, outside of itself: see `TensorsLeft`
 
     def __init__(self, model, shapes, dtype, device, batch_size):
         if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
@@ -149,7 +152,7 @@ class Probe:
         check_scripts(self.model)
         unique, state = {}, self.model.state_dict()
         for name, tensor in state.items():
-            plain = isinstance(tensor, torch.Tensor) and not tensor.is_quantized
+            plain = type(tensor) is torch.Tensor and not tensor.is_quantized
             # safetensors holds nothing but plain tensors.
             if not plain or tensor.layout != torch.strided or tensor.is_complex():
                 torch.save(state, file := io.BytesIO())
@@ -160,7 +163,11 @@ class Probe:
 
     @functools.cached_property
     def counted(self):
-        """Multiply-accumulates of one input, as far as known, and what is not."""
+        """Multiply-accumulates of one input, as far as known, and what is not.
+
+        Raises:
+            TensorsLeft: the model has kept tensors without contents.
+        """
         for count in (1, 2, self.batch_size):  # some models take no input alone
             try:
                 macs, unknown = self._counted_of(count)
@@ -170,16 +177,18 @@ class Probe:
         raise failure
 
     def _counted_of(self, count):
-        with contextlib.suppress(Exception):
+        if not self.keeps_tensors:
             # On tensors without contents a forward pass takes no time; a model that
             # looks at its values needs real ones.
-            empty = self._without_contents(count)
-            self.sees_values = True
-            found = _counted(*empty)
-            self.sees_values = False
-            return found
+            found, mode = self._counted_without_contents(count)
+            gc.collect()
+            if mode() is not None:  # which each of its tensors holds
+                raise TensorsLeft
+            self.sees_values = found is None
+            if found:
+                return found
         real, inputs = contextlib.nullcontext(), (self.inputs(count, s) for s in (0, 1))
-        found, other = (_counted(self.model, some, real) for some in inputs)
+        found, other = (macs_in_use(self.model, some, real) for some in inputs)
         differ = {"what depends on the inputs' values"} if found != other else set()
         return found[0], found[1] | differ
 
@@ -188,13 +197,18 @@ class Probe:
         macs, unknown = self.counted
         return (None if unknown else macs), unknown
 
-    def _without_contents(self, count):
-        """A copy of the model, which is free to keep what it is given, and inputs."""
-        fake = FakeTensorMode(allow_non_fake_inputs=True)
-        tensors = (*self.model.parameters(), *self.model.buffers())
-        known = {id(t): fake.from_tensor(t) for t in tensors if not is_lazy(t)}
-        inputs = [fake.from_tensor(one) for one in self.inputs(count)]
-        return copy.deepcopy(self.model, known), inputs, fake
+    def _counted_without_contents(self, count):
+        """As far as that works, else None; and a weak reference to the mode.
+
+        The model is copied, and so free to keep what it is given.
+        """
+        fake, found = FakeTensorMode(allow_non_fake_inputs=True), None
+        with contextlib.suppress(Exception):
+            tensors = (*self.model.parameters(), *self.model.buffers())
+            known = {id(t): fake.from_tensor(t) for t in tensors if not is_lazy(t)}
+            inputs = [fake.from_tensor(one) for one in self.inputs(count)]
+            found = macs_in_use(copy.deepcopy(self.model, known), inputs, fake)
+        return found, weakref.ref(fake)
 
     def step_macs(self):
         """Of a step's forward pass, as far as known: see `computing_on`."""
@@ -202,6 +216,7 @@ class Probe:
             return self.counted[0] * self.batch_size
         return 0
 
+    @torch.enable_grad()
     def second_step(self, trainer, indices):
         """Take a step but for its update, which needs no memory of its own.
 
@@ -263,32 +278,3 @@ def _saved_by(node):
             for one in found if isinstance(found, (tuple, list)) else [found]:
                 if one.data is not None:
                     yield one.data
-
-
-@torch.no_grad()
-def _counted(model, inputs, mode):
-    in_mode(model, training=False)
-    # A compiled model's own kernels show no operators.
-    with mode, torch.compiler.set_stance("force_eager"), parametrize.cached():
-        # The first call computes norms of weights and the like, which are kept; the
-        # second sees what a model keeps of the first.
-        first = macs_of(model, *inputs)
-        with _without_norms_of_weights(model):
-            second = macs_of(model, *inputs)
-    return min(second, first, key=lambda found: found[0])
-
-
-@contextlib.contextmanager
-def _without_norms_of_weights(model):
-    """Without the older kind of norms, whose weights a call before has left behind."""
-    kept = []
-    for layer in model.modules():
-        for key, hook in list(layer._forward_pre_hooks.items()):
-            if isinstance(hook, SpectralNorm):
-                kept.append((layer._forward_pre_hooks, key, hook))
-                del layer._forward_pre_hooks[key]
-    try:
-        yield
-    finally:
-        for hooks, key, hook in kept:
-            hooks[key] = hook

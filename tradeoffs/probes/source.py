@@ -47,12 +47,14 @@ class Source(NamedTuple):
         kind: "name", "file" or "object".
         pickle: of a function that makes the model; of one that finds that function
             in a file, which imports whatever the model needs.
+        keeps_tensors: outside of the model, as was found when it was counted.
     """
 
     label: str
     framework: str | None
     kind: str
     pickle: bytes
+    keeps_tensors: bool = False
 
     def maker(self):
         """The function that makes the model.
@@ -73,6 +75,11 @@ def source_of(model, framework: str | None, arguments: dict) -> Source:
         MeasureError: the model cannot be pickled.
     """
     if isinstance(model, str) and ":" not in model:
+        if Path(model).suffix:
+            raise ValueError(
+                f"model is {model!r}; give FILE.py:function, an .onnx or .tflite file, "
+                f"or one of the names {', '.join(MODELS)}"
+            )
         framework = framework_for(model, framework)
         make = functools.partial(build, model, framework, seed=0, **arguments)
         return Source(model, framework, "name", cloudpickle.dumps(make))
@@ -85,7 +92,7 @@ def source_of(model, framework: str | None, arguments: dict) -> Source:
         )
     if isinstance(model, str):
         file, _, name = model.rpartition(":")
-        if not Path(file).is_file():
+        if not Path(file).is_file() or Path(file).suffix != ".py":
             raise ValueError(f"no file {file!r}; give NAME or FILE.py:function")
         find = functools.partial(_function_in, Path(file).resolve(), name)
         return Source(name, framework, "file", cloudpickle.dumps(find))
@@ -154,6 +161,8 @@ def _of_pytorch(model):
     """A function that makes a module again; what its tensors share is shared then."""
     import torch
 
+    if any(getattr(part, "_compiled_call_impl", None) for part in model.modules()):
+        raise TypeError("what is compiled in place is not so in a copy")
     file, options = io.BytesIO(), {"pickle_protocol": pickle.HIGHEST_PROTOCOL}
     torch.save(model, file, pickle_module=cloudpickle, **options)
     load = functools.partial(torch.load, weights_only=False)

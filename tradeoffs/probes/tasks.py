@@ -71,6 +71,7 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
     one_of("device", profile.device, page.devices())
     shapes = shapes_of(source, profile, framework, model)
     probe = page.Probe(model, shapes, dtype, profile.device, profile.batch_size)
+    probe.keeps_tensors = source.keeps_tensors
     shape = probe.shapes if len(probe.shapes) > 1 else probe.shapes[0]
     # An empty one would say that none was given.
     found |= {"framework": framework, "input_shape": shape or probe.shapes}

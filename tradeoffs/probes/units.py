@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves
 
 from tradeoffs.frameworks import evaluating
@@ -58,14 +59,14 @@ def dead_units(network, images) -> np.ndarray:
 
 
 def layers_in_lists(model) -> list[str]:
-    """A note on layers that are kept where PyTorch does not look for them, if any."""
-    known, found = set(map(id, model.modules())), []
+    """A note on what is kept where PyTorch does not look for layers, if anything is."""
+    known, found = {*map(id, model.modules()), *map(id, model.parameters())}, []
     for part in model.modules():
         for name, value in vars(part).items():
             several = isinstance(value, (list, tuple, dict))
             leaves = tree_leaves(value) if several else ()
-            layers = [id(leaf) for leaf in leaves if isinstance(leaf, nn.Module)]
-            if not known.issuperset(layers):
+            kinds = nn.Module, nn.Parameter
+            if any(isinstance(one, kinds) and id(one) not in known for one in leaves):
                 found.append(name)
     lists = ", ".join(dict.fromkeys(found))
     text = f"layers in plain lists are not counted, trained or saved: {lists}"
@@ -122,7 +123,10 @@ _PARTS = {  # of sparse tensors
 
 
 def storages(tensor):
-    """The storage of a tensor; of a sparse one those of its parts."""
+    """The storage of a tensor; of one that is made of parts those of the parts."""
+    if is_traceable_wrapper_subclass(tensor):
+        names, _ = tensor.__tensor_flatten__()
+        return [one for name in names for one in storages(getattr(tensor, name))]
     tensor = tensor.to_dense() if tensor.is_mkldnn else tensor
     parts = [getattr(tensor, name)() for name in _PARTS.get(tensor.layout, ())]
     return [part.untyped_storage() for part in parts or [tensor]]

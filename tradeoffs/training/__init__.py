@@ -284,6 +284,11 @@ def _train_epoch(trainer, order, schedule, shown):
                 raise
             said = "a batch norm cannot be trained on one value a channel; use batches"
             raise TrainingError(f"{said} of 2 images or more") from error
+        except TrainingError:
+            raise
+        except RuntimeError as error:
+            said = f"while it trains, the model fails: {one_sentence(error)}"
+            raise TrainingError(said) from error
         seconds += time.perf_counter() - start
         total = total + losses * indices.shape[-1]
         shown.update(indices.shape[-2] * indices.shape[-1])

@@ -27,7 +27,9 @@ class Augmenter:
     """
 
     def __init__(self, augmentation, seeds, images):
-        self.by, self.like = augmentation, images
+        self.by = augmentation
+        # In half precision there would be too few places for a pixel.
+        self.like = images[:1].to(torch.promote_types(images.dtype, torch.float32))
         self.generators = [np.random.default_rng((seed, STREAM)) for seed in seeds]
         knots = KNOTS**2 if augmentation.elastic else 0
         self.size = 4 + 2 * knots
@@ -35,7 +37,7 @@ class Augmenter:
             each = torch.eye(knots).view(knots, 1, KNOTS, KNOTS)
             options = {"mode": "bicubic", "align_corners": True}
             pull = functional.interpolate(each, images.shape[2:], **options)
-            self.pull = pull.flatten(1).to(images)
+            self.pull = pull.flatten(1).to(self.like)
 
     def draw(self, steps: int, batch: int):
         """Numbers from -1 to 1 for the images of steps to come, [K, steps, b, m]."""
@@ -60,6 +62,7 @@ class Augmenter:
             bent = drawn[:, 4:].unflatten(1, (2, -1)) @ self.pull
             bent = bent.unflatten(2, (height, width)).permute(0, 2, 3, 1)
             where = where + self.by.elastic * pixel * bent
-        return functional.grid_sample(
-            images, where, padding_mode="border", align_corners=False
+        moved = functional.grid_sample(
+            images.to(where), where, padding_mode="border", align_corners=False
         )
+        return moved.to(images.dtype)

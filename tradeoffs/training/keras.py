@@ -12,7 +12,7 @@ import warnings
 import numpy as np
 
 from tradeoffs.frameworks import import_keras, keep_freed_memory
-from tradeoffs.models.keras import count_parameters
+from tradeoffs.models.keras import count_parameters, seeded
 from tradeoffs.training import (
     TrainingError,
     TrainingWarning,
@@ -124,9 +124,7 @@ class Trainer:
             self._trace(*data, indices)
         if between and not shares:
             _warn_of_sigmoid(model, call, few)  # now that it can be traced
-        self._predict = tf.function(
-            lambda images: model(images, training=False), reduce_retracing=True
-        )
+        self._predict = tf.function(call, reduce_retracing=True)
 
     def _trace(self, *specs):
         try:
@@ -274,7 +272,8 @@ def _at_least_float32(outputs):
 
 
 def _seed_dropout(model, seed):
-    """Start every random layer of the model from the seed."""
+    """Start every random layer of the model from the seed, and what others draw."""
+    seeded(keras.random.uniform, seed, shape=())  # which makes Keras' generator
     for number, variable in enumerate(model.non_trainable_variables):
         if variable.path.endswith("seed_generator_state"):
             state = np.array([seed, number]).astype(variable.dtype)

@@ -16,7 +16,7 @@ FEW_CHANNELS, WIDE_CHANNELS = 8, 256
 
 @contextlib.contextmanager
 def trial_of(model):
-    """A forward pass that leaves nothing behind."""
+    """A forward pass that leaves a network's mode and random numbers as they were."""
     with evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
         yield
 

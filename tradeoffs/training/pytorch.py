@@ -54,7 +54,8 @@ def data_tensors(dataset, input_scaling, like):
     for part in ("train", "test"):
         images = getattr(dataset, f"{part}_images")
         if not isinstance(images, torch.Tensor):
-            images = images_to_tensor(images, input_scaling, dataset.pixels).to(like)
+            images = images_to_tensor(images, input_scaling, dataset.pixels)
+            images = images.to(like if like.is_floating_point() else like.device)
         labels = torch.tensor(getattr(dataset, f"{part}_labels")).long()
         found += [images.to(like.device), labels.to(like.device)]
     return found
@@ -127,9 +128,7 @@ class Trainer:
         lay_out_by_rule(model, self.train_images)
         self.model, self.batch_size = model, schedule.batch_size
         self.rate = schedule.learning_rate
-        # Such as those of an embedding; fused updates do not take them.
-        sparse = any(getattr(m, "sparse", False) for m in model.modules())
-        self.optimizer = make_optimizer(schedule, parameters, sparse)
+        self.optimizer = make_optimizer(schedule, parameters)
         self.shares = shares_of_steps(schedule, len(self.train_labels))
         self.label_smoothing = schedule.label_smoothing
         by = schedule.augmentation
@@ -203,11 +202,12 @@ class Trainer:
         loss, predictions = 0.0, []
         sizes = evaluation_sizes(len(self.test_labels), EVALUATION_BATCH)
         parts = self.test_images.split(sizes), self.test_labels.split(sizes)
-        for images, labels in zip(*parts, strict=True):
-            # It may work in place.
-            logits = at_least_float32(self.model(images.clone()))
-            loss += functional.cross_entropy(logits, labels, reduction="sum").item()
-            predictions.append(logits.argmax(1).cpu())
+        with self.randomness:  # some networks drop values out in use, too
+            for images, labels in zip(*parts, strict=True):
+                # It may work in place.
+                logits = at_least_float32(self.model(images.clone()))
+                loss += functional.cross_entropy(logits, labels, reduction="sum").item()
+                predictions.append(logits.argmax(1).cpu())
         return loss / len(self.test_labels), torch.cat(predictions).numpy()
 
 
@@ -217,7 +217,8 @@ def _check_places(model):
         if not parameter.requires_grad or parameter.layout != torch.strided:
             continue
         steps = zip(parameter.stride(), parameter.shape, strict=True)
-        if any(step == 0 and size > 1 for step, size in steps):
+        places = 1 + sum(step * (size - 1) for step, size in steps)
+        if places < parameter.numel():
             raise TrainingError(
                 f"{type(model).__name__} has a weight, {name}, that is expanded from "
                 "fewer numbers, and cannot be updated in place"
@@ -249,12 +250,11 @@ class _Randomness(contextlib.AbstractContextManager):
         self.__enter__()  # a swap undoes itself
 
 
-def make_optimizer(schedule, parameters, sparse_gradients: bool = False):
+def make_optimizer(schedule, parameters):
     """The optimizer that a schedule asks for."""
     # Fused updates touch each parameter once; the default on the CPU is a
     # loop over parameters and operations.
-    real = all(p.is_floating_point() for p in parameters)
-    fused = {"fused": (real and not sparse_gradients) or None}
+    fused = {"fused": all(map(_without_gaps, parameters)) or None}
     momentum = {"momentum": schedule.momentum, "nesterov": schedule.nesterov}
     decay = {"weight_decay": schedule.weight_decay}
     # With Keras' constants, so that a recipe means the same in both.
@@ -266,15 +266,26 @@ def make_optimizer(schedule, parameters, sparse_gradients: bool = False):
         "adadelta": (torch.optim.Adadelta, {"eps": 1e-7, "rho": 0.95}),
     }[schedule.optimizer]
     optimizer = kind(parameters, schedule.learning_rate, **options)
-    if options.get("fused") and schedule.momentum:
-        optimizer.register_step_pre_hook(_start_momentum)
+    if options.get("fused"):
+        optimizer.register_step_pre_hook(_before_a_fused_update)
     return optimizer
 
 
-def _start_momentum(optimizer, *_):
-    """Of parameters that had no gradient before: a fused update expects some."""
-    for parameter in optimizer.param_groups[0]["params"]:
+def _without_gaps(parameter):
+    """Whether its numbers, real ones, lie side by side, as fused updates take them."""
+    plain = parameter.is_floating_point() and parameter.layout == torch.strided
+    return plain and torch.empty_like(parameter).stride() == parameter.stride()
+
+
+def _before_a_fused_update(optimizer, *_):
+    """It takes no sparse gradients, such as of a table, and wants momenta of all."""
+    (group,) = optimizer.param_groups
+    for parameter in group["params"]:
+        if parameter.grad is None:
+            continue
+        if parameter.grad.layout != torch.strided:
+            group["fused"] = None
         late = optimizer.state and parameter not in optimizer.state
-        if late and parameter.grad is not None:
+        if late and group.get("momentum"):
             momentum = torch.zeros_like(parameter)
             optimizer.state[parameter]["momentum_buffer"] = momentum

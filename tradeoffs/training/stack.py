@@ -68,8 +68,9 @@ def stack_group(model: nn.Sequential) -> tuple:
     Their `stack_key`, and a widest layer between the same two powers of two:
     padding costs time.
     """
+    key = stack_key(model)  # or why it cannot be stacked
     widest = max(_widths(model, _WIDTHS[1])[:-1], default=1)
-    return (*stack_key(model), (widest - 1).bit_length())
+    return (*key, (widest - 1).bit_length())
 
 
 def _widths(model, names):
