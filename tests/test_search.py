@@ -186,8 +186,13 @@ def test_what_a_reader_has_edited_is_never_answered_by_its_name(search, storage)
     for inner in (4, 5):
 
         class Width:
+            def __init__(self, kept=0):
+                self.kept = kept
+
             def of(self):
                 return inner  # noqa: B023  called before it changes
+
+        kept = Width(inner)
 
         def by_value(slope):
             return source(inner)  # noqa: B023
@@ -195,10 +200,16 @@ def test_what_a_reader_has_edited_is_never_answered_by_its_name(search, storage)
         def by_class(slope):
             return source(Width().of())
 
-        for model in (by_value, by_class):
+        def by_default(slope, width=inner):
+            return source(width)
+
+        def by_instance(slope):
+            return source(kept.kept)  # noqa: B023
+
+        for model in (by_value, by_class, by_default, by_instance):
             found += search({"slope": [0.0]}, model=model).num_parameters.tolist()
-    assert found == [3190, 3190, 3985, 3985]
-    assert len(optuna.get_all_study_names(storage_url(storage))) == 4
+    assert found == 4 * [3190] + 4 * [3985]
+    assert len(optuna.get_all_study_names(storage_url(storage))) == 8
 
 
 def test_a_large_array_that_has_changed_in_the_middle_is_another(search):

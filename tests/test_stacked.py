@@ -1,6 +1,7 @@
 """Networks trained side by side come out as trained alone."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 import tradeoffs
-from tradeoffs import ARTICLE, Experiment, TrainingError
+from tradeoffs import ARTICLE, Dataset, Experiment, TrainingError
 from tradeoffs.training.stack import Stack, stack_key
 from tradeoffs.training.stacked import StackedTrainer, fit_stacked
 from tradeoffs.training.stacked_layers import stack_padded
@@ -291,6 +292,9 @@ def test_run_is_filed_under_the_experiment_given_and_says_how_it_was_trained(ima
         stacked(small_nets(), images, SCHEDULE, experiments=experiments)
     with pytest.raises(ValueError, match="but the training under"):
         tradeoffs.fit(small_nets()[0], images, SCHEDULE, experiment=experiments[0])
+    with pytest.raises(ValueError, match="under seed 3, but the training under 4"):
+        kept = replace(experiments[0], seed=3, schedule=QUICK)
+        tradeoffs.fit(small_nets()[0], images, QUICK, 4, experiment=kept)
 
 
 def test_slopes_may_differ_but_shapes_may_not():
@@ -311,6 +315,11 @@ def hooked(layer):
     return layer
 
 
+def hooked_late(layer):
+    layer.weight.register_post_accumulate_grad_hook(lambda weight: None)
+    return layer
+
+
 def with_prior(layer):
     layer.register_buffer("prior", torch.ones(2))
     return layer
@@ -327,6 +336,7 @@ def with_prior(layer):
         (nn.Linear(2, 2).requires_grad_(False), "frozen"),
         (nn.BatchNorm2d(2, momentum=None), "momentum=None"),
         (hooked(nn.Linear(2, 2)), "has _forward_pre_hooks of its own"),
+        (hooked_late(nn.Linear(2, 2)), "has a hook on a weight of its own"),
         (with_prior(nn.Linear(2, 2, bias=False)), "has prior of its own"),
         (nn.utils.weight_norm(nn.Linear(2, 2)), "has _forward_pre_hooks, weight_g"),
     ],
@@ -392,6 +402,31 @@ def test_networks_that_answer_otherwise_side_by_side_are_refused(images, monkeyp
     monkeypatch.setattr(slopes, lambda layer: 0.5)
     with pytest.raises(TypeError, match="side by side, other answers"):
         stacked(small_nets(), images)
+
+
+def test_half_networks_of_different_widths_train_side_by_side(images):
+    def network(width):
+        front = nn.Conv2d(1, width, 3), nn.BatchNorm2d(width), nn.ReLU()
+        rest = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10)
+        return nn.Sequential(*front, *rest).half()
+
+    networks = [network(width) for width in (4, 6)]
+    for run in fit_stacked(networks, images, QUICK, [0, 1], progress=False):
+        assert run.test_loss < 3
+    assert not any(one.training for one in networks)
+
+
+@pytest.mark.parametrize(("side", "first"), [(12, True), (64, False)])
+def test_moments_of_large_kernels_are_not_kept(images, side, first):
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 256, (300, side, side), np.uint8)
+    parts = pictures, images.train_labels[:300], pictures, images.test_labels[:300]
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 2, side - 1), nn.BatchNorm2d(2), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(8, 10)),
+    )
+    trainer = StackedTrainer([model], Dataset("noise", *parts), QUICK, SEEDS[:1])
+    assert hasattr(trainer.first, "sums") is first
 
 
 @pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])

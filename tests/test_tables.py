@@ -41,6 +41,14 @@ def test_accuracies_of_two_data_sets_are_not_mixed():
     assert cost_table(PROFILES, [other]).accuracy_mean["gap_cnn"] == run.test_accuracy
     with pytest.raises(ValueError, match="fashion_mnist and mnist; give those of one"):
         cost_table(PROFILES, [run, other])
+    labels = tradeoffs.mnist().test_labels
+    for combine in (
+        lambda: tradeoffs.paired_test(run, other, labels),
+        lambda: tradeoffs.ensemble([run, other], labels),
+        lambda: tradeoffs.epoch_returns([run, other], 1, 1),
+    ):
+        with pytest.raises(ValueError, match="fashion_mnist and mnist; give those of"):
+            combine()
 
 
 def test_readable_costs_say_what_was_not_measured():

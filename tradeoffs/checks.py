@@ -90,6 +90,13 @@ def instance(name: str, value, kind: type, example: str) -> None:
         )
 
 
+def one_data_set(runs) -> None:
+    """Raise a ValueError if runs are of several, and have other test images."""
+    if len(names := {run.experiment.dataset for run in runs}) > 1:
+        found = " and ".join(sorted(names))
+        raise ValueError(f"the runs are of {found}; give those of one")
+
+
 def input_shapes(given, *, several: bool = True) -> tuple:
     """A model's `input_shape`: a shape, or a tuple of one shape an input.
 

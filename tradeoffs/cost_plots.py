@@ -23,6 +23,7 @@ def error_against_costs(table, title: str):
         table: as from `tradeoffs.cost_table`, with accuracies.
         title: of the figure.
     """
+    table = table.astype({column: float for column, *_ in COST_PANELS})
     figure, panels = draw.axes(5.4, 3, 2, sharey=True)
     for axis, (column, text, scale) in zip(panels.flat, COST_PANELS, strict=True):
         for row in table.itertuples():
@@ -43,7 +44,7 @@ def error_against_costs(table, title: str):
 
 
 def _name_inversion(axis, table, column):
-    for pair in inversions(table, column)[:1].itertuples():
+    for pair in inversions(table.dropna(subset=column), column)[:1].itertuples():
         rows = table.loc[[pair.smaller, pair.larger]]
         ends = list(zip(rows[column], 1 - rows.accuracy_mean, strict=True))
         axis.annotate("", *ends, arrowprops={"arrowstyle": "<->", "color": "#555555"})

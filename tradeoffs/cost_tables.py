@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from tradeoffs.checks import one_data_set
 from tradeoffs.experiments import Run
 from tradeoffs.labels import label
 from tradeoffs.models import MODELS
@@ -67,11 +68,8 @@ def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
             )
     if not profiles:
         raise ValueError("there are no profiles to compare")
-    known, datasets = {}, {run.experiment.dataset for run in runs}
-    if len(datasets) > 1:
-        raise ValueError(
-            f"the runs are of {' and '.join(sorted(datasets))}; give those of one"
-        )
+    one_data_set(runs)
+    known = {}
     for row in summarize(runs)[::-1].itertuples() if runs else ():
         for size in (row.num_parameters, None):  # not every profile has it measured
             key = row.variant, row.framework, size

@@ -88,7 +88,7 @@ def finish(axis, xlabel: str, ylabel: str, title=None, *, log="", legend=None):
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
     if xlabel.startswith("epoch"):
         axis.xaxis.set_major_locator(
-            ticker.MaxNLocator(5, integer=True, steps=[1, 2, 5, 10])
+            ticker.MaxNLocator(5, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
         )
     for side in log:
         axis.set(**{f"{side}scale": "log"})

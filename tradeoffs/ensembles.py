@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tradeoffs import measurements, records, series, weights
-from tradeoffs.checks import array_view
+from tradeoffs.checks import array_view, one_data_set
 from tradeoffs.data import dataset_named
 from tradeoffs.experiments import Experiment, Run
 from tradeoffs.processes import FreshProcesses
@@ -70,7 +70,7 @@ def ensemble(runs: list[Run], labels: np.ndarray) -> Ensemble:
 
     Raises:
         TypeError, ValueError: labels that are no whole numbers, [n]; no runs, or
-            numbers of predictions and labels that differ.
+            numbers of predictions and labels, or data sets, that differ.
 
     >>> import tradeoffs
     >>> runs = tradeoffs.runs("gap_cnn")[:5]
@@ -80,6 +80,7 @@ def ensemble(runs: list[Run], labels: np.ndarray) -> Ensemble:
     runs, labels = tuple(runs), array_view("labels", labels, {1: "[n]"}, np.integer)
     if not runs:
         raise ValueError("there are no runs to vote")
+    one_data_set(runs)
     for run in runs:
         if len(run.test_predictions) != len(labels):
             raise ValueError(

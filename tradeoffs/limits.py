@@ -15,6 +15,9 @@ def larger_is_better(column: str) -> bool:
     return accuracy or column in ("images_per_second", "first_epoch_min")
 
 
+ROUNDING = 1e-12  # of a mean of numbers that are written with few digits
+
+
 @dataclass(frozen=True)
 class Limit:
     """A limit that `choose` knows.
@@ -43,7 +46,7 @@ class Limit:
         """
         if self.least:
             value, allowed = 1 - value, 1 - allowed
-        if value <= allowed:
+        if value <= allowed + ROUNDING:
             return 0.0
         return value / allowed - 1 if allowed else math.inf
 

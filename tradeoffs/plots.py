@@ -13,6 +13,7 @@ from tradeoffs.tables import summarize
 
 ERROR = "test error (%)"
 PARAMETERS = "parameters (logarithmic)"
+STEPS = 50  # of an epoch, where a rate that changes with the steps is drawn
 _EPOCHS = "epoch", "epoch (line: mean, band: range over seeds)"
 # Where a model's text stands, so that none touches another.
 _SIDES = {"gap_cnn": "below", "keras_cnn": "below", "small_net": "right"}
@@ -22,8 +23,13 @@ def schedule(schedule, title: str):
     """The learning rate of each epoch."""
     figure, axis = draw.axes(2.4)
     epochs = np.arange(1, schedule.epochs + 1)
-    rates = [schedule.learning_rate_of(epoch) for epoch in epochs]
-    axis.step(epochs, rates, where="mid", color="#0072b2", marker=".")
+    rates = np.array([schedule.learning_rate_of(epoch) for epoch in epochs])
+    if schedule.cycle:  # in which the rate changes with each step
+        shares = np.array(list(schedule.shares(STEPS)))
+        steps = 0.5 + np.arange(1, len(shares) + 1) / STEPS
+        axis.plot(steps, rates.repeat(STEPS) * shares, color="#0072b2")
+    else:
+        axis.step(epochs, rates, where="mid", color="#0072b2", marker=".")
     draw.finish(axis, "epoch", "learning rate", title, log="y")
     return figure
 
@@ -121,7 +127,8 @@ def error_against_parameters(runs: list, title: str):
         side = _SIDES.get(name, "above")
         error = 1 - row.accuracy_mean
         draw.point(axis, name, x, error, row.accuracy_std, text, side=side)
-        if row.variant == name:  # hollow, and around ours where the two agree
+        # Hollow, and around ours where the two agree.
+        if row.variant == name in article.ACCURACY:
             published = 1 - article.ACCURACY[name]
             text = f"the article's: {x:,}" if small else ""
             look = {"size": 14, "markerfacecolor": "none", "side": side}

@@ -86,7 +86,7 @@ def results_folder() -> Path:
     Outside a checkout, the user's data folder.
     """
     if chosen := os.environ.get("TRADEOFFS_RESULTS"):
-        return Path(chosen).expanduser()
+        return Path(os.path.expanduser(chosen))  # noqa: PTH111  knows no unknown user
     checkout = Path(__file__).resolve().parent.parent
     if (checkout / "pyproject.toml").exists():
         return checkout / "results"
@@ -138,7 +138,7 @@ def check_writable(path: Path) -> None:
 def write(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name and rename it: whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
+    temporary = path.with_name(f".{uuid.uuid4().hex}")  # of any name's length
     try:
         with temporary.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -148,6 +148,9 @@ def write(path: Path, content: str | bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+_NO_RECORD = OSError, RecursionError, zlib.error
 
 
 def load(experiment: Experiment, folder: Path | None = None) -> Run | None:
@@ -164,7 +167,7 @@ def load(experiment: Experiment, folder: Path | None = None) -> Run | None:
         return None
     except RecordError as error:
         fault = str(error)
-    except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
+    except (*_NO_RECORD, ValueError, KeyError, TypeError, AttributeError) as error:
         fault = f"is not a whole record ({error!r})"
     raise RecordError(f"{path} {fault}. {MEND}")
 
@@ -172,7 +175,7 @@ def load(experiment: Experiment, folder: Path | None = None) -> Run | None:
 def _checked(content, experiment):
     """The run that a file of this experiment holds, if it can be one."""
     if content["format"] != FORMAT:
-        raise RecordError(f"has format {content['format']}, not {FORMAT}")
+        raise RecordError(f"has format {content['format']!r}, not {FORMAT}")
     if content.pop("sha256") != _digest(content):
         raise RecordError("was changed after it was written: its digest does not fit")
     _, recorded, history = map(content.pop, ("format", "experiment", "history"))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from tradeoffs.checks import number, whole_number
+from tradeoffs.checks import number, one_data_set, whole_number
 from tradeoffs.experiments import Run
 from tradeoffs.limits import as_table, numbers_in
 from tradeoffs.schedules import ARTICLE
@@ -126,6 +126,8 @@ def epoch_returns(runs: list[Run], epoch_seconds: float, price_per_hour: float):
     price = number("price_per_hour", price_per_hour, least=0)
     if not price:
         raise ValueError("price_per_hour is 0; it must be above 0")
+    runs = list(runs)
+    one_data_set(runs)
     lengths = {len(run.history) for run in runs}
     if len(lengths) != 1:
         raise ValueError(

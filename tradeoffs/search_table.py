@@ -108,7 +108,7 @@ def read_table(path: Path | None = None):
 
     path = Path(path or records.results_folder() / FILE)
     try:
-        head, _, text = path.read_text().partition("\n")
+        head, _, text = path.read_text(encoding="utf-8").partition("\n")
         attributes = json.loads(head.removeprefix("# "))
         digest = attributes.pop("sha256")
     except (ValueError, KeyError, TypeError, AttributeError) as error:

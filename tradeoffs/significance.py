@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tradeoffs.checks import array_view, number, whole_number
+from tradeoffs.checks import array_view, number, one_data_set, whole_number
 from tradeoffs.experiments import Run
 
 
@@ -48,7 +48,7 @@ def paired_test(first: Run, second: Run, labels: np.ndarray) -> dict[str, float]
 
     Raises:
         TypeError, ValueError: labels that are no whole numbers, [n]; or the numbers
-            of predictions and labels differ.
+            of predictions and labels, or the data sets, differ.
 
     >>> import tradeoffs
     >>> first, second = tradeoffs.run("gap_cnn"), tradeoffs.run("pytorch_cnn")
@@ -59,6 +59,7 @@ def paired_test(first: Run, second: Run, labels: np.ndarray) -> dict[str, float]
     from scipy.stats import binomtest
 
     a, b = (run.test_predictions for run in (first, second))
+    one_data_set((first, second))
     labels = array_view("labels", labels, {1: "[n]"}, np.integer)
     if not len(a) == len(b) == len(labels):
         raise ValueError(

@@ -231,6 +231,13 @@ def _digest(content):
     return hashlib.sha256(content).hexdigest()[:8]
 
 
+def _nested(code):
+    """The code of the functions that are written within a function."""
+    for one in filter(inspect.iscode, code.co_consts):
+        yield one
+        yield from _nested(one)
+
+
 def _sources(function, seen):
     """The source of a function, of those of its page that it calls, and its values."""
     seen.add(function)
@@ -242,8 +249,21 @@ def _sources(function, seen):
             f"{function!r} has no source text to know it by ({error}); give a function "
             "that is written in a file or a cell"
         ) from error
-    for name, value in sorted((used.globals | used.nonlocals).items()):
+    inner = {
+        name: function.__globals__[name]
+        for code in _nested(function.__code__)
+        for name in code.co_names
+        if name in function.__globals__
+    }
+    defaults = dict(enumerate(function.__defaults__ or ())) | (
+        function.__kwdefaults__ or {}
+    )
+    values = used.globals | used.nonlocals | inner
+    values |= {f"default {name}": value for name, value in defaults.items()}
+    for name, value in sorted(values.items()):
         here = getattr(value, "__module__", None) == function.__module__
+        if type(value).__repr__ is object.__repr__ and hasattr(value, "__dict__"):
+            value = vars(value)  # in place of an address
         parts = vars(value).values() if inspect.isclass(value) and here else [value]
         for part in parts:
             if not inspect.isfunction(part):

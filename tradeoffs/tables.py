@@ -174,5 +174,7 @@ def accuracy_table(runs: list[Run], references: dict[str, dict[str, float]]):
     cells = {"model": summary.variant.map(label), "framework": summary.framework}
     cells |= _scores(summary, "measured")
     for title, known in references.items():
+        if title in cells:
+            raise ValueError(f"references has {title!r}, which is a column already")
         cells[title] = [percent(known[m]) if m in known else "-" for m in summary.model]
     return pd.DataFrame(cells).set_index("model")

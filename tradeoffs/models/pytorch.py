@@ -167,6 +167,8 @@ def for_input(network, input_shape):
     Returns:
         A new `nn.Sequential`, with the layers that fit as they are.
     """
+    if len(input_shape) not in (3, 4):
+        raise ValueError(f"{input_shape} is no [channels, *sizes] of 2 or 3 dimensions")
     rebuilt, passing = {}, torch.empty(2, *input_shape)
     for name, layer in network.named_children():
         layer = _with_dimensions(layer, len(input_shape) - 1)

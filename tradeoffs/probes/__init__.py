@@ -26,6 +26,7 @@ from tradeoffs.probes.timing import BUSY
 from tradeoffs.processes import import_ahead
 from tradeoffs.progress import bar
 from tradeoffs.schedules import ARTICLE
+from tradeoffs.training import MAX_THREADS
 
 # Each in a process of its own.
 _TRAINING = ("size", "training_time", "training_memory")
@@ -33,7 +34,6 @@ _INFERENCE = ("inference_time", "inference_memory")
 PARTS = (*_TRAINING, *_INFERENCE, "prediction")
 _ALLOWED = (*PARTS, "startup")
 ATTEMPTS = 3  # at a quiet measurement
-MAX_THREADS = 1024
 # Arguments of `measure` that a model file takes too, or whose names are in it.
 _OF_FILES = "model", "threads", "progress", "model_arguments"
 

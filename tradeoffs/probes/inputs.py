@@ -57,10 +57,11 @@ def _candidates(probe, dtype):
     """Probes of other inputs, and the inputs' type."""
     kinds = [(probe, dtype)]
     if dtype is None:
-        other = "int64" if "float" in str(probe.dtypes[0]) else "float32"
-        given = probe.model, probe.shapes, other, probe.device, probe.batch_size
-        kinds.append((type(probe)(*given), other))
-        kinds[1][0].keeps_tensors = probe.keeps_tensors
+        kind = "int64" if "float" in str(probe.dtypes[0]) else "float32"
+        given = probe.model, probe.shapes, kind, probe.device, probe.batch_size
+        other = type(probe)(*given)
+        other.keeps_tensors = probe.keeps_tensors
+        kinds.append((other, kind))
     yield from kinds
     for alone in (0, 1):
         for one, kind in kinds:

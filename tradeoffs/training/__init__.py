@@ -21,6 +21,8 @@ from tradeoffs.progress import bar
 from tradeoffs.schedules import Schedule
 from tradeoffs.training.batches import chunks
 
+MAX_THREADS = 1024
+
 
 class TrainingError(RuntimeError):
     """A training that cannot go on; the message says what to try.
@@ -91,7 +93,7 @@ def fit(
     experiment = experiment or Experiment(
         type(model).__name__, framework, schedule, seed, dataset=dataset.name
     )
-    check_schedules([experiment], [schedule])
+    check_schedules([experiment], [schedule], [seed])
     if framework == "keras" and threads is not None:
         set_threads(framework, threads)
     backend = importlib.import_module(f"tradeoffs.training.{framework}")
@@ -195,21 +197,21 @@ def check_options(dataset, schedule, threads, first_epochs) -> None:
     """Raise a TypeError or a ValueError unless `fit` takes them."""
     instance("dataset", dataset, Dataset, "tradeoffs.mnist()")
     instance("schedule", schedule, Schedule, "tradeoffs.ARTICLE")
-    for name, value in {"threads": threads, "first_epochs": first_epochs}.items():
-        if value is not None:
-            whole_number(name, value)
+    if threads is not None:
+        whole_number("threads", threads, most=MAX_THREADS)
+    if first_epochs is not None:
+        whole_number("first_epochs", first_epochs)
 
 
-def check_schedules(experiments, schedules) -> None:
+def check_schedules(experiments, schedules, seeds) -> None:
     """Raise a ValueError unless runs are filed under what they are trained by."""
-    for experiment, schedule in zip(experiments, schedules, strict=True):
+    for experiment, *trained_by in zip(experiments, schedules, seeds, strict=True):
         example = 'tradeoffs.Experiment("mine", "pytorch", schedule)'
         instance("experiment", experiment, Experiment, example)
-        if experiment.schedule != schedule:
-            raise ValueError(
-                f"{experiment.path} is under {experiment.schedule}, but the training "
-                f"under {schedule}"
-            )
+        for name, own in zip(("schedule", "seed"), trained_by, strict=True):
+            if (filed := getattr(experiment, name)) != own:
+                said = f"under {name} {filed}, but the training under {own}"
+                raise ValueError(f"{experiment.path} is {said}")
 
 
 def first_outputs(name: str, model, images, dataset):

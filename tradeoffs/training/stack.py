@@ -89,7 +89,9 @@ def _layer_key(name, layer):
     if any(not parameter.requires_grad for parameter in layer.parameters()):
         raise TypeError(f"layer {name!r} is frozen, and cannot be stacked")
     changed = [name for name in _HOOKS if vars(layer).get(name)]
-    changed += ["a hook on a weight" for p in layer.parameters() if p._backward_hooks]
+    hooks = "_backward_hooks", "_post_accumulate_grad_hooks"
+    hooked = [p for p in layer.parameters() if any(getattr(p, h, None) for h in hooks)]
+    changed += ["a hook on a weight"] * len(hooked)
     tensors = {*dict(layer.named_parameters()), *dict(layer.named_buffers())}
     changed += sorted(tensors - _TENSORS[isinstance(layer, nn.BatchNorm2d)])
     if changed:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from tradeoffs.checks import whole_number
 from tradeoffs.data import Dataset
 from tradeoffs.experiments import Experiment, Run
-from tradeoffs.frameworks import evaluating, keep_freed_memory
+from tradeoffs.frameworks import evaluating, in_mode, keep_freed_memory
 from tradeoffs.schedules import Schedule
 from tradeoffs.training import (
     TrainingError,
@@ -95,12 +95,14 @@ def fit_stacked(
             for model, own, seed in zip(models, schedules, seeds, strict=True)
         ]
     experiments = _list("experiments", experiments, models)
-    check_schedules(experiments, schedules)
+    check_schedules(experiments, schedules, seeds)
     trainer = StackedTrainer(models, dataset, schedule, seeds)
     runs = train_epochs(
         trainer, dataset, experiments, threads, progress, position, first_epochs
     )
     trainer.stack.copy_back()
+    for model in models:
+        in_mode(model, training=False)
     return runs
 
 
@@ -119,8 +121,8 @@ def _check_answers(stack, models, images):
     """Raise a TypeError unless each network answers side by side as it does alone."""
     alone = []
     for model in models:
-        with evaluating(model):
-            alone.append(model(images))
+        with evaluating(model):  # it may work in place
+            alone.append(model(images.clone()))
     near, said = 1e3 * torch.finfo(images.dtype).eps, "other answers"
     try:
         found = stack.logits(images.repeat(1, stack.size, 1, 1))

@@ -15,6 +15,8 @@ from tradeoffs.models.tiny import Scale, ShiftNorm
 
 DEPTHWISE_KERNEL = 3
 MOMENTS_CHUNK = 500  # images
+MOMENTS_BYTES = 2**30  # of all images, at most
+FAR = 10  # means, in deviations, from which on moments in float32 are too coarse
 
 
 def slope_of(layer) -> float:
@@ -66,6 +68,14 @@ class Normalization:
         return functional.batch_norm(
             x, *statistics, *weights, training, self.momentum, self.eps
         )
+
+
+def _moments_fail(convolution, images):
+    """Whether those of patches take too much memory, or lose too many digits."""
+    taps = convolution.weight[0, 0].numel()
+    room = taps**2 * len(images) * images.element_size() <= MOMENTS_BYTES
+    precise = images.element_size() >= 4
+    return not (room and precise and abs(images.mean()) <= FAR * images.std())
 
 
 class FirstLayers:
@@ -122,7 +132,7 @@ class FirstLayers:
         ):
             return None
         norms = [layer for layer in others if isinstance(layer, Normalization)]
-        norms = [] if changing else norms
+        norms = [] if changing or _moments_fail(convolution, images) else norms
         first = cls(convolution, *norms or [None], images)
         stack.layers[: 1 + len(norms)] = [first]
         return first
