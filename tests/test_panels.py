@@ -1,12 +1,13 @@
 """The panel of limits, and the figures of decisions."""
 
+import dataclasses
 import json
 
 import pytest
 import vl_convert
 
 import tradeoffs
-from tradeoffs import decision_panel, decision_plots
+from tradeoffs import decision_panel, decision_plots, plots
 from tradeoffs.claim import Claim, Finding
 from tradeoffs.limits import LIMITS
 from tradeoffs.models import MODELS
@@ -90,3 +91,23 @@ def test_figure_of_intervals_is_in_units_of_the_tests():
         lines = [line.get_xdata() for line in axis.lines]
         drawn += [list(ends) for ends in lines if len(ends) == 2 and ends[0] != ends[1]]
     assert drawn == [[0, 1], [-1, 2], [0, pytest.approx(2)]]
+
+
+def test_a_run_without_errors_is_drawn():
+    run = tradeoffs.run("small_net")
+    columns = run.history_columns | {"test_accuracy": [0.9, 1.0] * 10}
+    perfect = dataclasses.replace(run, history_columns=columns)
+    for figure in (
+        plots.curves({"mine": [perfect]}, "t"),
+        plots.error_against_parameters([perfect], "t"),
+    ):
+        lines = [line for axis in figure.axes for line in axis.lines]
+        assert min(min(line.get_ydata(), default=1) for line in lines) == 5e-5
+
+
+def test_a_cycle_of_the_learning_rate_is_drawn_as_it_is():
+    figure = plots.schedule(tradeoffs.ARTICLE.replace(milestones=(), cycle=True), "t")
+    (line,) = figure.axes[0].lines
+    rates = line.get_ydata()
+    assert max(rates) == tradeoffs.ARTICLE.learning_rate
+    assert rates[0] < max(rates) / 10 > rates[-1]

@@ -28,7 +28,7 @@ def error_against_costs(table, title: str):
     for axis, (column, text, scale) in zip(panels.flat, COST_PANELS, strict=True):
         for row in table.itertuples():
             cost = scale * getattr(row, column)
-            place = cost, 1 - row.accuracy_mean, row.accuracy_std
+            place = cost, draw.error(row.accuracy_mean), row.accuracy_std
             draw.point(axis, row.Index, *place, size=7, label=label(row.Index))
         axis.set(xscale="log", yscale="log")
         axis.margins(x=0.12, y=0.15)
@@ -46,7 +46,7 @@ def error_against_costs(table, title: str):
 def _name_inversion(axis, table, column):
     for pair in inversions(table.dropna(subset=column), column)[:1].itertuples():
         rows = table.loc[[pair.smaller, pair.larger]]
-        ends = list(zip(rows[column], 1 - rows.accuracy_mean, strict=True))
+        ends = list(zip(rows[column], draw.error(rows.accuracy_mean), strict=True))
         axis.annotate("", *ends, arrowprops={"arrowstyle": "<->", "color": "#555555"})
         few = f"{pair.parameters_ratio:,.0f} × fewer parameters"
         much = f"{pair.cost_ratio:.1f} × the time"
@@ -71,7 +71,10 @@ def batch_sizes(table, runs_by_label: dict[str, dict[int, list]], title: str):
     memory.plot(table.batch_size, table.predicted_gpu_memory_mib, **predicted)
     looks = draw.STYLES["pytorch_cnn"], draw.A_READERS, draw.STYLES["small_net"]
     for (text, recorded), look in zip(runs_by_label.items(), looks, strict=False):
-        errors = [[1 - run.test_accuracy for run in runs] for runs in recorded.values()]
+        errors = [
+            [draw.error(run.test_accuracy) for run in runs]
+            for runs in recorded.values()
+        ]
         draw.band(error, list(recorded), errors, label=text, **look, markersize=5)
     draw.finish(time, "batch size", "seconds an epoch", "Time", log="xy")
     draw.finish(memory, "batch size", "MiB, training", "Memory", log="xy")

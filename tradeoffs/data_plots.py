@@ -72,10 +72,12 @@ def error_by_dataset(runs: list, names: dict[str, str], title: str):
     table = summarize(runs).sort_values("num_parameters")
     for place, dataset in enumerate(names):
         rows = table[table.dataset == dataset]
-        axis.plot(rows.num_parameters, 1 - rows.accuracy_mean, zorder=1, **draw.THIN)
+        axis.plot(
+            rows.num_parameters, draw.error(rows.accuracy_mean), zorder=1, **draw.THIN
+        )
         for row in rows.itertuples():
             look = {"markerfacecolor": "white"} if place else {}
-            spot = row.num_parameters, 1 - row.accuracy_mean, row.accuracy_std
+            spot = row.num_parameters, draw.error(row.accuracy_mean), row.accuracy_std
             text = label(row.variant).replace(", ", "\n") if place else ""
             side = "below" if row.model == "keras_cnn" else "above"
             draw.point(axis, row.model, *spot, text, side=side, **look)
@@ -98,7 +100,9 @@ def error_by_amount(panels: dict, xlabel: str, title: str):
     for axis, (name, lines) in zip(axes[0], panels.items(), strict=True):
         for text, (model, runs_by_amount) in lines.items():
             found = sorted(runs_by_amount.items())
-            errors = [[1 - run.test_accuracy for run in runs] for _, runs in found]
+            errors = [
+                [draw.error(run.test_accuracy) for run in runs] for _, runs in found
+            ]
             amounts = [amount for amount, _ in found]
             draw.band(axis, amounts, errors, **draw.style(model, label=text))
         draw.finish(axis, xlabel, ERROR, name, log="xy")

@@ -25,7 +25,7 @@ def epoch_returns(tables: dict, title: str):
     figure, (left, right) = draw.axes(3.6, 2)
     for name, table in tables.items():
         style = draw.style(name, markersize=4)
-        left.plot(table.total_cost, 1 - table.accuracy, **style)
+        left.plot(table.total_cost, draw.error(table.accuracy), **style)
         right.plot(table.epoch, table.cost_per_point, **style)
     names = "paid so far (your currency)", "test error (%)", "What was paid for what"
     draw.finish(left, *names, log="xy", legend="upper right")
@@ -44,7 +44,7 @@ def expected_best(accuracies, hours_a_network: float, title: str):
         title: of the figure.
     """
     figure, axis = draw.axes(3.4)
-    axis.plot(range(1, len(accuracies) + 1), 1 - accuracies, color="#009e73")
+    axis.plot(range(1, len(accuracies) + 1), draw.error(accuracies), color="#009e73")
     names = "networks tried, in random order", "best validation error (%)", title
     draw.finish(axis, *names, log="xy")
     there_and_back = (lambda n: n * hours_a_network), (lambda h: h / hours_a_network)
@@ -67,7 +67,7 @@ def ensembles(points: dict, title: str):
         mean, spread = np.mean(accuracies), np.std(accuracies, ddof=not vote)
         look = {"size": 10} | ({"markerfacecolor": "none"} if vote else {})
         text = f"{text}\n{percent(mean)}"
-        draw.point(axis, name, parameters, 1 - mean, spread, text, **look)
+        draw.point(axis, name, parameters, draw.error(mean), spread, text, **look)
     draw.filled_and_hollow(axis, "one network: mean ± deviation", "a vote")
     axis.set_yscale("log")
     axis.margins(x=0.15, y=0.35)

@@ -66,7 +66,7 @@ def error_against_bytes(table, title: str):
     figure, axis = draw.axes(4.2)
     for name, rows in table.groupby("variant", sort=False):
         rows = rows.sort_values("file_bytes", ascending=False)
-        kib, errors = rows.file_bytes / 1024, 1 - rows.accuracy_mean
+        kib, errors = rows.file_bytes / 1024, draw.error(rows.accuracy_mean)
         axis.plot(kib, errors, **draw.style(name, linestyle="-", marker="", label=None))
         texts = [label(name)] + [""] * (len(rows) - 1)
         side = "below" if name == "gap_cnn" else "above"

@@ -112,6 +112,14 @@ def _log_locator(low, high, wide):
     return ticker.LogLocator(subs=(1, 2, 5) if high <= wide * low else (1,))
 
 
+def error(accuracy):
+    """The share of errors; where there are none, half an image of 10,000.
+
+    For a logarithmic scale has no zero.
+    """
+    return np.maximum(1 - accuracy, 0.5 / 10_000)
+
+
 def plain(value: float, _=None) -> str:
     """A tick as a plain number: 0.00005, 0.5, 20, 5,000."""
     if value < 1000:
@@ -157,7 +165,9 @@ def by_epoch(axis, runs: list, column: str, **style) -> None:
     "test_error" is what "test_accuracy" leaves.
     """
     values = [
-        1 - run.history.test_accuracy if column == "test_error" else run.history[column]
+        error(run.history.test_accuracy)
+        if column == "test_error"
+        else run.history[column]
         for run in runs
     ]
     band(axis, runs[0].history.epoch, np.stack(values, axis=1), **style)

@@ -11,7 +11,7 @@ import altair as alt
 import pandas as pd
 
 from tradeoffs.decisions import Choice, choose
-from tradeoffs.drawing import style
+from tradeoffs.drawing import error, style
 from tradeoffs.labels import label
 from tradeoffs.limits import LIMITS
 
@@ -67,7 +67,7 @@ def decision_panel(table, **limits: float) -> DecisionPanel:
     ).astype(float)
     rows = values.assign(
         model=[label(name) for name in table.index],
-        error=100 * (1 - table.accuracy_mean.astype(float)),
+        error=100 * error(table.accuracy_mean.astype(float)),
         parameters=table.num_parameters.astype(float),
         color=[style(name)["color"] for name in table.index],
     )

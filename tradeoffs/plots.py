@@ -125,7 +125,7 @@ def error_against_parameters(runs: list, title: str):
         small = name == "small_net"  # several, one above the other
         text = f"{label(row.variant)}{': ' if small else chr(10)}{x:,}"
         side = _SIDES.get(name, "above")
-        error = 1 - row.accuracy_mean
+        error = draw.error(row.accuracy_mean)
         draw.point(axis, name, x, error, row.accuracy_std, text, side=side)
         # Hollow, and around ours where the two agree.
         if row.variant == name in article.ACCURACY:
@@ -157,11 +157,11 @@ def filter_sweep(runs: list, reference: dict[str, list], title: str):
     figure, axis = draw.axes(3.8)
     for run in runs:
         filters = "-".join(map(str, run.experiment.model_arguments["filters"]))
-        place = run.num_parameters, 1 - run.test_accuracy
+        place = run.num_parameters, draw.error(run.test_accuracy)
         look = {"size": 5, "alpha": 0.6, "side": "below"}
         draw.point(axis, run.experiment.model, *place, text=filters, **look)
     for row in summarize([r for runs in reference.values() for r in runs]).itertuples():
-        place = row.num_parameters, 1 - row.accuracy_mean, row.accuracy_std
+        place = row.num_parameters, draw.error(row.accuracy_mean), row.accuracy_std
         text = f"{label(row.model)}, {row.seeds} seeds"
         draw.point(axis, row.model, *place, label=text)
     axis.set_yscale("log")

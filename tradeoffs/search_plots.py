@@ -22,16 +22,18 @@ def searched_networks(table, front, title: str):
         part = learnt[learnt.batch_norm == normalized]
         text = f"with{'' if normalized else 'out'} batch norm"
         look = {"color": color, "markersize": 4, "alpha": 0.5, "label": text}
-        axis.plot(part.num_parameters, 1 - part.validation_accuracy, marker, **look)
+        axis.plot(
+            part.num_parameters, draw.error(part.validation_accuracy), marker, **look
+        )
     ordered = front.sort_values("num_parameters")
     look = {"color": "#222222", "linewidth": 1, "label": "Pareto front"}
-    steps = ordered.num_parameters, 1 - ordered.validation_accuracy
+    steps = ordered.num_parameters, draw.error(ordered.validation_accuracy)
     axis.step(*steps, where="post", **look)
     axis.axhline(1 - WANTED, label=f"the article's limit: {WANTED:.0%}", **draw.THIN)
     count, accuracy = article.NUM_PARAMETERS["small_net"], article.ACCURACY["small_net"]
     text = f"the article's network (test images): {accuracy:.2%}"
     look = {"markersize": 14, "markeredgecolor": "white", "color": "#009e73"}
-    axis.plot(count, 1 - accuracy, "*", label=text, **look)
+    axis.plot(count, draw.error(accuracy), "*", label=text, **look)
     names = "parameters (logarithmic)", "validation error (%)", title
     draw.finish(axis, *names, log="xy", legend="upper right")
     return figure
@@ -47,7 +49,7 @@ def search_efficiency(found: dict[str, object], title: str):
     """
     figure, axis = draw.axes(3.6)
     for (name, quartiles), line in zip(found.items(), draw.LINES, strict=False):
-        low, median, high = 1 - np.asarray(quartiles)
+        low, median, high = draw.error(np.asarray(quartiles))
         tried = range(1, len(median) + 1)
         axis.plot(tried, median, label=name, **line)
         axis.fill_between(tried, low, high, color=line["color"], alpha=0.15)

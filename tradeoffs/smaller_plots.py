@@ -26,7 +26,7 @@ def ladder(runs: list, published, title: str):
     for row in summarize(runs).itertuples():
         tiny = row.model == "tiny"
         text = f"{row.num_parameters:,}" if tiny else label(row.model)
-        place = row.num_parameters, 1 - row.accuracy_mean, row.accuracy_std
+        place = row.num_parameters, draw.error(row.accuracy_mean), row.accuracy_std
         side = _SIDES.get(row.variant, "below") if tiny else "above"
         draw.point(axis, row.model, *place, text, side=side, size=7)
     hollow = {"color": "#888888", "markerfacecolor": "none", "markersize": 8}
@@ -34,7 +34,7 @@ def ladder(runs: list, published, title: str):
         those = published[published.selected_on == selected]
         where = SELECTED.get(selected, f"selected on {selected}")
         look = hollow | {"zorder": 5, "label": f"published, {where}"}
-        axis.plot(those.parameters, 1 - those.accuracy, marker, **look)
+        axis.plot(those.parameters, draw.error(those.accuracy), marker, **look)
     style = draw.style("tiny", linestyle="none", markersize=7)
     axis.plot([], [], **style | {"label": "a row here: mean ± deviation of five seeds"})
     finish_by_size(figure, axis, title, x=0.08, y=0.12)
