@@ -57,7 +57,7 @@ lint: $(READY)  ## style of code and notebooks
 	$(BIN)/ruff format --check .
 
 # Keras and PyTorch are tested in processes of their own: they never share one.
-unit: data
+unit: data  ## unit tests, and the examples of docstrings
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal --doctest-modules \
 		--ignore tests/test_keras.py --ignore tests/test_audit.py \
 		--ignore tests/test_site.py \
@@ -74,7 +74,7 @@ audit-all: data  ## retrain the first epoch of every recorded series, and compar
 audit-notes: audit-all  ## the same, and note anew what the first steps come out as
 	$(BIN)/python tests/test_audit.py
 
-check-notebooks: data
+check-notebooks: data  ## execute the notebooks and compare what is saved (nbval)
 	$(BIN)/pytest -q -n 2 --dist loadfile --nbval --nbval-current-env notebooks
 
 check-site: site  ## the built site in Chromium; pictures of its pages go to build/screenshots/

@@ -70,11 +70,31 @@ def test_choose_names_the_one_limit_to_relax_least(table):
     assert choice.relax.limit == "min_accuracy"
     assert choice.relax.needed == 0.98
     assert choice.relax.excess == pytest.approx(1 / 3)
+    assert "from 98.50% to 98.00%, and middle fits" in str(choice.relax)
     relaxed = choose(table, min_accuracy=choice.relax.needed, max_file_mib=1)
     assert relaxed.best == "middle"
     none = choose(table, min_accuracy=0.995, max_parameters=100, max_epoch_seconds=1)
     assert none.relax is None
     assert "no single limit is to blame" in repr(none)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "limit", "said"),
+    [
+        (0.985376, {"min_accuracy": 0.99}, "from 99.00% to 98.53%"),
+        (0.98, {"max_epoch_seconds": 4}, "from 4 s to 4.79 s"),
+        (0.98, {"max_inference_memory_mib": 1}, "from 1 MiB to 28 MiB"),
+    ],
+)
+def test_a_limit_relaxed_as_it_says_is_kept(accuracy, limit, said):
+    costs = {"epoch_seconds": 4.7822, "peak_inference_memory_mib": 27.35}
+    one = tradeoffs.cost_table([profile("one", 5_000, **costs)])
+    assert said in str(choose(one.assign(accuracy_mean=accuracy), **limit).relax)
+
+
+def test_of_limits_of_nothing_the_least_broken_is_named(table):
+    assert choose(table, max_file_mib=0).relax.model == "small"
+    assert choose(table, min_accuracy=1).relax.model == "large"
 
 
 def test_what_was_not_measured_keeps_no_limit(table):

@@ -79,6 +79,13 @@ def test_int8_is_a_quarter_of_a_large_file_and_near_the_network(tmp_path, mnist)
     assert sizes[0] / sizes[1] == pytest.approx(4, rel=0.05)
 
 
+def test_int8_of_operators_whose_shapes_the_runtime_does_not_infer(tmp_path):
+    layers = nn.Conv2d(1, 8, 5), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 10)
+    options = {"precision": "int8", "calibration": IMAGES}
+    path = tradeoffs.export(nn.Sequential(*layers), tmp_path / "net.onnx", **options)
+    assert answers(path, np.ones((3, 1, 28, 28), np.float32)).shape == (3, 10)
+
+
 def test_int8_is_calibrated_on_all_classes_of_sorted_images(tmp_path):
     labels = np.repeat(np.arange(4), 1_000)
     images = np.zeros((4_000, 4, 4), np.uint8)

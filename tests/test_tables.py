@@ -41,6 +41,10 @@ def test_accuracies_of_two_data_sets_are_not_mixed():
     assert cost_table(PROFILES, [other]).accuracy_mean["gap_cnn"] == run.test_accuracy
     with pytest.raises(ValueError, match="fashion_mnist and mnist; give those of one"):
         cost_table(PROFILES, [run, other])
+    with pytest.raises(ValueError, match="there are no runs"):
+        tradeoffs.mean_accuracy([])
+    with pytest.raises(TypeError, match="'g' is no Run"):
+        tradeoffs.ensemble("gap_cnn", tradeoffs.mnist().test_labels)
     labels = tradeoffs.mnist().test_labels
     for combine in (
         lambda: tradeoffs.paired_test(run, other, labels),

@@ -139,7 +139,7 @@ def _parser():
     text = f"whose training images, 10,000 of them held back {default}"
     sources = {"choices": fetching.SOURCES, "default": "mnist"}
     option("--dataset", **sources, help=text)
-    text = "only the first N training images, for a quick look"
+    text = "only the first N training images, and N held back at most; a quick look"
     option("--images", **count, help=text)
     option("--seed", type=int, default=0, help=default)
     text = f"the most that are trained side by side {default}"

@@ -91,7 +91,14 @@ def instance(name: str, value, kind: type, example: str) -> None:
 
 
 def one_data_set(runs) -> None:
-    """Raise a ValueError if runs are of several, and have other test images."""
+    """Raise a ValueError if runs are of several, and have other test images.
+
+    Raises:
+        TypeError: one is no `Run`.
+    """
+    for run in runs:
+        if not hasattr(run, "experiment"):
+            raise TypeError(f"{run!r} is no Run; give runs, as of tradeoffs.runs")
     if len(names := {run.experiment.dataset for run in runs}) > 1:
         found = " and ".join(sorted(names))
         raise ValueError(f"the runs are of {found}; give those of one")

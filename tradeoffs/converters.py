@@ -66,7 +66,10 @@ def quantize(path, inputs, **options):
             batch = next(self.batches, None)
             return None if batch is None else {"inputs": batch}
 
-    quantization.quant_pre_process(path, path)
+    try:
+        quantization.quant_pre_process(path, path)
+    except Exception:  # its own inference of shapes does not know every operator
+        quantization.quant_pre_process(path, path, skip_symbolic_shape=True)
     usual = {"per_channel": True, "reduce_range": True}
     quantization.quantize_static(path, path, Reader(), **usual | options)
 

@@ -33,10 +33,10 @@ class Relaxation(NamedTuple):
     excess: float
 
     def __str__(self):
-        write = LIMITS[self.limit].write
+        limit = LIMITS[self.limit]
         return (
-            f"relax {self.limit} from {write(self.allowed)} to "
-            f"{write(self.needed)}, and {self.model} fits"
+            f"relax {self.limit} from {limit.write(self.allowed)} to "
+            f"{limit.write_kept(self.needed)}, and {self.model} fits"
         )
 
 
@@ -138,9 +138,14 @@ def choose(profiles, *, by: str = "accuracy_mean", **limits: float) -> Choice:
     relax = None
     if fitting.empty:
         alone = broken[~broken.model.duplicated(keep=False)].dropna().to_numpy()
-        relax = min(map(Relaxation._make, alone), key=lambda r: r.excess, default=None)
+        relax = min(map(Relaxation._make, alone), key=_taken, default=None)
     places = broken.model.map(table.index.get_loc).argsort(kind="stable")
     return Choice(limits, fitting, broken.iloc[places].reset_index(drop=True), relax)
+
+
+def _taken(relaxation):
+    """How much it takes; of what is allowed nothing, every excess is infinite."""
+    return relaxation.excess, abs(relaxation.needed - relaxation.allowed)
 
 
 def _checked(limits):

@@ -1,7 +1,9 @@
 """The quantities that decisions are about: names, units and directions."""
 
 import math
+import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 import pandas as pd
 
@@ -37,6 +39,19 @@ class Limit:
     def write(self, value: float) -> str:
         """A value in the limit's unit, to read."""
         return "not measured" if math.isnan(value) else self.text.format(value)
+
+    def write_kept(self, value: float) -> str:
+        """The same, rounded to the side on which the value keeps it as a limit."""
+        shares = 100 if "%" in self.text else 1
+        digits = re.search(r"[\d.,]+(e[+-]\d+)?", self.write(value))[0]
+        shown = Decimal(digits.replace(",", ""))
+        wanted = Decimal(f"{value:.12g}") * shares
+        last = Decimal(1).scaleb(shown.as_tuple().exponent)
+        if self.least and shown > wanted:
+            shown -= last
+        if not self.least and shown < wanted:
+            shown += last
+        return self.write(float(shown / shares))
 
     def excess(self, value: float, allowed: float) -> float:
         """By what share a value breaks the limit; 0 or less where it keeps it.

@@ -110,7 +110,8 @@ def epoch_returns(runs: list[Run], epoch_seconds: float, price_per_hour: float):
         cost_per_point (NaN where there was no gain but for rounding).
 
     Raises:
-        TypeError, ValueError: a number is none, negative or 0; no runs, or runs of
+        TypeError, ValueError: a number is none or negative, or the price 0; no runs,
+            of two data sets, or of
             different lengths.
 
     >>> import tradeoffs
@@ -195,8 +196,8 @@ def rule_of_thumb(num_observations: int, num_features: int) -> Bounds:
 
     Raises:
         TypeError: not whole numbers.
-        ValueError: below 1, or the features outnumber the observations, for
-            which the rule leaves no room.
+        ValueError: below 1, or the features outnumber the observations in
+            magnitude, for which the rule leaves no room.
 
     >>> rule_of_thumb(60_000, 784)
     Bounds(lower=1000, upper=100000)

@@ -72,7 +72,8 @@ def search(
         num_trials: networks to train, where the sampler has no end.
         dataset: to train on and, its test part, to select on; by default
             MNIST's training images, with 10,000 held back.
-        num_images: only the first of those, for a quick look.
+        num_images: only the first of those, and as many held back at most, for a
+            quick look.
         seed: of weights, order and sampler, where the space has none.
         max_networks: the most in one stack, and in one request of a sampler.
         progress: show one bar, with the best so far and the time left.

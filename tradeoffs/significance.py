@@ -58,8 +58,8 @@ def paired_test(first: Run, second: Run, labels: np.ndarray) -> dict[str, float]
     """
     from scipy.stats import binomtest
 
-    a, b = (run.test_predictions for run in (first, second))
     one_data_set((first, second))
+    a, b = (run.test_predictions for run in (first, second))
     labels = array_view("labels", labels, {1: "[n]"}, np.integer)
     if not len(a) == len(b) == len(labels):
         raise ValueError(

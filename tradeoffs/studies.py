@@ -138,9 +138,10 @@ class Study:
         try:
             closing.enter_context(lock)
         except filelock.Timeout:
-            raise SearchError(
-                f"another process is at this search: it holds {lock.lock_file}"
-            ) from None
+            said = "another process is at this search: it holds"
+            if not Path(lock.lock_file).exists():
+                said = "nobody can be kept from this search meanwhile: there can be no"
+            raise SearchError(f"{said} {lock.lock_file}") from None
         closing.enter_context(contextlib.suppress(OSError))  # Windows keeps it
         closing.callback(os.unlink, lock.lock_file)
 

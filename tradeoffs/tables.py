@@ -72,7 +72,9 @@ def mean_accuracy(runs: list[Run]) -> float:
     >>> round(tradeoffs.mean_accuracy(tradeoffs.runs("gap_cnn")), 4)
     0.9918
     """
-    return float(np.mean([run.test_accuracy for run in runs]))
+    if not (accuracies := [run.test_accuracy for run in runs]):
+        raise ValueError("there are no runs to take the mean of")
+    return float(np.mean(accuracies))
 
 
 def percent(mean: float, deviation: float | None = None) -> str:

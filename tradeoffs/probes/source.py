@@ -92,7 +92,7 @@ def source_of(model, framework: str | None, arguments: dict) -> Source:
         )
     if isinstance(model, str):
         file, _, name = model.rpartition(":")
-        if not Path(file).is_file() or Path(file).suffix != ".py":
+        if not Path(file).is_file() or Path(file).suffix != ".py" or not name:
             raise ValueError(f"no file {file!r}; give NAME or FILE.py:function")
         find = functools.partial(_function_in, Path(file).resolve(), name)
         return Source(name, framework, "file", cloudpickle.dumps(find))
