@@ -178,10 +178,12 @@ SCORE_FINDINGS = {
     ),
     "a-million-is-not-needed": lambda e: _ahead(e, "keras_cnn", "gap_cnn"),
     "gap-cnn-accuracy": lambda e: one_more(e, "gap_cnn"),
-    "gap-cnn-accuracy-with-dropout": lambda e: one_more(e, "gap_cnn", dropout=True),
+    "gap-cnn-accuracy-with-dropout": lambda e: mean(
+        e.accuracies("gap_cnn", dropout=True), one_more=True, of_several=LOOKS
+    ),
     "gap-cnn-loss": lambda e: mean(e.losses("gap_cnn"), one_more=True),
     "gap-cnn-loss-with-dropout": lambda e: mean(
-        e.losses("gap_cnn", dropout=True), one_more=True
+        e.losses("gap_cnn", dropout=True), one_more=True, of_several=LOOKS
     ),
     "gap-cnn-keeps-accuracy": lambda e: _ahead(e, "gap_cnn", "pytorch_cnn"),
     "batch-norm-speeds-up": lambda e: _norm_adds(e, SMALL_NETS, of_several=LOOKS + 1),
