@@ -1,9 +1,9 @@
 """The weights of some recorded runs, beside their records.
 
-Those of the first seeds of each Small Net on MNIST are kept as they are, and of the
-rows of the search for smaller networks with their norms folded; and those of a further
-run of each larger model, in float16 with as few bits as leave its predictions as
-recorded.
+Those of the first seeds of each Small Net on MNIST, under the article's schedule, are
+kept as they are, and of the rows of the search for smaller networks with their norms
+folded; and those of a further run of each larger model, in float16 with as few bits as
+leave its predictions as recorded.
 """
 
 import importlib
@@ -36,6 +36,7 @@ def _weights_path(experiment, folder):
     if experiment in KEPT:
         return path.with_suffix(".safetensors.xz")
     first = experiment.model == "small_net" and experiment.seed < SEEDS_KEPT
+    first = first and experiment.schedule == ARTICLE
     if experiment.dataset == "mnist" and (first or experiment.tested_once):
         return path.with_suffix(".safetensors")
     return None
