@@ -30,6 +30,9 @@ def test_order_of_the_models_is_the_articles_in_both_frameworks():
 
 def test_slimmed_network_loses_nothing():
     assert mean("gap_cnn") > mean("pytorch_cnn")
+    first = tradeoffs.runs("gap_cnn", dropout=True)[:10]
+    accuracy = 100 * tradeoffs.mean_accuracy(first)
+    assert accuracy == pytest.approx(98.93, abs=0.15)
     verdicts = tradeoffs.claims().verdict
     assert verdicts["gap-cnn-accuracy-with-dropout"] == "holds"
 
