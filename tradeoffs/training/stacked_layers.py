@@ -132,7 +132,8 @@ class FirstLayers:
         ):
             return None
         norms = [layer for layer in others if isinstance(layer, Normalization)]
-        norms = [] if changing or _moments_fail(convolution, images) else norms
+        if norms and (changing or _moments_fail(convolution, images)):
+            norms = []
         first = cls(convolution, *norms or [None], images)
         stack.layers[: 1 + len(norms)] = [first]
         return first
