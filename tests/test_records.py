@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tradeoffs.device import exported_runs
 from tradeoffs.measurements import device_folder, measurements_path, profile_path
 from tradeoffs.models import MODELS
 from tradeoffs.probes.profile import PRECISIONS
+from tradeoffs.processes import in_fresh_process
 from tradeoffs.recorded import KEPT, ROW_SERIES, recorded_experiments
 from tradeoffs.series import note_path
 from tradeoffs.training.pytorch import images_to_tensor
@@ -200,6 +202,21 @@ def test_folder_that_cannot_be_written_is_found_before_the_training(
     monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path / "results"))
     with pytest.raises(OSError, match="cannot be written"):
         tradeoffs.run("pytorch_cnn", schedule=ARTICLE.first(1))
+
+
+def limited(path):
+    """Try to write where no file may have as much as a record."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
+    records.check_writable(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such limits")
+def test_full_disk_is_found_before_the_training(tmp_path):
+    with pytest.raises(OSError, match=r"a\.json cannot be written: File too large"):
+        in_fresh_process(limited, tmp_path / "a.json")
+    assert not list(tmp_path.iterdir())
 
 
 def test_missing_seed_is_named(tmp_path, monkeypatch):

@@ -377,6 +377,7 @@ def test_stopped_command_says_what_is_kept(
         ({"num_trials": 3}, "a grid has an end"),
         ({"jobs": 0}, "jobs is 0"),
         ({"num_images": -1}, "num_images is -1"),
+        ({"num_images": 321}, "num_images is 321; it must be from 1 to 320"),
         ({"seed": None}, "seed is None"),
         ({"executor": "dask"}, "executor is a str"),
         ({"dataset": "mnist"}, "dataset is a str"),

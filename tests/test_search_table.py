@@ -15,7 +15,13 @@ from tradeoffs.recorded import (
     WITHOUT_OVERLAP,
 )
 from tradeoffs.records import results_folder
-from tradeoffs.search_table import FILE, REFINED_FILE, read_table, write_table
+from tradeoffs.search_table import (
+    FILE,
+    REFINED_FILE,
+    read_table,
+    results_of,
+    write_table,
+)
 from tradeoffs.spaces import Plan, arguments_of
 
 SIDE = 12
@@ -80,6 +86,23 @@ def test_chosen_small_nets_are_the_best_of_the_finer_search(chosen, overlap, sha
     means = by_network.mean()
     best = dict(zip(means.index.names, means.idxmax(), strict=True))
     assert best == {"pool_stride": 4} | chosen
+
+
+def test_values_of_several_kinds_stay_what_they_are(tmp_path):
+    searched = {
+        "pool": [None, 2, 3],
+        "kind": ["None", "3", "x"],
+        "kernel": [(3, 5), 3, True],
+        "rate": [0.1, 1, None],
+    }
+    points = [{name: searched[name][i] for name in searched} for i in range(3)]
+    last = {"seed": 0, "num_parameters": 5, "side_by_side": 1, "diverged": True}
+    last |= {"validation_accuracy": 0.0, "validation_loss": None}
+    last |= {"epochs": 0, "seconds": 0.0}
+    frame = results_of(Plan(searched), [last | {"arguments": p} for p in points])
+    for table in frame, read_table(write_table(frame, tmp_path / "table.csv")):
+        for name, values in searched.items():
+            assert repr(table[name].tolist()) == repr(values)
 
 
 def test_best_networks_come_first_without_what_all_share():

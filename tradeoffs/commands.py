@@ -11,8 +11,8 @@ from tradeoffs import fetching, held_back, recorded, records, series, smaller
 from tradeoffs.data import check_name, dataset_named
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.search_table import FILE, write_table
-from tradeoffs.searches import HELD_BACK, search
-from tradeoffs.spaces import SMALL_NET_SPACE, Plan
+from tradeoffs.searches import search
+from tradeoffs.spaces import HELD_BACK, SMALL_NET_SPACE, Plan
 from tradeoffs.studies import storage_url, without_password
 
 

@@ -27,6 +27,7 @@ from tradeoffs.schedules import Schedule
 
 FORMAT = 2
 _DECIMALS = {"train_loss": 6, "test_loss": 6, "test_accuracy": 6, "train_seconds": 3}
+ROOM = 2**20  # bytes: a record has some 10,000, and several may be to come
 MEND = (
     "Restore the file (git checkout), or delete it and run "
     "'python -m tradeoffs reproduce'"
@@ -120,14 +121,15 @@ def save(run: Run, folder: Path | None = None) -> Path:
 
 
 def check_writable(path: Path) -> None:
-    """Find out now, before hours of work, whether a file can be written.
+    """Find out now, before hours of work, whether a file of `ROOM` can be written.
 
     Raises:
         OSError: it cannot; the message names it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
+        with tempfile.TemporaryFile(dir=path.parent) as file:
+            file.write(bytes(ROOM))
         if path.is_dir():
             raise IsADirectoryError("it is a folder")
     except OSError as error:

@@ -4,6 +4,7 @@ The file's first line is a comment with the plan, the environment and a digest
 of the rest. `replay` asks what other ways of searching would have found.
 """
 
+import csv
 import hashlib
 import io
 import json
@@ -65,12 +66,15 @@ def results_of(plan, results: list[dict]):
     import pandas as pd
 
     names = dict.fromkeys(name for result in results for name in result["arguments"])
-    frame = pd.DataFrame(
+    rows = [
         names
         | arguments_of(result["arguments"])
         | {column: result[column] for column in _LAST_COLUMNS}
         for result in results
-    )
+    ]
+    frame = pd.DataFrame(rows)
+    for name in names:  # None among whole numbers stays None, and those whole
+        frame[name] = _column([row[name] for row in rows])
     frame.attrs["plan"] = plan.content
     frame.attrs["study"] = plan.study_name
     known = (one["environment"] for one in results if "environment" in one)
@@ -79,14 +83,38 @@ def results_of(plan, results: list[dict]):
     return frame
 
 
+def _column(values):
+    """Values as a column, which keeps them as they are if they are of several kinds."""
+    import pandas as pd
+
+    kinds = len({type(value) for value in values})
+    return pd.Series(values, dtype=object if kinds > 1 else None)
+
+
 def write_table(frame, path: Path) -> Path:
-    """Write a search's table, whole or not at all, and return its path."""
-    text = frame.map(
-        lambda cell: json.dumps(cell) if isinstance(cell, tuple) else cell
-    ).to_csv(index=False, lineterminator="\n")
-    head = {**frame.attrs, "sha256": _digest(text)}
+    """Write a search's table, whole or not at all, and return its path.
+
+    Columns that CSV would give back as something else are written as JSON.
+    """
+    plainly = _parsed(_as_csv(frame, []), [])
+    searched = [name for name in frame if name not in _LAST_COLUMNS]
+    as_json = [name for name in searched if not plainly[name].equals(frame[name])]
+    text = _as_csv(frame, as_json)
+    head = {**frame.attrs, "json": as_json, "sha256": _digest(text)}
     records.write(path, f"# {json.dumps(head, sort_keys=True)}\n{text}")
     return path
+
+
+def _as_csv(frame, as_json):
+    return frame.apply(
+        lambda column: column.map(
+            lambda cell: (
+                json.dumps(cell)
+                if isinstance(cell, tuple) or column.name in as_json
+                else cell
+            )
+        )
+    ).to_csv(index=False, lineterminator="\n")
 
 
 def read_table(path: Path | None = None):
@@ -104,8 +132,6 @@ def read_table(path: Path | None = None):
     >>> len(table), f"{table.validation_accuracy.max():.2%}"
     (304, '97.29%')
     """
-    import pandas as pd
-
     path = Path(path or records.results_folder() / FILE)
     try:
         head, _, text = path.read_text(encoding="utf-8").partition("\n")
@@ -120,14 +146,24 @@ def read_table(path: Path | None = None):
             f"{path} was cut short, or changed after it was written: its digest "
             "does not fit. Restore the file (git checkout), or search again"
         )
+    frame = _parsed(text, attributes.pop("json", []))  # not in the oldest tables
+    frame.attrs.update(attributes)
+    return frame
+
+
+def _parsed(text, as_json):
+    import pandas as pd
+
+    rows = list(csv.DictReader(io.StringIO(text)))
     frame = pd.read_csv(io.StringIO(text))
     for column in frame.columns:
-        if frame[column].astype(str).str.startswith("[").all():
-            frame[column] = frame[column].map(lambda cell: tuple(json.loads(cell)))
+        if column in as_json or frame[column].astype(str).str.startswith("[").all():
+            cells = [json.loads(row[column]) for row in rows]
+            cells = [tuple(cell) if isinstance(cell, list) else cell for cell in cells]
+            frame[column] = _column(cells)
         elif column not in _LAST_COLUMNS and frame[column].isna().any():
             # None among whole numbers, which pandas makes floats.
             frame[column] = frame[column].convert_dtypes()
-    frame.attrs.update(attributes)
     return frame
 
 

@@ -20,11 +20,10 @@ from tradeoffs.processes import FreshProcesses
 from tradeoffs.progress import bar
 from tradeoffs.schedules import ARTICLE, Schedule
 from tradeoffs.search_table import kept_of, results_of
-from tradeoffs.spaces import OBJECTIVES, Plan, arguments_of
+from tradeoffs.spaces import HELD_BACK, OBJECTIVES, Plan, arguments_of
 from tradeoffs.studies import IN_MEMORY, SearchError, Study
 
 LOOK_SECONDS = 1.0
-HELD_BACK = 10_000  # of MNIST's training images, to select on
 
 
 def search(

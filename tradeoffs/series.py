@@ -95,7 +95,8 @@ def runs(
     if not series:
         raise records.RecordError(
             f"no series of runs is recorded of {wanted.variant} in {wanted.framework} "
-            f"under {schedule.name} on {dataset}; tradeoffs.run trains and records one"
+            f"under {schedule.name} on {dataset}; leave out an argument that has its "
+            "default, or let tradeoffs.run train and record one"
         )
     found = [records.load(experiment) for experiment in series]
     if None in found:

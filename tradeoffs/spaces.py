@@ -51,6 +51,8 @@ SMALL_NET_SPACE = {
     "batch_norm": (True, False),
 }
 
+HELD_BACK = 10_000  # of MNIST's training images, to select on
+MNIST_IMAGES = 60_000 - HELD_BACK
 # What can be searched for: Optuna's direction, and the column of the table.
 OBJECTIVES = {
     "accuracy": ("maximize", "validation_accuracy"),
@@ -121,9 +123,17 @@ class Plan:
         if self.dataset is not None:
             instance("dataset", self.dataset, Dataset, "tradeoffs.mnist()")
         one_of("sampler", self.sampler, SAMPLERS)
-        for name, least in {"seed": 0, "num_trials": 1, "num_images": 1}.items():
+        images = (
+            MNIST_IMAGES if self.dataset is None else len(self.dataset.train_images)
+        )
+        allowed = {
+            "seed": {"least": 0},
+            "num_trials": {},
+            "num_images": {"most": images},
+        }
+        for name, limits in allowed.items():
             if (value := getattr(self, name)) is not None or name == "seed":
-                object.__setattr__(self, name, whole_number(name, value, least=least))
+                object.__setattr__(self, name, whole_number(name, value, **limits))
         if self.sampler == "grid" and self.num_trials:
             raise ValueError("num_trials is for other samplers; a grid has an end")
         if self.sampler != "grid" and not self.num_trials:
