@@ -13,6 +13,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PYTHONHASHSEED ?= 0
 # Threads that spin while they wait make a busy machine several times slower.
 export GOMP_SPINCOUNT ?= 0
+# Bytecode that the first process writes spares every later one seconds of imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup data notebooks site test lint unit audit audit-all audit-notes \
