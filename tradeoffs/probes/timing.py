@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 
-WINDOW_SECONDS = 0.25
+WINDOW_SECONDS = 0.25  # shorter where there is less than a second for all
 MAX_CALLS = 50  # in a window
 MIN_WINDOWS = 5
 MIN_SECONDS = 2.0  # in windows: a processor's speed changes from second to second
@@ -49,11 +49,13 @@ def steady_seconds(call: Callable[[int], object], max_seconds: float) -> Time:
             they span less than `MIN_SECONDS`.
     """
     began = time.perf_counter()
-    once = min(seconds_of(call, 1) for _ in range(2))
-    calls = int(np.clip(WINDOW_SECONDS / max(once, 1e-9), 1, MAX_CALLS))
+    first, second = (seconds_of(call, 1) for _ in range(2))
+    window = WINDOW_SECONDS * np.clip(max_seconds, 0.2, 1)
+    calls = int(np.clip(window / max(min(first, second), 1e-9), 1, MAX_CALLS))
+    windows = [second]
     if calls > 1:
         seconds_of(call, calls)  # a whole window of warm-up
-    windows = []
+        windows = []
     while True:
         windows.append(seconds_of(call, calls) / calls)
         enough = len(windows) >= MIN_WINDOWS and sum(windows) * calls >= MIN_SECONDS
