@@ -310,6 +310,8 @@ def test_dead_units_are_those_that_no_image_makes_positive():
     assert not network[1]._forward_hooks
     with pytest.raises(match="no ReLU or LeakyReLU"):
         tradeoffs.dead_units(nn.Linear(2, 2), torch.rand(1, 2))
+    with pytest.raises(ValueError, match="not finite: NaN"):
+        tradeoffs.dead_units(network, images / 0)
 
 
 def test_models_measured_in_turns_have_medians_and_all_that_they_span():

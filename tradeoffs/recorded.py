@@ -188,7 +188,8 @@ SERIES += HARDER + FEWER_INPUTS + FEWER_IMAGES + ROW_SERIES
 def recorded_experiments(seeds: int | None = None) -> list[Experiment]:
     """Those of which the repository holds a record, or the first seeds of each."""
     listed = [e for series in SERIES for e in series.experiments()[:seeds]]
-    return listed if seeds else [*listed, *(e for e in KEPT if e not in listed)]
+    further = [e for e in KEPT if e not in listed and (not seeds or e.seed < seeds)]
+    return listed + further
 
 
 def same_series(experiment: Experiment) -> list[Experiment]:

@@ -139,7 +139,7 @@ class Plan:
         if self.sampler != "grid" and not self.num_trials:
             raise ValueError(
                 f"the sampler {self.sampler!r} has no end; say how many networks "
-                "to train with num_trials"
+                "to train with num_trials, or --trials"
             )
         content = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         content["objective"] = _objective_names(self.objective)

@@ -27,7 +27,8 @@ def dead_units(network, images) -> np.ndarray:
         A bool for each unit, in the order of the rectifiers.
 
     Raises:
-        ValueError: the network has no rectifier, or one of sequences.
+        ValueError: the network has no rectifier, or one of sequences, or what reaches
+            one is not finite.
 
     >>> import tradeoffs
     >>> from tradeoffs.training.pytorch import images_to_tensor
@@ -55,7 +56,10 @@ def dead_units(network, images) -> np.ndarray:
     finally:
         for handle in handles:
             handle.remove()
-    return torch.cat(highest).le(0).numpy()
+    highest = torch.cat(highest)
+    if not highest.isfinite().all():
+        raise ValueError("what reaches a rectifier is not finite: NaN or infinite")
+    return highest.le(0).numpy()
 
 
 def layers_in_lists(model) -> list[str]:
