@@ -253,6 +253,8 @@ def _sources(function, seen):
     seen.add(function)
     try:
         used = inspect.getclosurevars(function)
+        if function.__code__.co_filename == "<string>":  # Python 3.13 gives ""
+            raise OSError("it is of a text that is in no file")
         yield inspect.getsource(function)
     except (OSError, TypeError) as error:
         raise ValueError(
