@@ -7,7 +7,7 @@ import pytest
 import vl_convert
 
 import tradeoffs
-from tradeoffs import decision_panel, decision_plots, plots
+from tradeoffs import cost_plots, decision_panel, decision_plots, plots
 from tradeoffs.claim import Claim, Finding
 from tradeoffs.limits import LIMITS
 from tradeoffs.models import MODELS
@@ -111,3 +111,10 @@ def test_a_cycle_of_the_learning_rate_is_drawn_as_it_is():
     rates = line.get_ydata()
     assert max(rates) == tradeoffs.ARTICLE.learning_rate
     assert rates[0] < max(rates) / 10 > rates[-1]
+
+
+def test_costs_of_one_model_are_drawn(table):
+    table = table[:1].assign(peak_train_memory_mib=1.3157, latency_ms_p50=0.2278)
+    for axis in cost_plots.error_against_costs(table, "t").axes:
+        low, high = axis.get_xlim()
+        assert high > 5 * low

@@ -30,6 +30,9 @@ def error_against_costs(table, title: str):
             cost = scale * getattr(row, column)
             place = cost, draw.error(row.accuracy_mean), row.accuracy_std
             draw.point(axis, row.Index, *place, size=7, label=label(row.Index))
+        if table[column].nunique() == 1:  # no width that a margin is a part of
+            cost = scale * table[column].max()
+            axis.set_xlim(cost / 3, cost * 3)
         axis.set(xscale="log", yscale="log")
         axis.margins(x=0.12, y=0.15)
         axis.tick_params(labelsize=8)
