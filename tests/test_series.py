@@ -55,6 +55,17 @@ def test_damaged_record_is_never_silently_retrained(results, start_command):
     assert path.read_text() == '{"format": 1, "exper'
 
 
+def test_a_training_that_fails_takes_no_other_with_it(results):
+    network = "pytorch_cnn", "pytorch", ARTICLE.first(1), 0
+    impossible, good = (
+        Experiment(*network, arguments, "mnist-head600-100")
+        for arguments in ({"dropuot": True}, {})
+    )
+    with pytest.raises(TypeError, match="dropuot"):
+        series.reproduce([impossible, good])
+    assert records.load(good)
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_reproduce_leaves_no_half_record_and_goes_on(
     results, start_command, stop

@@ -27,7 +27,7 @@ from tradeoffs.schedules import Schedule
 
 FORMAT = 2
 _DECIMALS = {"train_loss": 6, "test_loss": 6, "test_accuracy": 6, "train_seconds": 3}
-ROOM = 2**20  # bytes: a record has some 10,000, and several may be to come
+ROOM = 2**16  # bytes; a record has some 10,000
 MEND = (
     "Restore the file (git checkout), or delete it and run "
     "'python -m tradeoffs reproduce'"

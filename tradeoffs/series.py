@@ -254,10 +254,11 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1) -> None:
 
     Raises:
         OSError: records cannot be written; nothing was trained.
+        Exception: what the first training that failed raised, after all others.
     """
     for experiment in experiments:
         records.check_writable(records.results_folder() / experiment.path)
-    epochs = sum(experiment.schedule.epochs for experiment in experiments)
+    epochs, failures = sum(e.schedule.epochs for e in experiments), []
     with (
         FreshProcesses(jobs, threads=THREADS) as processes,
         bar(total=epochs, desc="recorded", unit=" epochs") as shown,
@@ -269,10 +270,14 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1) -> None:
             for number, stack in enumerate(stacks(experiments))
         }
         for future in as_completed(waiting):
-            future.result()
+            if failure := future.exception():
+                failures.append(failure)
+                continue
             for experiment in waiting[future]:
                 shown.update(experiment.schedule.epochs)
                 shown.write(f"recorded {experiment.path}")
+    if failures:
+        raise failures[0]
 
 
 def stacks(experiments: list[Experiment]) -> list[list[Experiment]]:
