@@ -4,7 +4,6 @@ The file's first line is a comment with the plan, the environment and a digest
 of the rest. `replay` asks what other ways of searching would have found.
 """
 
-import csv
 import hashlib
 import io
 import json
@@ -154,11 +153,11 @@ def read_table(path: Path | None = None):
 def _parsed(text, as_json):
     import pandas as pd
 
-    rows = list(csv.DictReader(io.StringIO(text)))
     frame = pd.read_csv(io.StringIO(text))
+    texts = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     for column in frame.columns:
         if column in as_json or frame[column].astype(str).str.startswith("[").all():
-            cells = [json.loads(row[column]) for row in rows]
+            cells = map(json.loads, texts[column])
             cells = [tuple(cell) if isinstance(cell, list) else cell for cell in cells]
             frame[column] = _column(cells)
         elif column not in _LAST_COLUMNS and frame[column].isna().any():
