@@ -8,7 +8,8 @@ import vl_convert
 
 import tradeoffs
 from tradeoffs import cost_plots, decision_panel, decision_plots, plots
-from tradeoffs.claim import Claim, Finding
+from tradeoffs.claim import Claim
+from tradeoffs.intervals import Finding
 from tradeoffs.limits import LIMITS
 from tradeoffs.models import MODELS
 

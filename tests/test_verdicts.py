@@ -16,18 +16,17 @@ from torch import nn
 import tradeoffs
 from tradeoffs import article, measurements, records, verdicts
 from tradeoffs.__main__ import main
-from tradeoffs.claim import (
+from tradeoffs.claim import UNDECIDED, VERDICTS, Claim
+from tradeoffs.findings import FINDINGS, LAST_CONVOLUTION, LAST_LINEAR
+from tradeoffs.intervals import (
     BASES,
-    UNDECIDED,
-    VERDICTS,
-    Claim,
     Finding,
     difference,
     largest,
     mean,
     smallest,
+    student,
 )
-from tradeoffs.findings import FINDINGS, LAST_CONVOLUTION, LAST_LINEAR
 from tradeoffs.measurements import Evidence, EvidenceError
 from tradeoffs.models import MODELS
 from tradeoffs.recorded import NETS_OF_THE_TEXT, SMALL_NETS
@@ -126,7 +125,7 @@ def claim(**changes):
 
 
 def interval(low, high, basis="recorded runs"):
-    return Finding((low + high) / 2, basis, low, high, seeds=5)
+    return Finding((low + high) / 2, basis, low, high)
 
 
 @pytest.mark.parametrize(
@@ -173,17 +172,32 @@ def test_undecided_says_how_many_runs_would_decide():
     near = mean([-1.0, 1.0, 0.5, 0.7])
     assert made.verdict(near) == UNDECIDED
     number = int(re.fullmatch(r"about (\d+) runs", made.would_decide(near))[1])
-    assert made.verdict(near.with_seeds(number - 1)) == UNDECIDED
-    assert made.verdict(near.with_seeds(number)) == "holds"
+    assert made.verdict(near.again(number - 1)) == UNDECIDED
+    assert made.verdict(near.again(number)) == "holds"
     # One more run lies where it does, however many there are.
     one = mean([-1.0, 1.0, 0.5, 0.7], one_more=True)
     assert made.would_decide(one) == "no number of runs"
-    assert one.with_seeds(4).margin == pytest.approx(one.margin)
+    assert one.again(4).margin == pytest.approx(one.margin)
     # Of very many, 1.96 deviations.
-    assert one.with_seeds(10**6).margin == pytest.approx(1.96 * 0.8907, rel=1e-2)
+    assert one.again(10**6).margin == pytest.approx(1.96 * 0.8907, rel=1e-2)
     assert made.would_decide(interval(1, 2)) == ""
+    assert made.would_decide(interval(-1, 2)) == "not known"
     turns = Finding(0, "times on this machine", -1, 1)
     assert made.would_decide(turns) == "turns that lie less apart"
+
+
+def test_more_runs_of_both_are_what_welch_says_of_them():
+    few, many = [0.9, 1.0, 1.1], np.repeat([0.0, 0.2], 10)
+    found = difference(few, many, one_more=True)
+    assert found.again(3) == found.again(2) == found
+    limit = 1.96 * np.sqrt(np.var(few, ddof=1) + np.var(many, ddof=1))
+    assert found.again(10**6).margin == pytest.approx(limit, rel=1e-3)
+    # Twenty of each: the three become twenty, and the others stay.
+    twenty = np.array([np.var(few, ddof=1), np.var(many, ddof=1)])
+    degrees = 19 * sum(twenty) ** 2 / sum(twenty**2)
+    margin = student(degrees) * np.sqrt(sum(twenty) * (1 + 1 / 20))
+    assert found.again(20).margin == pytest.approx(margin)
+    assert mean([2.0, 2.0, 2.0]).margin == 0
 
 
 def test_largest_and_smallest_keep_what_holds_for_all():
@@ -196,8 +210,8 @@ def test_largest_and_smallest_keep_what_holds_for_all():
     for several in ([1.0, 2.0, 3.0], [-30.0, 30.0]), ([1.0, 3.0], [-28.0, 32.0]):
         means = [mean(values) for values in several]
         for choose in (largest, smallest):
-            more = choose([one.with_seeds(50) for one in means])
-            assert choose(means).with_seeds(50) == more
+            more = choose([one.again(50) for one in means])
+            assert choose(means).again(50) == more
 
 
 def test_verdict_says_what_a_figure_rests_on():

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tradeoffs import drawing as draw
-from tradeoffs.claim import COUNT
+from tradeoffs.intervals import COUNT
 from tradeoffs.tables import percent
 from tradeoffs.verdicts import VERDICTS
 

@@ -9,16 +9,15 @@ framework trains all.
 import numpy as np
 
 from tradeoffs.article import LARGE_BATCH, SMALL_BATCH
-from tradeoffs.claim import (
+from tradeoffs.intervals import (
     ESTIMATE,
     TIMES,
     Finding,
-    around,
     difference,
     largest,
+    of_samples,
     rank_correlation,
     smallest,
-    student,
 )
 from tradeoffs.measurements import LARGE_PICTURE, PICTURE, VOLUME
 from tradeoffs.probes.profile import MIB
@@ -147,11 +146,17 @@ def _behind_best_batch_size(evidence):
     usual, others = _by_batch_size(evidence, "pytorch_cnn")
     apart = np.concatenate([some - some.mean() for some in (usual, *others)])
     freedom = len(apart) - len(others) - 1
-    spread = student(freedom, len(others)) * np.sqrt(sum(apart**2) / freedom)
-    found = []
-    for some in others:
-        margin = spread * np.sqrt(1 / len(some) + 1 / len(usual))
-        found.append(around(some.mean() - usual.mean(), margin, len(some)))
+    variance = sum(apart**2) / freedom
+    found = [
+        of_samples(
+            some.mean() - usual.mean(),
+            [variance] * 2,
+            [len(some), len(usual)],
+            of_several=len(others),
+            degrees=freedom,
+        )
+        for some in others
+    ]
     return largest(found)
 
 

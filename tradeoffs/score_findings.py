@@ -13,7 +13,8 @@ import itertools
 import numpy as np
 
 from tradeoffs.article import NUM_PARAMETERS
-from tradeoffs.claim import (
+from tradeoffs.ensembles import ensemble
+from tradeoffs.intervals import (
     CONFIDENCE,
     RUNS,
     Finding,
@@ -21,11 +22,11 @@ from tradeoffs.claim import (
     difference,
     largest,
     mean,
+    of_samples,
     rank_correlation,
     share_below,
     smallest,
 )
-from tradeoffs.ensembles import ensemble
 from tradeoffs.recorded import (
     CHOSEN_SMALL_NET,
     FIVE_PER_CENT_LESS,
@@ -51,8 +52,14 @@ def one_more(evidence, model, **given) -> Finding:
 def _by_recipe(evidence, model, schedule):
     """One more run by the authors' recipe, with the spread that seeds of ours have."""
     found = evidence.accuracies(model, schedule=schedule)
-    of_a_run, n = one_more(evidence, model).fixed, len(found)
-    return around(np.mean(found), np.sqrt(1 + 1 / n) * of_a_run, n, of_a_run)
+    usual = evidence.accuracies(model)
+    return of_samples(
+        np.mean(found),
+        [np.var(usual, ddof=1)],
+        [len(found)],
+        one_more=True,
+        degrees=len(usual) - 1,
+    )
 
 
 def _gains(evidence):
@@ -68,7 +75,7 @@ def _ensemble_gain(runs):
     labels = mnist().test_labels
     alone = np.mean([run.test_predictions == labels for run in runs], axis=0)
     gain = mean(100 * ((ensemble(runs, labels).test_predictions == labels) - alone))
-    return around(gain.value, gain.margin, len(runs), fixed=gain.margin)
+    return around(gain.value, gain.margin)
 
 
 def _first_epoch(evidence):
@@ -131,7 +138,7 @@ def _with_dead_units(evidence, nets):
     dead = [count > 0 for count in itertools.chain(*counts)]
     found = binomtest(sum(dead), len(dead)).proportion_ci(CONFIDENCE)
     ends = 100 * found.low, 100 * found.high
-    return Finding(100 * np.mean(dead), RUNS, *ends, seeds=len(counts[0]))
+    return Finding(100 * np.mean(dead), RUNS, *ends)
 
 
 def _rank_correlation(evidence):
@@ -149,8 +156,9 @@ def _lost_with_half(evidence):
     Each was trained once, with the spread that the chosen network's seeds have.
     """
     lost = evidence.best_searched(LIMIT) - evidence.best_searched(LIMIT // 2)
-    of_a_run = one_more(evidence, "small_net", **CHOSEN_SMALL_NET).fixed
-    return around(lost, np.sqrt(2) * of_a_run, seeds=1)
+    chosen = evidence.accuracies("small_net", **CHOSEN_SMALL_NET)
+    variance, degrees = np.var(chosen, ddof=1), len(chosen) - 1
+    return of_samples(lost, [variance] * 2, [1, 1], degrees=degrees)
 
 
 SCORE_FINDINGS = {

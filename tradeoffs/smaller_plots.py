@@ -3,7 +3,7 @@
 import numpy as np
 
 from tradeoffs import drawing as draw
-from tradeoffs.claim import difference
+from tradeoffs.intervals import difference
 from tradeoffs.labels import label
 from tradeoffs.plots import finish_by_size
 from tradeoffs.search_plots import weights_of

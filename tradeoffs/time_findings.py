@@ -11,7 +11,7 @@ Runtime.
 
 import numpy as np
 
-from tradeoffs.claim import (
+from tradeoffs.intervals import (
     COUNT,
     ESTIMATE,
     TIMES,

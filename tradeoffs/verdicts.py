@@ -12,8 +12,9 @@ from importlib.resources import files
 
 import pandas as pd
 
-from tradeoffs.claim import COUNT, VERDICTS, Claim, Finding
+from tradeoffs.claim import VERDICTS, Claim
 from tradeoffs.findings import FINDINGS
+from tradeoffs.intervals import COUNT, Finding
 from tradeoffs.measurements import Evidence, EvidenceError
 from tradeoffs.records import RecordError
 
