@@ -103,6 +103,8 @@ def test_pool_of_the_small_net_costs_no_parameters(pool, pool_kind, pool_after):
         ("tiny", {"parameters": 517}, "parameters is 517; it must be one of"),
         ("tiny", {"parameters": 518, "scale": 1}, "scale is 1 beside parameters=518"),
         ("pytorch_cnn", {"side": 14}, "too small for two 5 x 5 convolutions"),
+        ("pytorch_cnn", {"padding": -1}, "padding is -1; it must be at least 0"),
+        ("gap_cnn", {"kernel_size": 5}, "kernel_size is 5; it must be from 1 to 4"),
     ],
 )
 def test_value_that_is_not_allowed_is_named(name, arguments, said):

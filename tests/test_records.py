@@ -287,6 +287,15 @@ def test_seed_that_is_none_is_refused(seed):
         Experiment("keras_mlp", "keras", ARTICLE, seed)
 
 
+def test_experiment_names_what_it_cannot_take():
+    with pytest.raises(
+        TypeError, match="model is an int; give a str, such as 'gap_cnn'"
+    ):
+        Experiment(1, "pytorch", ARTICLE)
+    with pytest.raises(TypeError, match="model_arguments is a list; give a Mapping"):
+        Experiment("gap_cnn", "pytorch", ARTICLE, 0, [True])
+
+
 def test_numpys_numbers_are_arguments_too():
     given, plain = {"filters": (np.int64(5), 10)}, {"filters": [5, 10]}
     made = (Experiment("gap_cnn", "pytorch", ARTICLE, 0, a) for a in (given, plain))

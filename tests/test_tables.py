@@ -45,6 +45,8 @@ def test_accuracies_of_two_data_sets_are_not_mixed():
         tradeoffs.mean_accuracy([])
     with pytest.raises(TypeError, match="'g' is no Run"):
         tradeoffs.ensemble("gap_cnn", tradeoffs.mnist().test_labels)
+    with pytest.raises(TypeError, match="runs_by_name is a list; give a Mapping"):
+        tradeoffs.score_table([run])
     labels = tradeoffs.mnist().test_labels
     for combine in (
         lambda: tradeoffs.paired_test(run, other, labels),

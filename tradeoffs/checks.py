@@ -84,10 +84,11 @@ def plain(value):
 def instance(name: str, value, kind: type, example: str) -> None:
     """Raise a TypeError that gives an example, unless the value is of a type."""
     if not isinstance(value, kind):
-        wanted = f"{'an' if kind.__name__[0] in 'AEIO' else 'a'} {kind.__name__}"
-        raise TypeError(
-            f"{name} is a {type(value).__name__}; give {wanted}, such as {example}"
+        found, wanted = (
+            f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"
+            for name in (type(value).__name__, kind.__name__)
         )
+        raise TypeError(f"{name} is {found}; give {wanted}, such as {example}")
 
 
 def one_data_set(runs) -> None:

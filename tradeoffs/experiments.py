@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import platform
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,10 +52,12 @@ class Experiment:
     dataset: str = "mnist"
 
     def __post_init__(self):
+        instance("model", self.model, str, "'gap_cnn'")
         one_of("framework", self.framework, FRAMEWORKS)
         instance("schedule", self.schedule, Schedule, "tradeoffs.ARTICLE")
         seed = whole_number("seed", self.seed, least=0, most=2**32 - 1)
         object.__setattr__(self, "seed", seed)
+        instance("model_arguments", self.model_arguments, Mapping, "{'dropout': True}")
         # As JSON has them, so that an experiment equals its recorded self.
         arguments = json.loads(json.dumps(plain(self.model_arguments)))
         object.__setattr__(self, "model_arguments", arguments)

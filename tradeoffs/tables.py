@@ -1,8 +1,11 @@
 """Runs side by side, as tables: what models score."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
+from tradeoffs.checks import instance
 from tradeoffs.experiments import Run
 from tradeoffs.labels import label
 from tradeoffs.probes.profile import NOT_MEASURED
@@ -133,6 +136,7 @@ def score_table(runs_by_name: dict[str, list[Run]]):
     no dropout      7,090     10  99.18 ± 0.08 %    0.0267
     dropout         7,090     46  99.09 ± 0.06 %    0.0282
     """
+    instance("runs_by_name", runs_by_name, Mapping, "{'mine': [run]}")
     found = {name: summarize(runs) for name, runs in runs_by_name.items()}
     if not found:
         raise ValueError("runs_by_name is empty; give at least one network's runs")

@@ -132,6 +132,8 @@ def pytorch_cnn_features(side: int, padding: int) -> int:
     >>> pytorch_cnn_features(28, 0), pytorch_cnn_features(7, 2)
     (320, 20)
     """
+    side = whole_number("side", side)
+    padding = whole_number("padding", padding, least=0)
     for _ in range(2):  # a convolution of 5 x 5, and a pool of 2
         side = (side + 2 * padding - 4) // 2
     if side < 1:

@@ -8,7 +8,7 @@ written; of `gap_cnn` and `small_net`: the article.
 import torch
 from torch import nn
 
-from tradeoffs.checks import one_of
+from tradeoffs.checks import one_of, whole_number
 from tradeoffs.models import pytorch_cnn_features
 from tradeoffs.models.tiny import checked_filters, sequence, small_net, tiny  # noqa: F401
 
@@ -76,19 +76,14 @@ def gap_cnn(
         dropout: keep the 2-d dropout of the PyTorch CNN; the article's numbering
             of the layers fits only the network without it.
         filters: of the first two convolutions.
-        kernel_size: of the last convolution, from 1 to 4 for MNIST.
+        kernel_size: of the last convolution, from 1 to 4, as 4 x 4 values reach it.
 
     Raises:
-        TypeError, ValueError: a value is not allowed; or the last kernel is larger
-            than what reaches it.
+        TypeError, ValueError: a value is not allowed.
     """
     first, second = checked_filters(filters, "two whole numbers, such as (10, 20)", 2)
     one_of("dropout", dropout, (True, False))
-    if not 1 <= kernel_size <= 4:
-        raise ValueError(
-            f"kernel_size is {kernel_size}; it must be from 1 to 4, for 4 x 4 "
-            "values reach the last convolution"
-        )
+    kernel_size = whole_number("kernel_size", kernel_size, most=4)
     return sequence(
         conv1=nn.Conv2d(1, first, 5),
         pool1=nn.MaxPool2d(2),
@@ -112,7 +107,7 @@ def keras_mlp(*, num_inputs: int = 784):
     return _with_keras_initial_weights(
         sequence(
             flatten=nn.Flatten(),
-            dense1=nn.Linear(num_inputs, 512),
+            dense1=nn.Linear(whole_number("num_inputs", num_inputs), 512),
             relu1=nn.ReLU(),
             dropout1=nn.Dropout(0.2),
             dense2=nn.Linear(512, 512),

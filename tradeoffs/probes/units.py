@@ -6,6 +6,7 @@ from torch import nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves
 
+from tradeoffs.checks import instance
 from tradeoffs.frameworks import evaluating
 from tradeoffs.probes.source import MeasureError, dtype_of_each
 
@@ -38,6 +39,7 @@ def dead_units(network, images) -> np.ndarray:
     >>> len(dead), int(dead.sum())
     (13, 0)
     """
+    instance("network", network, nn.Module, "tradeoffs.build('small_net')")
     highest = []
 
     def note(layer, inputs, output):
