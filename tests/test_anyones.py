@@ -23,6 +23,7 @@ from tradeoffs import ARTICLE, Dataset, TrainingError
 from tradeoffs.probes.prediction import training_memory
 from tradeoffs.probes.pytorch import Probe
 from tradeoffs.probes.units import input_dtype
+from tradeoffs.training import TrainingWarning
 from tradeoffs.training.pytorch import images_to_tensor
 
 QUICK = {"threads": 1, "max_seconds": 0.1, "progress": False}
@@ -239,15 +240,24 @@ def test_what_shares_one_storage_is_there_once_in_the_other_process():
     assert measure(layers, (9,)).weight_bytes == 4 * 5 * 90
 
 
-def test_layers_and_weights_in_plain_lists_are_noted():
+def test_layers_and_weights_that_pytorch_does_not_know_of_are_noted(small):
     def forward(self, x):
         return self.head(self.hidden[0](x)) * self.scales[0]
 
     lists = {"hidden": [nn.Linear(9, 9)], "scales": [nn.Parameter(torch.ones(2))]}
     profile = measure(Calling(forward, head=nn.Linear(9, 2), **lists), (9,))
     assert (profile.num_parameters, profile.macs) == (20, 81 + 18)
-    said = "layers in plain lists are not counted, trained or saved: hidden, scales"
+    said = (
+        "layers or weights that PyTorch does not know of are not counted, trained or "
+        "saved: hidden, scales"
+    )
     assert profile.notes == (said,)
+    hidden = Calling(lambda self, x: self.head(x.flatten(1)), head=nn.Linear(784, 10))
+    object.__setattr__(hidden, "teacher", nn.Linear(9, 9))
+    hidden.scale = torch.ones(3, requires_grad=True)
+    hidden.once = hidden.head.weight * 2  # what a weight norm keeps is computed anew
+    with pytest.warns(TrainingWarning, match="saved: teacher, scale$"):
+        fit_an_epoch(hidden, small.head(64, 10))
 
 
 def test_weights_that_a_model_keeps_in_lists_and_dicts_too_are_predicted():
@@ -903,6 +913,54 @@ def test_probabilities_of_a_pytorch_model_are_warned_of(small):
         )
 
 
+def test_softmax_in_use_alone_changes_nothing_but_the_outputs(small):
+    """As of a model that returns `z if self.training else z.softmax(1)`."""
+    few, found = small.head(64, 10), []
+    for share in (False, True):
+        torch.manual_seed(0)
+        net = Calling(
+            lambda s, x, share=share: (
+                s.head(x.flatten(1)).softmax(1)
+                if share and not s.training
+                else s.head(x.flatten(1))
+            ),
+            head=nn.Linear(784, 10),
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found.append(fit_an_epoch(net, few))
+    for column in ("train_loss", "test_loss", "test_accuracy"):
+        logits, shares = (run.history[column].tolist() for run in found)
+        assert shares == pytest.approx(logits, rel=1e-4), column
+
+
+def test_empty_buffers_grow_in_the_other_process_too():
+    def forward(self, x):
+        return self.head(x) + self.seen.resize_(3)
+
+    growing = Calling(forward, head=nn.Linear(9, 3))
+    growing.register_buffer("seen", torch.tensor([]))
+    profile = measure(growing, (9,))
+    assert (profile.num_parameters, profile.macs) == (30, 27)
+    assert profile.file_bytes > 120
+
+
+def test_a_script_of_a_list_of_layers_has_its_weights():
+    def make():
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        return nn.TransformerEncoder(layer, 2)  # in an `nn.ModuleList`
+
+    eager = measure(make, (5, 8))
+    script = measure(lambda: torch.jit.script(make()), (5, 8))
+    for field in ("num_parameters", "weight_bytes"):
+        assert getattr(script, field) == getattr(eager, field) > 0, field
+
+
+def test_a_single_number_is_an_input():
+    profile = measure(nn.Embedding(11, 4), (), input_dtype="int64")
+    assert (profile.num_parameters, profile.macs) == (44, 0)
+
+
 def flattens_by_view(self, x):
     return self.b(self.a(x).view(len(x), -1))
 
@@ -1096,6 +1154,11 @@ def test_model_too_large_for_the_machine_is_told_so():
 
 
 def test_an_exported_program_is_told_how_to_become_a_model():
-    program = torch.export.export(nn.Linear(9, 3), (torch.zeros(2, 9),))
-    with pytest.raises(TypeError, match=r"not ExportedProgram \(give its module"):
-        measure(program, (9,))
+    def export():
+        free = ({0: torch.export.Dim("n")},)
+        inputs = (torch.zeros(2, 9),)
+        return torch.export.export(nn.Linear(9, 3), inputs, dynamic_shapes=free)
+
+    with pytest.raises(TypeError, match=r"not ExportedProgram \(give a function that"):
+        measure(export(), (9,))
+    assert measure(lambda: export().module(), (9,)).macs == 27

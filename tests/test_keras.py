@@ -332,6 +332,33 @@ def test_last_sigmoid_is_warned_of(keras, small):
         fit(own, small.head(50, 50), QUICK)
 
 
+def test_softmax_in_use_or_in_training_alone_changes_no_loss(keras, small):
+    def ends(when):
+        def change(outputs, training):
+            return keras.ops.softmax(outputs) if training in when else outputs
+
+        return change
+
+    found = []
+    for when in ((), (False,), (True,), (False, True)):
+        keras.utils.set_random_seed(0)
+        found.append(fit(subclassed(keras, ends(when)), small.head(50, 50), QUICK))
+    for run in found[1:]:
+        for column in ("train_loss", "test_loss", "test_accuracy"):
+            assert run.history[column].tolist() == pytest.approx(
+                found[0].history[column].tolist(), rel=1e-4
+            ), column
+
+
+def test_layers_of_training_alone_are_trained(keras, small):
+    def change(outputs, training):
+        return outputs + extra(outputs) if training else outputs
+
+    own, extra = subclassed(keras, change), keras.layers.Dense(10)
+    own.extra = extra
+    assert fit(own, small.head(50, 50), QUICK).num_parameters == 7_850 + 110
+
+
 def test_numbers_that_lie_between_0_and_1_are_no_sigmoid(keras, small):
     own = dense(keras)
     own.layers[-1].kernel.assign(own.layers[-1].kernel * 0)
@@ -560,6 +587,13 @@ def product_of_some(rows):
     return tf.matmul(tf.boolean_mask(rows, rows[:, 0] > 0), tf.ones((8, 5)))
 
 
+def complex_product(x):
+    import tensorflow as tf
+
+    x = tf.cast(x, tf.complex64)
+    return tf.math.real(x @ x)
+
+
 @pytest.mark.parametrize(
     ("shape", "made", "macs", "unknown"),
     [
@@ -574,6 +608,7 @@ def product_of_some(rows):
         ((8,), lambda k: k.layers.Lambda(product_of_some), None, "MatMul"),
         ((6, 6), lambda k: k.ops.inv, None, "MatrixInverse"),
         ((6,), lambda k: lambda x: k.ops.rfft(x)[0], None, "rfft"),
+        ((6, 6), lambda k: k.layers.Lambda(complex_product), None, "matmul"),
     ],
 )
 def test_macs_are_known_or_an_operator_is_named(keras, shape, made, macs, unknown):
@@ -612,10 +647,17 @@ def test_an_export_has_the_input_shape_that_is_given(keras, tmp_path):
     pictures = keras.Input((None, None, 1))
     found = keras.layers.GlobalAveragePooling2D()(pictures)
     anything, path = keras.Model(pictures, found), tmp_path / "own.tflite"
-    with pytest.raises(TypeError, match=r"None, 1.* it must be whole numbers"):
-        tradeoffs.export(anything, path)
-    with pytest.raises(TypeError, match="input_shape is None"):
-        tradeoffs.export(subclassed(keras), path)
+    for model, says in ((anything, r".*None, 1"), (subclassed(keras), "None")):
+        with pytest.raises(ValueError, match=f"takes {says}.*; give input_shape"):
+            tradeoffs.export(model, path)
+    pair = [keras.Input((4,)), keras.Input((3,))]
+    both = keras.Model(pair, keras.layers.Concatenate()(pair))
+    with pytest.raises(ValueError, match="networks of one input"):
+        tradeoffs.export(both, path)
+    larger = subclassed(keras)
+    larger(np.zeros((1, 28, 28, 1)))
+    with pytest.raises(tradeoffs.ExportError, match="784"):
+        tradeoffs.export(larger, path, input_shape=(6, 6, 1))
     for model in (anything, subclassed(keras)):
         tradeoffs.export(model, path, input_shape=(28, 28, 1))
         batch, _ = load(str(path), 1, 5)

@@ -124,8 +124,15 @@ def _inputs(model, framework, calibration, shape):
         given = images, ARTICLE.input_scaling, calibration.pixels
         return np.asarray(page.images_to_tensor(*given))
     page = importlib.import_module(f"tradeoffs.probes.{framework}")
-    probe = page.Probe(model, [()], None, "cpu", 1)
-    known = page.known_shapes(model) if framework == "keras" else (1, 28, 28)
+    known = page.known_shapes(model) if framework == "keras" else ((1, 28, 28),)
+    if shape is not None:
+        known = input_shapes(shape)
+        known = known if known and isinstance(known[0], tuple) else (known,)
+    if known and len(known) > 1:
+        raise ValueError(
+            f"the network takes {known}; networks of one input are exported"
+        )
+    probe = page.Probe(model, known or [()], None, "cpu", 1)
     kind = str(probe.dtypes[0]).removeprefix("torch.")
     if kind == "bfloat16":
         raise ValueError(
@@ -144,10 +151,11 @@ def _inputs(model, framework, calibration, shape):
                 "at least one input, all finite numbers"
             )
         return _spread(inputs, CALIBRATED)
-    shape = input_shapes(known if shape is None else shape)
-    probe.shapes = shape if shape and isinstance(shape[0], tuple) else (shape,)
-    if len(probe.shapes) > 1:
-        raise ValueError(f"input_shape is {shape}; networks of one input are exported")
+    if not known or None in known[0]:
+        raise ValueError(
+            f"the network says that it takes {known}; give input_shape, the shape of "
+            "one input without the batch, such as (28, 28, 1)"
+        )
     return np.asarray(probe.inputs(CHECKED)[0])
 
 
@@ -184,7 +192,10 @@ def _call(model, inputs):
     """The output of a network for inputs [n, ...]: one tensor [n, ...]."""
     try:
         if framework_of(model) == "keras":
-            output = model(inputs, training=False)
+            from tradeoffs.training.keras import plain_errors
+
+            with plain_errors():
+                output = model(inputs, training=False)
         else:
             import torch
 
@@ -193,7 +204,7 @@ def _call(model, inputs):
     except Exception as error:
         text = f"the network cannot be exported: {one_sentence(error)}"
         raise ExportError(text) from error
-    shape = tuple(getattr(output, "shape", ()))
+    shape = tuple(output.shape) if hasattr(type(output), "shape") else ()
     if shape[:1] != inputs.shape[:1]:
         raise ExportError(
             f"the network returned a {type(output).__name__} of shape {shape} for "

@@ -77,7 +77,7 @@ def framework_of(model) -> str:
         return "pytorch"
     hint = " (call it first: it is a class)" if isinstance(model, type) else ""
     if hasattr(model, "graph_signature"):  # an `ExportedProgram`
-        hint = " (give its module())"
+        hint = " (give a function that makes its module())"
     if keras is not None and isinstance(model, keras.Layer):
         hint = " (put the layer into a keras.Sequential)"
     raise TypeError(

@@ -114,7 +114,7 @@ def measure(
     profile = Profile(
         name=str(source.label),
         framework=source.framework,
-        input_shape=() if input_shape is None else input_shapes(input_shape),
+        input_shape=() if input_shape is None else input_shapes(input_shape) or ((),),
         batch_size=whole_number("batch_size", batch_size),
         inference_batch_size=whole_number("inference_batch_size", inference_batch_size),
         threads=threads,

@@ -211,10 +211,11 @@ def _macs(operator):
     if not any(word in operator.type for word in _MAY_MULTIPLY):
         return 0
     inputs = [tensor.shape for tensor in operator.inputs]
-    output = _joined(operator.outputs[0]).shape
-    if not all(shape.is_fully_defined() for shape in (*inputs, output)):
+    output = _joined(operator.outputs[0])
+    known = all(shape.is_fully_defined() for shape in (*inputs, output.shape))
+    if not known or output.dtype.is_complex:  # which would be several real ones
         return None
-    num_outputs = output.num_elements()
+    num_outputs = output.shape.num_elements()
     match operator.type:
         case "MatMul":
             return num_outputs * inputs[0][0 if operator.get_attr("transpose_a") else 1]

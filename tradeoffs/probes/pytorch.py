@@ -18,6 +18,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from tradeoffs.frameworks import in_mode
+from tradeoffs.models.pytorch import untracked
 from tradeoffs.probes.asking import TensorsLeft
 from tradeoffs.probes.source import MeasureError
 from tradeoffs.probes.timing import seconds_of
@@ -27,7 +28,6 @@ from tradeoffs.probes.units import (
     check_scripts,
     count_of,
     input_dtypes,
-    layers_in_lists,
     packed,
     storages,
 )
@@ -144,7 +144,7 @@ class Probe:
             "num_trainable_parameters": trained,
             "weight_bytes": bytes_of((*parameters, *buffers.values(), *hidden)),
             "notes": ["lazy layers that were not called have no weights"] * lazy
-            + layers_in_lists(self.model),
+            + untracked(self.model),
         }
 
     def file_bytes(self):

@@ -165,8 +165,18 @@ def _of_pytorch(model):
         raise TypeError("what is compiled in place is not so in a copy")
     file, options = io.BytesIO(), {"pickle_protocol": pickle.HIGHEST_PROTOCOL}
     torch.save(model, file, pickle_module=cloudpickle, **options)
-    load = functools.partial(torch.load, weights_only=False)
-    return functools.partial(_unpickled, file.getvalue(), load)
+    return functools.partial(_unpickled, file.getvalue(), _loaded)
+
+
+def _loaded(file):
+    import torch
+
+    model = torch.load(file, weights_only=False)
+    for part in model.modules():
+        for name, buffer in part._buffers.items():
+            if buffer is not None and not buffer.numel():  # as loaded it cannot grow
+                part._buffers[name] = torch.empty_like(buffer)
+    return model
 
 
 def _of_keras(model):

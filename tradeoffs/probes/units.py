@@ -64,21 +64,6 @@ def dead_units(network, images) -> np.ndarray:
     return highest.le(0).numpy()
 
 
-def layers_in_lists(model) -> list[str]:
-    """A note on what is kept where PyTorch does not look for layers, if anything is."""
-    known, found = {*map(id, model.modules()), *map(id, model.parameters())}, []
-    for part in model.modules():
-        for name, value in vars(part).items():
-            several = isinstance(value, (list, tuple, dict))
-            leaves = tree_leaves(value) if several else ()
-            kinds = nn.Module, nn.Parameter
-            if any(isinstance(one, kinds) and id(one) not in known for one in leaves):
-                found.append(name)
-    lists = ", ".join(dict.fromkeys(found))
-    text = f"layers in plain lists are not counted, trained or saved: {lists}"
-    return [text] if found else []
-
-
 def input_dtype(model):
     """The `torch.dtype` of the numbers that a network takes, as far as layers tell."""
     layers = [m for m in model.modules() if not list(m.children())]
@@ -114,9 +99,14 @@ def check_scripts(model):
     for part in model.modules():
         if isinstance(part, torch.jit.RecursiveScriptModule) and (
             not part._c.hasattr("training")  # it is frozen
-            or "__torch__.torch.classes" in str(getattr(part, "graph", ""))
+            or "__torch__.torch.classes" in _graph_of(part)
         ):
             raise MeasureError("they are constants or packed in a script")
+
+
+def _graph_of(script):
+    has_one = script._c._has_method("forward")
+    return str(script.graph) if has_one else ""
 
 
 _PARTS = {  # of sparse tensors

@@ -244,7 +244,7 @@ def first_outputs(name: str, model, images, dataset):
 
 def num_classes(outputs, count: int) -> int | str:
     """Of a model's outputs for so many inputs; or why it cannot be trained."""
-    shape = tuple(getattr(outputs, "shape", ()))
+    shape = tuple(outputs.shape) if hasattr(type(outputs), "shape") else ()
     if len(shape) == 2 and shape[0] == count and not isinstance(outputs, np.ndarray):
         return int(shape[1])
     return (

@@ -7,19 +7,22 @@ a compiled loop, and SGD is TensorFlow's own fused update.
 import contextlib
 import functools
 import os
-import warnings
 
 import numpy as np
 
 from tradeoffs.frameworks import import_keras, keep_freed_memory
 from tradeoffs.models.keras import count_parameters, seeded
-from tradeoffs.training import (
-    TrainingError,
-    TrainingWarning,
-    first_outputs,
-    one_sentence,
-)
+from tradeoffs.training import TrainingError, first_outputs, one_sentence
 from tradeoffs.training.batches import chunks, evaluation_sizes
+from tradeoffs.training.keras_checks import (
+    check_inputs,
+    last_operation,
+    probabilities,
+    warn_of_own_steps,
+    warn_of_scaling,
+    warn_of_sigmoid,
+    whole_places,
+)
 
 keras = import_keras()
 
@@ -95,22 +98,23 @@ class Trainer:
         if isinstance(model, keras.Sequential) and not model.built:
             # Its first call would fix the size of its batches.
             model.build((None, *self.train_images.shape[1:]))
-        _check_inputs(model, self.train_images)
+        check_inputs(model, self.train_images)
         few = tf.gather(self.train_images, np.arange(FEW) % len(self.train_images))
         call = functools.partial(model, training=False)
-        with plain_errors(), _whole_places():
+        with plain_errors(), whole_places():
             outputs = first_outputs(model.name, call, few, dataset)
-        between, shares = _probabilities(outputs)
-        self._returns_probabilities = lambda: shares
-        _warn_of_scaling(model, schedule.input_scaling)
-        _warn_of_own_steps(model)
+        between, shares = probabilities(outputs)
+        warn_of_scaling(model, schedule.input_scaling)
+        warn_of_own_steps(model)
+        kind = keras.losses.SparseCategoricalCrossentropy
+        self.test_loss = kind(from_logits=not shares)
+        self.loss = kind(from_logits=not _shares_in_training(model, few, shares))
         # Only now: a subclassed model makes its weights in its first call.
         if not model.trainable_variables:
             raise ValueError(f"{model.name} has nothing to train")
         _seed_dropout(model, seed)
         self.optimizer = _optimizer(schedule)
         self.optimizer.build(model.trainable_variables)
-        self.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not shares)
         self._steps = tf.function(self._train_steps)
         # Tracing now keeps compilation out of the first epoch's time. A batch
         # of a size known to the graph is faster; the last one may differ.
@@ -122,8 +126,9 @@ class Trainer:
         for size in {part.shape[1] for part in chunks(order, schedule.batch_size)}:
             indices = tf.TensorSpec([None, size], tf.int32)
             self._trace(*data, indices)
-        if between and not shares:
-            _warn_of_sigmoid(model, call, few)  # now that it can be traced
+        # It can be traced now.
+        if between and not shares and last_operation(call, few) == "Sigmoid":
+            warn_of_sigmoid(model)
         self._predict = tf.function(call, reduce_retracing=True)
 
     def _trace(self, *specs):
@@ -174,97 +179,27 @@ class Trainer:
         sizes = evaluation_sizes(len(self.test_labels), EVALUATION_BATCH)
         parts = map(self._predict, tf.split(self.test_images, sizes))
         probabilities = tf.concat([*parts], axis=0)
-        loss = float(self.loss(self.test_labels, _at_least_float32(probabilities)))
+        loss = float(self.test_loss(self.test_labels, _at_least_float32(probabilities)))
         return loss, np.argmax(probabilities, axis=1)
 
 
-def _check_inputs(model, images):
-    """Raise a ValueError if the model would cut images to whole numbers."""
-    inputs = getattr(model, "inputs", None)
-    if inputs and tf.as_dtype(inputs[0].dtype).is_integer and images.dtype.is_floating:
-        raise ValueError(
-            f"{model.name} takes {inputs[0].dtype} inputs, and images come as scaled "
-            f"{images.dtype.name} numbers; give it a float input"
+def _shares_in_training(model, few, in_use: bool) -> bool:
+    """Whether it gives shares of 1 while it trains, too; layers may tell the two apart.
+
+    Weights that it has only while it trains are made.
+    """
+    if all(
+        type(x).call.__module__.startswith("keras.") for x in model._flatten_layers()
+    ):
+        return in_use
+    with contextlib.suppress(Exception):  # which is said when its steps are traced
+        training, using = (
+            last_operation(functools.partial(model, training=flag), few)
+            for flag in (True, False)
         )
-
-
-@contextlib.contextmanager
-def _whole_places():
-    """Let no embedding cut numbers to whole ones, as Keras does without a word."""
-    call = keras.layers.Embedding.call
-
-    def checked(layer, inputs):
-        seen = tf.is_tensor(inputs) and not tf.is_symbolic_tensor(inputs)
-        if (
-            seen
-            and inputs.dtype.is_floating
-            and tf.reduce_any(tf.floor(inputs) != inputs)
-        ):
-            raise ValueError(
-                f"{layer.name} would cut scaled pixels to whole numbers; a table takes "
-                "float images of whole numbers, and a schedule whose input_scaling is "
-                "'unit'"
-            )
-        return call(layer, inputs)
-
-    keras.layers.Embedding.call = checked
-    try:
-        yield
-    finally:
-        keras.layers.Embedding.call = call
-
-
-def _probabilities(outputs):
-    """Whether numbers lie between 0 and 1, and whether they are shares of 1."""
-    precise = 1e-4 if outputs.dtype.size >= 4 else 0.03
-    outputs = np.array(tf.cast(outputs, tf.float32))
-    shares = outputs.min() >= 0 and np.allclose(outputs.sum(1), 1, atol=precise)
-    return outputs.min() >= 0 and outputs.max() <= 1, bool(shares)
-
-
-def _warn_of_sigmoid(model, call, few):
-    last = tf.function(call).get_concrete_function(few).graph.outputs[0].op
-    while last.type in ("Identity", "Cast"):
-        last = last.inputs[0].op
-    if last.type == "Sigmoid":
-        warnings.warn(
-            f"{model.name} returns numbers between 0 and 1, as of a sigmoid, and they "
-            "are taken for logits: a softmax of a sigmoid. Leave the last sigmoid out, "
-            "or make it a softmax",
-            TrainingWarning,
-            stacklevel=4,
-        )
-
-
-def _warn_of_scaling(model, input_scaling):
-    kinds, found = (keras.layers.Rescaling, keras.layers.Normalization), []
-    for layer in model._flatten_layers():
-        if isinstance(layer, kinds):
-            found.append(layer.name)
-        elif layer.weights and not isinstance(layer, keras.Model):
-            break  # what follows is no image any more
-    if found:
-        warnings.warn(
-            f"{model.name} scales its images in {', '.join(found)}, and they come to "
-            f"it scaled already, as {input_scaling!r} pixels; leave that layer out",
-            stacklevel=4,
-        )
-
-
-def _warn_of_own_steps(model):
-    names = "train_step", "compute_loss"
-    own = [n for n in names if getattr(type(model), n) is not getattr(keras.Model, n)]
-    said = [
-        f"{model.name} has its own {' and '.join(own)}, not used here: it is trained "
-        "on the cross-entropy of its outputs"
-    ] * bool(own)
-    if any(layer.compute_dtype == "float16" for layer in model._flatten_layers()):
-        said.append(
-            f"{model.name} computes in float16, and gradients are not scaled here: "
-            "small ones are lost. In bfloat16 they are not"
-        )
-    for text in said:
-        warnings.warn(text, TrainingWarning, stacklevel=4)
+        if training != using and "Softmax" in (training, using):
+            return training == "Softmax"
+    return in_use
 
 
 def _at_least_float32(outputs):

@@ -1,6 +1,7 @@
 """Steps and evaluation in PyTorch."""
 
 import contextlib
+import copy
 import warnings
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from tradeoffs.data import MNIST_PIXELS
 from tradeoffs.frameworks import in_mode, keep_freed_memory
+from tradeoffs.models.pytorch import untracked
 from tradeoffs.training import (
     TrainingError,
     TrainingWarning,
@@ -21,6 +23,7 @@ from tradeoffs.training.augmenting import Augmenter
 from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
 from tradeoffs.training.layouts import lay_out_by_rule, trial_of
 from tradeoffs.training.macs import macs_of
+from tradeoffs.training.optimizers import make_optimizer
 
 EVALUATION_BATCH = 1000
 
@@ -66,11 +69,12 @@ def at_least_float32(outputs):
     return outputs.float() if outputs.element_size() < 4 else outputs
 
 
-def check_outputs(model, images, dataset) -> int:
+def check_outputs(model, images, dataset) -> tuple[int, bool]:
     """Try a model on two images, so that what does not fit is said before a training.
 
     Returns:
-        How many classes it tells apart.
+        How many classes it tells apart, and whether it gives shares of 1 in use, and
+        logits while it trains.
 
     Raises:
         TrainingError, ValueError: as `first_outputs`.
@@ -82,11 +86,10 @@ def check_outputs(model, images, dataset) -> int:
         raise TrainingError(
             f"{name} returns {outputs.dtype}; to be trained it must return real numbers"
         )
-    # Rows of shares that sum to 1, within what this precision can tell.
-    precise = max(1e-4, 8 * torch.finfo(outputs.dtype).eps)
-    off = (outputs.float().sum(1) - 1).abs().max()
     between = outputs.min() >= 0 and outputs.max() <= 1
-    shares = outputs.shape[1] > 1 and between and off < precise
+    shares = are_shares(outputs)
+    if shares and logits_in_training(model, images):
+        return outputs.shape[1], True
     if shares or (between and isinstance(list(model.modules())[-1], nn.Sigmoid)):
         last = "softmax" if shares else "sigmoid"
         warnings.warn(
@@ -95,7 +98,22 @@ def check_outputs(model, images, dataset) -> int:
             TrainingWarning,
             stacklevel=4,
         )
-    return outputs.shape[1]
+    return outputs.shape[1], False
+
+
+def are_shares(outputs) -> bool:
+    """Whether rows sum to 1, within what their precision can tell."""
+    precise = max(1e-4, 8 * torch.finfo(outputs.dtype).eps)
+    off = (outputs.float().sum(1) - 1).abs().max()
+    return bool(outputs.shape[1] > 1 and outputs.min() >= 0 and off < precise)
+
+
+def logits_in_training(model, images) -> bool:
+    """Whether a network whose outputs are shares leaves the softmax out in training."""
+    with contextlib.suppress(Exception), trial_of(model):
+        copied = in_mode(copy.deepcopy(model), training=True)
+        return not are_shares(copied(images[:2].clone()))
+    return False
 
 
 def forward_macs(model, inputs) -> int:
@@ -123,7 +141,11 @@ class Trainer:
         )
         if first.is_meta:
             raise ValueError(f"{type(model).__name__} is on the meta device, empty")
-        self.num_classes = check_outputs(model, self.train_images, dataset)
+        self.num_classes, self.shares_in_use = check_outputs(
+            model, self.train_images, dataset
+        )
+        for text in untracked(model):
+            warnings.warn(text, TrainingWarning, stacklevel=3)
         _check_places(model)
         lay_out_by_rule(model, self.train_images)
         self.model, self.batch_size = model, schedule.batch_size
@@ -206,6 +228,8 @@ class Trainer:
             for images, labels in zip(*parts, strict=True):
                 # It may work in place.
                 logits = at_least_float32(self.model(images.clone()))
+                if self.shares_in_use:
+                    logits = logits.clamp_min(torch.finfo(logits.dtype).tiny).log()
                 loss += functional.cross_entropy(logits, labels, reduction="sum").item()
                 predictions.append(logits.argmax(1).cpu())
         return loss / len(self.test_labels), torch.cat(predictions).numpy()
@@ -248,44 +272,3 @@ class _Randomness(contextlib.AbstractContextManager):
 
     def __exit__(self, *error):
         self.__enter__()  # a swap undoes itself
-
-
-def make_optimizer(schedule, parameters):
-    """The optimizer that a schedule asks for."""
-    # Fused updates touch each parameter once; the default on the CPU is a
-    # loop over parameters and operations.
-    fused = {"fused": all(map(_without_gaps, parameters)) or None}
-    momentum = {"momentum": schedule.momentum, "nesterov": schedule.nesterov}
-    decay = {"weight_decay": schedule.weight_decay}
-    # With Keras' constants, so that a recipe means the same in both.
-    kind, options = {
-        "sgd": (torch.optim.SGD, momentum | fused),
-        "adam": (torch.optim.Adam, {"eps": 1e-7} | fused),
-        "adamw": (torch.optim.AdamW, {"eps": 1e-7} | decay | fused),
-        "rmsprop": (torch.optim.RMSprop, {"eps": 1e-7, "alpha": 0.9}),
-        "adadelta": (torch.optim.Adadelta, {"eps": 1e-7, "rho": 0.95}),
-    }[schedule.optimizer]
-    optimizer = kind(parameters, schedule.learning_rate, **options)
-    if options.get("fused"):
-        optimizer.register_step_pre_hook(_before_a_fused_update)
-    return optimizer
-
-
-def _without_gaps(parameter):
-    """Whether its numbers, real ones, lie side by side, as fused updates take them."""
-    plain = parameter.is_floating_point() and parameter.layout == torch.strided
-    return plain and torch.empty_like(parameter).stride() == parameter.stride()
-
-
-def _before_a_fused_update(optimizer, *_):
-    """It takes no sparse gradients, such as of a table, and wants momenta of all."""
-    (group,) = optimizer.param_groups
-    for parameter in group["params"]:
-        if parameter.grad is None:
-            continue
-        if parameter.grad.layout != torch.strided:
-            group["fused"] = None
-        late = optimizer.state and parameter not in optimizer.state
-        if late and group.get("momentum"):
-            momentum = torch.zeros_like(parameter)
-            optimizer.state[parameter]["momentum_buffer"] = momentum

@@ -26,12 +26,12 @@ from tradeoffs.training import (
 )
 from tradeoffs.training.augmenting import Augmenter
 from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
+from tradeoffs.training.optimizers import make_optimizer
 from tradeoffs.training.pytorch import (
     at_least_float32,
     check_outputs,
     data_tensors,
     forward_macs,
-    make_optimizer,
 )
 from tradeoffs.training.stack import Stack
 from tradeoffs.training.stacked_layers import FirstLayers
