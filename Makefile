@@ -61,10 +61,8 @@ lint: $(READY)  ## style of code and notebooks
 # Keras and PyTorch are tested in processes of their own: they never share one.
 unit: data  ## unit tests, and the examples of docstrings
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal --doctest-modules \
-		--ignore tests/test_keras.py --ignore tests/test_audit.py \
-		--ignore tests/test_site.py \
-		--ignore tradeoffs/models/keras.py --ignore tradeoffs/training/keras.py \
-		--ignore tradeoffs/probes/keras.py tests tradeoffs
+		--ignore-glob '*keras*.py' --ignore tests/test_audit.py \
+		--ignore tests/test_site.py tests tradeoffs
 	$(BIN)/pytest -q -n 2 --dist worksteal tests/test_keras.py
 
 audit: data  ## retrain the models' first epoch and every other series' first steps, and compare

@@ -4,6 +4,7 @@ import functools
 import os
 import signal
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -901,8 +902,10 @@ def test_probabilities_of_a_pytorch_model_are_warned_of(small):
         fit_an_epoch(net, few)
     noted = measure(net, PICTURE, "training_time").notes
     assert sum("a softmax of a softmax" in note for note in noted) == 1
-    with pytest.warns(UserWarning, match="a softmax of a sigmoid"):
-        fit_an_epoch(nn.Sequential(*layers, nn.Sigmoid()), few)
+    function = Calling(lambda s, x: s.net(x).sigmoid(), net=nn.Sequential(*layers))
+    for ends in (nn.Sequential(*layers, nn.Sigmoid(), nn.Identity()), function):
+        with pytest.warns(UserWarning, match="a softmax of a sigmoid"):
+            fit_an_epoch(ends, few)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for last in (nn.Identity(), nn.LogSoftmax(1)):
@@ -932,6 +935,17 @@ def test_softmax_in_use_alone_changes_nothing_but_the_outputs(small):
     for column in ("train_loss", "test_loss", "test_accuracy"):
         logits, shares = (run.history[column].tolist() for run in found)
         assert shares == pytest.approx(logits, rel=1e-4), column
+
+
+def test_what_other_threads_compute_is_named():
+    def forward(self, x):
+        with ThreadPoolExecutor(2) as threads:
+            return sum(threads.map(lambda layer: layer(x), (self.one, self.other)))
+
+    layers = {"one": nn.Linear(8, 8), "other": nn.Linear(8, 8)}
+    profile = measure(Calling(forward, **layers), (8,))
+    assert profile.macs is None
+    assert "MACs are not counted for what other threads compute" in profile.notes
 
 
 def test_empty_buffers_grow_in_the_other_process_too():

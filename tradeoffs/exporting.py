@@ -140,11 +140,16 @@ def _inputs(model, framework, calibration, shape):
         )
     if calibration is not None:
         try:
-            inputs = np.asarray(calibration, dtype=kind)
+            given = np.asarray(calibration)
+            inputs = given.astype(kind)
         except (TypeError, ValueError, RuntimeError) as error:
             raise TypeError(
                 f"calibration cannot be made an array of {kind}: {one_sentence(error)}"
             ) from error
+        if "int" in kind and (inputs != given).any():
+            raise TypeError(
+                f"calibration is {given.dtype}, and the network takes {kind}"
+            )
         if inputs.ndim < 2 or not len(inputs) or not np.isfinite(inputs).all():
             raise ValueError(
                 f"calibration has the shape {inputs.shape}; it must be [n, ...] with "

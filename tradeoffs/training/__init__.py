@@ -262,7 +262,7 @@ def one_sentence(error) -> str:
     if "does not require grad" in text:
         text += "; a forward that takes gradients needs torch.enable_grad() around them"
     if len(text) > 300:
-        text = re.sub(r"\[\[.*?\]\]+", "[...]", text)  # the values of a tensor
+        text = re.sub(r"(\[\[.*?\]\]+ ?)+", "[...] ", text)  # the values of a tensor
     return text if len(text) <= 300 else f"{text[:130]} ... {text[-165:]}"
 
 

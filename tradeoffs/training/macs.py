@@ -6,6 +6,8 @@ Layers that are called twice count twice, and those that are not called do not c
 import contextlib
 import math
 import re
+import threading
+from unittest import mock
 
 import torch
 from torch.nested._internal.nested_tensor import NestedTensor
@@ -33,8 +35,14 @@ _PYTORCHS_OWN = "aten", "prims", "prim", "profiler", "_operator", "quantized_dec
 def macs_of(function, *arguments) -> tuple[int, set[str]]:
     """Multiply-accumulates of a call, and the operators that could not be counted."""
     # Without the shortcuts that do several products in one operator.
-    plain = sdpa_kernel(SDPBackend.MATH)
-    with _plain_operators(), plain, Counter() as counter, _Functions(counter):
+    plain, counter = sdpa_kernel(SDPBackend.MATH), Counter()
+    with (
+        _plain_operators(),
+        plain,
+        _threads_noted(counter),
+        counter,
+        _Functions(counter),
+    ):
         try:
             function(*arguments)
         except NotImplementedError as error:
@@ -44,6 +52,19 @@ def macs_of(function, *arguments) -> tuple[int, set[str]]:
                 raise
             counter.unknown.add(closed[1])
     return counter.macs, counter.unknown
+
+
+@contextlib.contextmanager
+def _threads_noted(counter):
+    """Modes of PyTorch's are of one thread: what others compute is not seen."""
+    start = threading.Thread.start
+
+    def noted(thread):
+        counter.unknown.add("what other threads compute")
+        start(thread)
+
+    with mock.patch.object(threading.Thread, "start", noted):
+        yield
 
 
 @torch.no_grad()
@@ -135,7 +156,7 @@ class _Functions(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if function in (torch.Tensor.numpy, torch.Tensor.__array__):
+        if function in _TO_NUMPY:
             self.counter.unknown.add("what NumPy computes")
         elif function is torch.linalg.vecdot:
             vectors = [*args, *kwargs.values()][:2]
@@ -143,6 +164,7 @@ class _Functions(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
+_TO_NUMPY = torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.__dlpack__
 _aten = torch.ops.aten
 # Products that PyTorch has no formula for, most of them of vectors.
 _SIMPLE = {
