@@ -245,7 +245,10 @@ def test_layers_and_weights_that_pytorch_does_not_know_of_are_noted(small):
     def forward(self, x):
         return self.head(self.hidden[0](x)) * self.scales[0]
 
-    lists = {"hidden": [nn.Linear(9, 9)], "scales": [nn.Parameter(torch.ones(2))]}
+    lists = {
+        "hidden": [nn.Linear(9, 9)],
+        "scales": [nn.Parameter(torch.ones(2), False)],
+    }
     profile = measure(Calling(forward, head=nn.Linear(9, 2), **lists), (9,))
     assert (profile.num_parameters, profile.macs) == (20, 81 + 18)
     said = (

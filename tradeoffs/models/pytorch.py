@@ -31,17 +31,16 @@ def untracked(network) -> list[str]:
         for name, value in vars(part).items()
         if name not in ("_parameters", "_buffers", "_modules")
         for one in tree_leaves(value)
-        if id(one) not in known and _learns(one)
+        if id(one) not in known and _is_weight(one)
     ]
     names = ", ".join(dict.fromkeys(found))
     text = "layers or weights that PyTorch does not know of are not counted, trained or"
     return [f"{text} saved: {names}"] if found else []
 
 
-def _learns(one):
-    if isinstance(one, torch.Tensor):
-        return one.is_leaf and one.requires_grad
-    return isinstance(one, nn.Module)
+def _is_weight(one):
+    learns = isinstance(one, torch.Tensor) and one.is_leaf and one.requires_grad
+    return learns or isinstance(one, (nn.Module, nn.Parameter))
 
 
 def seeded(builder, seed=None, **arguments):
