@@ -59,11 +59,6 @@ class Finding:
         return (self.high - self.low) / 2
 
 
-def around(value: float, margin: float, again=None) -> Finding:
-    """Of recorded runs, with half an interval; see `Finding`."""
-    return Finding(value, RUNS, value - margin, value + margin, again)
-
-
 def of_samples(
     value, variances, sizes, *, one_more=False, of_several: int = 1, degrees=None
 ) -> Finding:
@@ -94,7 +89,7 @@ def of_samples(
             degrees=degrees,
         )
 
-    return around(value, margin, again)
+    return Finding(value, RUNS, value - margin, value + margin, again)
 
 
 def mean(values, *, one_more: bool = False, of_several: int = 1) -> Finding:

@@ -179,9 +179,9 @@ class Trainer:
         """Mean test loss, and the predicted labels, [n]."""
         sizes = evaluation_sizes(len(self.test_labels), EVALUATION_BATCH)
         parts = map(self._predict, tf.split(self.test_images, sizes))
-        probabilities = tf.concat([*parts], axis=0)
-        loss = float(self.test_loss(self.test_labels, _at_least_float32(probabilities)))
-        return loss, np.argmax(probabilities, axis=1)
+        outputs = tf.concat([*parts], axis=0)
+        loss = float(self.test_loss(self.test_labels, _at_least_float32(outputs)))
+        return loss, np.argmax(outputs, axis=1)
 
 
 def _shares_in_training(model, few, in_use: bool) -> bool:
@@ -194,12 +194,10 @@ def _shares_in_training(model, few, in_use: bool) -> bool:
     ):
         return in_use
     with contextlib.suppress(Exception):  # which is said when its steps are traced
-        training, using = (
-            last_operation(functools.partial(model, training=flag), few)
-            for flag in (True, False)
-        )
-        if training != using and "Softmax" in (training, using):
-            return training == "Softmax"
+        if last_operation(functools.partial(model, training=True), few) == "Softmax":
+            return True
+        using = functools.partial(model, training=False)
+        return in_use and last_operation(using, few) != "Softmax"
     return in_use
 
 
