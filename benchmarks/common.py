@@ -1,7 +1,6 @@
 """What every benchmark needs: its options, ways that take turns, and a table."""
 
 import argparse
-import dataclasses
 
 import pandas as pd
 
@@ -52,11 +51,4 @@ def show(title, rows) -> None:
 
 def first_images(count) -> tradeoffs.Dataset:
     """MNIST with so many training images; it tests on few, which is not timed."""
-    mnist = tradeoffs.mnist()
-    return dataclasses.replace(
-        mnist,
-        train_images=mnist.train_images[:count],
-        train_labels=mnist.train_labels[:count],
-        test_images=mnist.test_images[:100],
-        test_labels=mnist.test_labels[:100],
-    )
+    return tradeoffs.mnist().head(count, 100)

@@ -13,7 +13,7 @@ from tradeoffs import ARTICLE
 from tradeoffs.progress import bar
 from tradeoffs.recorded import CHOSEN_SMALL_NET
 from tradeoffs.tables import percent
-from tradeoffs.training.pytorch import images_to_tensor
+from tradeoffs.training.pytorch import Trainer
 
 NETWORKS = {"small_net": CHOSEN_SMALL_NET, "pytorch_cnn": {}, "keras_cnn": {}}
 SETS = tradeoffs.mnist, tradeoffs.fashion_mnist
@@ -23,12 +23,8 @@ def error(network, dataset, schedule, seed):
     """The share of the test images, read once, after the last epoch."""
     looked_at = dataset.head(len(dataset.train_images), 100)
     tradeoffs.fit(network, looked_at, schedule, seed, progress=False)
-    images = images_to_tensor(dataset.test_images, "standardized", dataset.pixels)
-    with torch.inference_mode():
-        found = torch.cat(
-            [network.eval()(some).argmax(1) for some in images.split(100)]
-        )
-    return np.mean(found.numpy() != dataset.test_labels)
+    _, found = Trainer(network, dataset, schedule, seed).evaluate()
+    return np.mean(found != dataset.test_labels)
 
 
 def main():

@@ -37,12 +37,12 @@ def accuracies() -> str:
 def _accuracies(dataset, references):
     recorded = [
         run
-        for series in SERIES
-        if (series.schedule, series.dataset) == (ARTICLE, dataset)
+        for first, *_ in SERIES
+        if (first.schedule, first.dataset) == (ARTICLE, dataset)
         # Without the steps of a sweep.
-        and (series.model == "small_net" or "filters" not in series.model_arguments)
+        and (first.model == "small_net" or "filters" not in first.model_arguments)
         for run in tradeoffs.runs(
-            series.model, series.framework, dataset=dataset, **series.model_arguments
+            first.model, first.framework, dataset=dataset, **first.model_arguments
         )
     ]
     return _markdown(accuracy_table(recorded, references).reset_index())

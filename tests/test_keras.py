@@ -13,6 +13,7 @@ from tradeoffs import ARTICLE, TrainingError
 from tradeoffs.frameworks import import_keras
 from tradeoffs.measure_here import load
 from tradeoffs.probes import PARTS, files
+from tradeoffs.processes import in_fresh_process
 from tradeoffs.training import TrainingWarning
 from tradeoffs.weights import KEPT_SEED
 
@@ -53,17 +54,26 @@ def measure(model, shape=None, parts="size", **options):
     return tradeoffs.measure(model, shape, parts=parts, **options)
 
 
+def logits_of_the_port(run, images):
+    """Called in a process of its own."""
+    import torch
+
+    with torch.inference_mode():
+        return tradeoffs.trained(run)(torch.tensor(images).movedim(3, 1)).numpy()
+
+
 @pytest.mark.parametrize("name", ["keras_mlp", "keras_cnn"])
-def test_weights_of_a_port_are_at_home_in_keras(name, mnist):
+def test_weights_of_a_port_are_at_home_in_keras(keras, name, mnist):
     """What the port computes is what the Keras model computes."""
     run = tradeoffs.run(name, "pytorch", seed=KEPT_SEED)
-    images = (mnist.test_images[..., None] / 255 - mnist.pixels[0]) / mnist.pixels[1]
+    images = np.float32(mnist.test_images[..., None] / 255 - 0.1307) / 0.3081
+    given = logits_of_the_port, run, images
+    expected = in_fresh_process(*given, framework="pytorch")
     model = tradeoffs.trained(run, framework="keras")
-    found = model.predict(images.astype(np.float32), batch_size=1000, verbose=0)
+    model.layers[-1].activation = keras.activations.linear
+    found = model.predict(images, batch_size=1000, verbose=0)
+    assert np.abs(found - expected).max() < 1e-4
     assert np.sum(found.argmax(1) != run.test_predictions) <= 5
-    of_labels = found[np.arange(len(found)), mnist.test_labels]
-    # Of the weights as they were before they were rounded.
-    assert -np.log(of_labels).mean() == pytest.approx(run.test_loss, rel=0.02)
 
 
 def test_as_recorded_sees_the_layers_and_not_their_names(keras):
@@ -687,7 +697,7 @@ def test_augmentation_and_statistics_are_no_parameters(keras):
     assert found.num_parameters == found.num_trainable_parameters == 40 + 8 + 27_050
 
 
-def test_inputs_may_be_several_or_words(keras):
+def test_inputs_may_be_several(keras):
     layers, two = keras.layers, [keras.Input((10,)), keras.Input((5,))]
     joined = layers.Dense(2)(layers.Concatenate()(two))
     for taken in (two, dict(zip("ab", two, strict=True))):
@@ -695,10 +705,6 @@ def test_inputs_may_be_several_or_words(keras):
         found = measure(model)
         assert (found.input_shape, found.macs) == (((10,), (5,)), 30)
         assert measure(model, input_dtype=("float32", "int32")).macs == 30
-    words = layers.Embedding(50, 8), layers.Flatten(), layers.Dense(2)
-    found = measure(keras.Sequential(words), (20,), ("size", "training_time"))
-    assert (found.num_parameters, found.macs) == (400 + 322, 320)
-    assert found.train_step_ms > 0
 
 
 def test_model_of_any_size_wants_an_input_shape(keras):

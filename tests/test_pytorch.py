@@ -93,9 +93,9 @@ def test_pool_of_the_small_net_costs_no_parameters(pool, pool_kind, pool_after):
         ("small_net", {"batch_norm": "no"}, "batch_norm is 'no'"),
         ("tiny", {"filters": 4}, "filters is 4; it must be whole numbers"),
         ("tiny", {"filters": (4, 0)}, "a number of filters is 0"),
-        ("tiny", {"kernel_sizes": (3, 8), "filters": (2, 2)}, "kernel_sizes is 8"),
+        ("tiny", {"pools": 7}, "a value of pools is 7; it must be one of"),
         ("tiny", {"pools": (2, 2)}, "with 4 filters it must be 4 values, or one for"),
-        ("tiny", {"pools": 3}, "kernel_sizes 3; nothing is left of 28 x 28"),
+        ("tiny", {"pools": 3}, "pools is 3; nothing is left of 28 x 28"),
         ("tiny", {"pool_kind": "mean"}, "it must be one of max, average"),
         ("tiny", {"activation": "tanh"}, "it must be one of relu, silu"),
         ("tiny", {"norm": True}, "it must be one of batch, shift, None"),
@@ -104,7 +104,6 @@ def test_pool_of_the_small_net_costs_no_parameters(pool, pool_kind, pool_after):
         ("tiny", {"parameters": 518, "scale": 1}, "scale is 1 beside parameters=518"),
         ("pytorch_cnn", {"side": 14}, "too small for two 5 x 5 convolutions"),
         ("pytorch_cnn", {"padding": -1}, "padding is -1; it must be at least 0"),
-        ("gap_cnn", {"kernel_size": 5}, "kernel_size is 5; it must be from 1 to 4"),
     ],
 )
 def test_value_that_is_not_allowed_is_named(name, arguments, said):
@@ -114,14 +113,12 @@ def test_value_that_is_not_allowed_is_named(name, arguments, said):
 
 TINY = [
     {},
-    {"filters": [3], "kernel_sizes": 7, "pools": 6, "pool_kind": "max"},
-    {"filters": (4, 1, 5), "kernel_sizes": (5, 2, 3), "pools": [3, None, 2]},
+    {"filters": [3], "pools": 6, "pool_kind": "max"},
+    {"filters": (4, 1, 5), "pools": [3, None, 2]},
     {"activation": "relu", "scale": 1},
     *(
-        {"filters": (4, 7, 9), "norm": norm, "kernel_sizes": kernels}
-        | {"pools": 2, "pool_kind": kind}
+        {"filters": (4, 7, 9), "norm": norm, "pools": 2, "pool_kind": kind}
         for norm in ("batch", "shift", None)
-        for kernels in (3, (5, 4, 3))
         for kind in ("max", "average")
     ),
     *({"parameters": limit} for limit in ROWS),
@@ -193,7 +190,7 @@ def test_norms_that_follow_no_convolution_are_not_folded():
 def test_as_recorded_sees_the_layers_and_not_the_weights():
     named = tradeoffs.build("gap_cnn", seed=1)
     assert tradeoffs.as_recorded(nn.Sequential(*named), "gap_cnn")
-    assert not tradeoffs.as_recorded(named, "gap_cnn", kernel_size=1)
+    assert not tradeoffs.as_recorded(named, "gap_cnn", filters=(10, 21))
     assert not tradeoffs.as_recorded(nn.Sequential(*named, nn.ReLU()), "gap_cnn")
     assert not tradeoffs.as_recorded(nn.Linear(784, 10), "gap_cnn")
     counts = tradeoffs.parameters_by_layer(named)

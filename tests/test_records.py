@@ -85,7 +85,7 @@ def test_every_file_in_results_is_a_known_record():
         for framework in MODELS[run.experiment.model].frameworks
         for computed in runtimes[framework]
     ]
-    measured += [note_path(one.experiments()[0]) for one in ROW_SERIES]
+    measured += [note_path(one[0]) for one in ROW_SERIES.values()]
     known = {path.relative_to(folder) for path in measured}
     assert kept == known | {experiment.path for experiment in recorded_experiments()}
 

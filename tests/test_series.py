@@ -35,11 +35,6 @@ def test_run_trains_what_is_not_recorded_then_reads_it(results, monkeypatch):
     assert second.history_columns == first.history_columns
 
 
-def test_run_that_cannot_train_says_so(results):
-    with pytest.raises(TypeError, match="unexpected keyword argument 'dropuot'"):
-        tradeoffs.run("small_net", schedule=ARTICLE.first(1), dropuot=True)
-
-
 def test_damaged_record_is_never_silently_retrained(results, start_command):
     experiment = Experiment("pytorch_cnn", "pytorch", ARTICLE)
     path = results / experiment.path

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import tradeoffs
-from tradeoffs import held_back, records, series, smaller
+from tradeoffs import Experiment, held_back, records, series, smaller
 from tradeoffs.__main__ import main
 from tradeoffs.models import count_parameters
 from tradeoffs.models.rows import ROWS, Row
-from tradeoffs.recorded import FIRST_SEED_OF_ROWS, ROW_SERIES, Series
+from tradeoffs.recorded import FIRST_SEED_OF_ROWS, ROW_SERIES
 from tradeoffs.schedules import CYCLE, Schedule
 
 SMALL = {"filters": [2, 3], "pools": 4}
@@ -25,11 +25,13 @@ def row(tmp_path, monkeypatch, mnist):
     """A row of its own, in a results folder of its own, on a few images."""
     monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
     monkeypatch.setitem(ROWS, 9, Row(SMALL, QUICK))
-    own = Series("tiny", "pytorch", QUICK, 2, {"parameters": 9}, first_seed=3)
-    monkeypatch.setattr(smaller, "ROW_SERIES", [own])
+    own = [
+        Experiment("tiny", "pytorch", QUICK, seed, {"parameters": 9}) for seed in (3, 4)
+    ]
+    monkeypatch.setattr(smaller, "ROW_SERIES", {9: own})
     few = dataclasses.replace(mnist.head(2_000, 10_000), name="mnist")
     monkeypatch.setattr(series, "dataset_named", lambda _: few)
-    return own.experiments()
+    return own
 
 
 def read(limit=9):
@@ -158,16 +160,17 @@ def test_a_row_that_there_is_not(capsys):
     assert "invalid choice: 517" in capsys.readouterr().err
 
 
-def test_scores_are_of_each_network_rate_and_seed(few):
+def test_scores_are_of_each_network_and_seed(few):
     few(1_000, 500)
     networks = [SMALL, SMALL | {"filters": [3, 3]}]
-    options = {"learning_rates": [0.02, 1e9], "progress": False}
-    table = held_back.score(networks, QUICK, [0, 1], **options)
-    assert list(table.num_parameters) == [87, 87, 109, 109]
-    assert list(table.diverged) == [0, 2, 0, 2]
-    assert set(table.accuracies[table.diverged == 2]) == {"0.1000 0.1000"}
-    changed = {"epochs": 2, "batch_size": 100, "learning_rate": 0.02}
-    assert json.loads(table.schedule[0]) == changed
+    for rate, diverged in ((0.02, 0), (1e9, 2)):
+        schedule = QUICK.replace(learning_rate=rate)
+        table = held_back.score(networks, schedule, [0, 1], progress=False)
+        assert list(table.num_parameters) == [87, 109]
+        assert list(table.diverged) == [diverged] * 2
+        assert (set(table.accuracies) == {"0.1000 0.1000"}) == (diverged == 2)
+        changed = {"epochs": 2, "batch_size": 100, "learning_rate": rate}
+        assert json.loads(table.schedule[0]) == changed
 
 
 @pytest.mark.parametrize("name", ["candidates", "ablation"])
@@ -191,13 +194,13 @@ def test_a_table_that_is_cut_off_is_named(tmp_path, monkeypatch):
 
 
 def test_rows_keep_their_limits_and_were_read():
-    for limit, one in zip(ROWS, ROW_SERIES, strict=True):
+    for limit, one in ROW_SERIES.items():
         counted = count_parameters("tiny", parameters=limit)
         assert counted <= limit
-        note = json.loads(series.note_path(one.experiments()[0]).read_text())
+        note = json.loads(series.note_path(one[0]).read_text())
         assert note["num_parameters"] == counted
-        assert Schedule(**note["schedule"]) == one.schedule
-        for experiment in one.experiments():
+        assert Schedule(**note["schedule"]) == one[0].schedule
+        for experiment in one:
             network = tradeoffs.trained(records.load(experiment))
             digest = note["weights"][str(experiment.seed)]
             assert smaller._digest(network) == digest

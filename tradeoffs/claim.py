@@ -110,10 +110,9 @@ class Claim:
         """How many seeds would decide it, were our number to stay what it is."""
         if self.verdict(finding) != UNDECIDED:
             return ""
-        if finding.basis == TIMES:
-            return "turns that lie less apart"
         if finding.again is None:
-            return "not known"
+            of_times = finding.basis == TIMES
+            return "turns that lie less apart" if of_times else "not known"
 
         def decided(seeds):
             return self.verdict(finding.again(seeds)) != UNDECIDED

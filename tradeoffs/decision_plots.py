@@ -106,7 +106,8 @@ def intervals(claims: dict, title: str, first: str, second: str):
         claims: a name to a pair of a `Claim` that has an article's number with a
             tolerance, or an effect that matters, and a `Finding` with an interval.
         title: of the figure.
-        first, second: of the panels, of the numbers and of the effects.
+        first, second: of the panels, of the numbers, with a band of what is allowed,
+            and of the effects.
     """
     numbers = {name: pair for name, pair in claims.items() if pair[0].tolerance}
     effects = {name: pair for name, pair in claims.items() if name not in numbers}
@@ -124,10 +125,17 @@ def intervals(claims: dict, title: str, first: str, second: str):
             axis.plot(ends, [place, place], color=color, linewidth=2)
             value = claim.in_units(found.value)
             axis.plot(value, place, "o", color=color, markeredgecolor="#444444")
-        for end in (-1, 1) if part is numbers else (0, 1):
-            axis.axvline(end, **draw.THIN)
         axis.set_xscale("symlog", linthresh=2)
         left, right = axis.get_xlim()
+        for place, (claim, _) in enumerate(part.values()) if part is numbers else ():
+            ends = np.clip(
+                [claim.in_units(end) for end in claim.allowed()], left, right
+            )
+            look = {"color": "#e6e6e6", "linewidth": 9, "solid_capstyle": "butt"}
+            axis.plot(ends, [place, place], zorder=0, **look)
+        for end in (0,) if part is numbers else (0, 1):
+            axis.axvline(end, **draw.THIN)
+        axis.set_xlim(left, right)
         inside = [unit for unit in UNITS if left < unit < right]
         axis.set_xticks(inside, map(str, inside))
         axis.xaxis.set_minor_locator(draw.ticker.NullLocator())

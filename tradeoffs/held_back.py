@@ -48,7 +48,6 @@ def score(
     schedule: Schedule,
     seeds: Iterable[int],
     *,
-    learning_rates: Iterable[float | None] = (None,),
     progress: bool = True,
 ):
     """Accuracies of tiny networks on 10,000 training images that were held back.
@@ -60,35 +59,27 @@ def score(
         networks: arguments of `tradeoffs.build("tiny", ...)` for each, of equal layers.
         schedule: a `Schedule`.
         seeds: each network is trained with each.
-        learning_rates: and with each of these; by default with the schedule's.
         progress: show a bar.
 
     Returns:
-        A DataFrame of a row a network and learning rate: its arguments and what its
-        schedule has other than `CYCLE`, as JSON; its parameters, seeds, and accuracies
-        in the order of the seeds; how many diverged, which count as chance; and the
-        seconds of a training.
+        A DataFrame of a row a network: its arguments and what the schedule has other
+        than `CYCLE`, as JSON; its parameters, seeds, and accuracies in the order of the
+        seeds; how many diverged, which count as chance; and the seconds of a training.
     """
     from tradeoffs.training import TrainingError
     from tradeoffs.training.stacked import fit_stacked
 
-    seeds, learning_rates = list(seeds), list(learning_rates)
-    recipes = [
-        (arguments, schedule.replace(learning_rate=rate or schedule.learning_rate))
-        for arguments in networks
-        for rate in learning_rates
-    ]
+    seeds = list(seeds)
     runs = fit_stacked(
-        [build("tiny", seed=seed, **a) for a, _ in recipes for seed in seeds],
+        [build("tiny", seed=seed, **a) for a in networks for seed in seeds],
         mnist().validation_split(),
         schedule,
-        seeds * len(recipes),
-        learning_rates=[s.learning_rate for _, s in recipes for _ in seeds],
+        seeds * len(networks),
         threads=series.THREADS,
         progress=progress,
     )
     rows = []
-    for place, (arguments, changed) in enumerate(recipes):
+    for place, arguments in enumerate(networks):
         of_seeds = runs[place * len(seeds) : (place + 1) * len(seeds)]
         fine = [run for run in of_seeds if not isinstance(run, TrainingError)]
         found = [CHANCE if run not in fine else run.test_accuracy for run in of_seeds]
@@ -96,7 +87,7 @@ def score(
         rows.append(
             {
                 "network": json.dumps(arguments),
-                "schedule": json.dumps(_differences(changed)),
+                "schedule": json.dumps(_differences(schedule)),
                 "num_parameters": count_parameters("tiny", **arguments),
                 "seeds": " ".join(map(str, seeds)),
                 "accuracies": " ".join(f"{accuracy:.4f}" for accuracy in found),

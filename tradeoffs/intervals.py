@@ -67,9 +67,12 @@ def of_samples(
     Args:
         value: the mean or the difference.
         variances, sizes: of the runs of each network, [k].
-        one_more, of_several: as of `mean`.
+        one_more: the interval is of one more run, or pair of runs.
+        of_several: how many this is the largest or smallest of, or how often it was
+            looked at; the interval holds for all at once (Bonferroni).
         degrees: of freedom of the variances; by default Satterthwaite's, from sizes.
     """
+    options = {"one_more": one_more, "of_several": of_several, "degrees": degrees}
     variances, sizes = np.asarray(variances), np.asarray(sizes)
     of_means = variances / sizes
     total = sum(of_means)
@@ -80,53 +83,32 @@ def of_samples(
     margin = student(freedom, of_several) * math.sqrt(of_a_run + total)
 
     def again(seeds):
-        return of_samples(
-            value,
-            variances,
-            np.maximum(sizes, seeds),
-            one_more=one_more,
-            of_several=of_several,
-            degrees=degrees,
-        )
+        return of_samples(value, variances, np.maximum(sizes, seeds), **options)
 
     return Finding(value, RUNS, value - margin, value + margin, again)
 
 
-def mean(values, *, one_more: bool = False, of_several: int = 1) -> Finding:
+def mean(values, **options) -> Finding:
     """The mean over seeds, with Student's 95 % interval.
 
     Args:
         values: [n]; may be differences of pairs.
-        one_more: the interval is of one more run.
-        of_several: how many means this is the largest or smallest of, or how often
-            it was looked at; the interval holds for all at once (Bonferroni).
+        options: of `of_samples`.
     """
     variance = np.var(values, ddof=1)
-    return of_samples(
-        np.mean(values),
-        [variance],
-        [len(values)],
-        one_more=one_more,
-        of_several=of_several,
-    )
+    return of_samples(np.mean(values), [variance], [len(values)], **options)
 
 
-def difference(first, second, *, one_more=False, of_several: int = 1) -> Finding:
+def difference(first, second, **options) -> Finding:
     """The difference of the means, with Welch's 95 % interval; see `mean`.
 
     Args:
         first, second: values over seeds, [n] and [m].
-        one_more: the interval is of one more pair.
-        of_several: as of `mean`.
+        options: of `of_samples`.
     """
-    samples = first, second
-    return of_samples(
-        np.mean(first) - np.mean(second),
-        [np.var(one, ddof=1) for one in samples],
-        [len(one) for one in samples],
-        one_more=one_more,
-        of_several=of_several,
-    )
+    variances = [np.var(one, ddof=1) for one in (first, second)]
+    apart = np.mean(first) - np.mean(second)
+    return of_samples(apart, variances, [len(first), len(second)], **options)
 
 
 def student(degrees: float, of_several: int = 1) -> float:

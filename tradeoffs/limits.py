@@ -3,7 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import pandas as pd
 
@@ -46,12 +46,8 @@ class Limit:
         digits = re.search(r"[\d.,]+(e[+-]\d+)?", self.write(value))[0]
         shown = Decimal(digits.replace(",", ""))
         wanted = Decimal(f"{value:.12g}") * shares
-        last = Decimal(1).scaleb(shown.as_tuple().exponent)
-        if self.least and shown > wanted:
-            shown -= last
-        if not self.least and shown < wanted:
-            shown += last
-        return self.write(float(shown / shares))
+        kept = wanted.quantize(shown, ROUND_FLOOR if self.least else ROUND_CEILING)
+        return self.write(float(kept / shares))
 
     def excess(self, value: float, allowed: float) -> float:
         """By what share a value breaks the limit; 0 or less where it keeps it.

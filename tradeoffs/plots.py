@@ -45,14 +45,16 @@ def parameters_by_layer(counts: dict[str, int], model: str):
     figure, axis = draw.axes(0.45 * len(counts) + 1.1)
     total = sum(counts.values())
     bars = axis.barh(list(counts), list(counts.values()), color="#0072b2")
-    shares = [f"{count:,}  ({100 * count / total:.3g} %)" for count in counts.values()]
-    axis.bar_label(bars, shares, padding=4)
+    shares = {name: f"{100 * count / total:.3g} %" for name, count in counts.items()}
+    texts = [f"{count:,}  ({shares[name]})" for name, count in counts.items()]
+    axis.bar_label(bars, texts, padding=4)
     axis.invert_yaxis()
     axis.margins(x=0.28)
     axis.xaxis.set_major_formatter("{x:,.0f}")
     largest = max(counts, key=counts.get)
-    share = f"{100 * counts[largest] / total:.0f} %"
-    title = f"{share} of the {model}'s {total:,} parameters are in {largest!r}"
+    title = (
+        f"{shares[largest]} of the {model}'s {total:,} parameters are in {largest!r}"
+    )
     draw.finish(axis, "parameters (weights and biases)", "layer", title)
     return figure
 
@@ -166,7 +168,7 @@ def filter_sweep(runs: list, reference: dict[str, list], title: str):
         draw.point(axis, row.model, *place, label=text)
     axis.set_yscale("log")
     axis.margins(y=0.15)
-    text = f"{PARAMETERS}; beside a point: filters of both convolutions"
+    text = f"{PARAMETERS}; below a point: filters of both convolutions"
     draw.finish(axis, text, ERROR, title, log="xy", legend="upper right")
     return figure
 
@@ -184,7 +186,9 @@ def losses_by_size(runs: list, title: str):
     sizes = [run.num_parameters for run in ordered]
     train = [run.history.train_loss.iloc[-1] for run in ordered]
     test = [run.test_loss for run in ordered]
-    axis.fill_between(sizes, train, test, color="#cc79a7", alpha=0.15, label="the lead")
+    axis.fill_between(
+        sizes, train, test, color="#cc79a7", alpha=0.15, label="difference"
+    )
     axis.plot(sizes, train, "o--", color="#0072b2", label="training images")
     axis.plot(sizes, test, "s-", color="#d55e00", label="test images")
     names = PARAMETERS, "cross-entropy, last epoch (nats)", title
@@ -198,7 +202,8 @@ def rule_of_thumb(bounds, counts: dict[str, int], title: str):
     axis.axvspan(bounds.lower, bounds.upper, color="#009e73", alpha=0.12)
     for height, (name, count) in enumerate(counts.items()):
         text = f"{label(name)}, {count:,}"
-        draw.point(axis, name, count, height, text=text, size=6)
+        side = "left" if count < bounds.lower else "above"
+        draw.point(axis, name, count, height, text=text, size=6, side=side)
     axis.set(xlim=(100, 2e7), ylim=(-0.7, len(counts)), yticks=[])
     axis.spines["left"].set_visible(False)
     draw.finish(axis, PARAMETERS, "", title, log="x")

@@ -4,8 +4,7 @@ Every recorded run is one of a series, of a network under one schedule on one da
 set, seed by seed. `tradeoffs.series` makes them.
 """
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from tradeoffs.experiments import Experiment
 from tradeoffs.models.rows import ROWS
@@ -15,31 +14,20 @@ from tradeoffs.schedules import (
     KERAS_CNN_RECIPE,
     KERAS_CNN_RECIPE_TODAY,
     KERAS_MLP_RECIPE,
-    Schedule,
     at_batch_size,
 )
 from tradeoffs.weights import KEPT
 
 
-@dataclass(frozen=True)
-class Series:
+def _seeds(
+    model, framework, schedule, num_seeds, arguments=None, dataset="mnist", first=0
+) -> list[Experiment]:
     """One network under one schedule, over seeds one after the other."""
-
-    model: str
-    framework: str
-    schedule: Schedule
-    num_seeds: int
-    model_arguments: dict = field(default_factory=dict, hash=False)
-    dataset: str = "mnist"
-    first_seed: int = 0
-
-    def experiments(self) -> list[Experiment]:
-        """One a seed."""
-        network = self.model, self.framework, self.schedule
-        return [
-            Experiment(*network, seed, self.model_arguments, self.dataset)
-            for seed in range(self.first_seed, self.first_seed + self.num_seeds)
-        ]
+    network = model, framework, schedule
+    return [
+        Experiment(*network, seed, arguments or {}, dataset)
+        for seed in range(first, first + num_seeds)
+    ]
 
 
 # Filters of the first two convolutions of the GAP CNN, one seed each.
@@ -76,7 +64,7 @@ POOLINGS = (
 # had ten, and of 518 parameters then twenty.
 SEEDS_OF_READINGS = (20, 10, 35, 5, 5, 5, 10), (10, 10, 30, 5, 5, 5, 10)
 READINGS = tuple(
-    Series("small_net", "pytorch", ARTICLE, num_seeds, kernel | pooling)
+    _seeds("small_net", "pytorch", ARTICLE, num_seeds, kernel | pooling)
     for kernel, seeds in zip(KERNELS, SEEDS_OF_READINGS, strict=True)
     for pooling, num_seeds in zip(POOLINGS, seeds, strict=True)
 )
@@ -92,39 +80,39 @@ SWEPT = [size for size in reversed(BATCH_SIZES) if size != ARTICLE.batch_size]
 
 # Every series of runs in the repository, the quick ones first.
 SERIES = (
-    *(Series("small_net", "pytorch", ARTICLE, 20, net) for net in SMALL_NETS),
+    *(_seeds("small_net", "pytorch", ARTICLE, 20, net) for net in SMALL_NETS),
     *READINGS[1:],
-    Series("small_net", "pytorch", ARTICLE, 10, CHOSEN_SMALL_NET),
-    Series("small_net", "pytorch", ARTICLE, 50, WITHOUT_OVERLAP),
-    Series("small_net", "pytorch", ARTICLE, 60, FIVE_PER_CENT_LESS),
-    Series("gap_cnn", "pytorch", ARTICLE, 10),
+    _seeds("small_net", "pytorch", ARTICLE, 10, CHOSEN_SMALL_NET),
+    _seeds("small_net", "pytorch", ARTICLE, 50, WITHOUT_OVERLAP),
+    _seeds("small_net", "pytorch", ARTICLE, 60, FIVE_PER_CENT_LESS),
+    _seeds("gap_cnn", "pytorch", ARTICLE, 10),
     # Ten at first; so many decide on its loss, with an interval for two looks.
-    Series("gap_cnn", "pytorch", ARTICLE, 46, {"dropout": True}),
-    Series("pytorch_cnn", "pytorch", ARTICLE, 10),
-    Series("keras_mlp", "keras", ARTICLE, 5),
-    Series("keras_mlp", "pytorch", ARTICLE, 3),
-    Series("keras_mlp", "keras", KERAS_MLP_RECIPE, 1),
-    Series("keras_cnn", "keras", ARTICLE, 5),
-    Series("keras_cnn", "pytorch", ARTICLE, 3),
-    Series("keras_cnn", "keras", KERAS_CNN_RECIPE, 2),
-    Series("keras_cnn", "keras", KERAS_CNN_RECIPE_TODAY, 1),
+    _seeds("gap_cnn", "pytorch", ARTICLE, 46, {"dropout": True}),
+    _seeds("pytorch_cnn", "pytorch", ARTICLE, 10),
+    _seeds("keras_mlp", "keras", ARTICLE, 5),
+    _seeds("keras_mlp", "pytorch", ARTICLE, 3),
+    _seeds("keras_mlp", "keras", KERAS_MLP_RECIPE, 1),
+    _seeds("keras_cnn", "keras", ARTICLE, 5),
+    _seeds("keras_cnn", "pytorch", ARTICLE, 3),
+    _seeds("keras_cnn", "keras", KERAS_CNN_RECIPE, 2),
+    _seeds("keras_cnn", "keras", KERAS_CNN_RECIPE_TODAY, 1),
     *(
-        Series("gap_cnn", "pytorch", ARTICLE, 1, {"filters": list(filters)})
+        _seeds("gap_cnn", "pytorch", ARTICLE, 1, {"filters": list(filters)})
         for filters in GAP_FILTERS
     ),
     # A batch of one takes a quarter of an hour and more a seed.
-    *(Series("pytorch_cnn", "pytorch", at_batch_size(n), 1 + (n > 16)) for n in SWEPT),
+    *(_seeds("pytorch_cnn", "pytorch", at_batch_size(n), 1 + (n > 16)) for n in SWEPT),
     *(
-        Series("pytorch_cnn", "pytorch", at_batch_size(n, scaled=True), 2)
+        _seeds("pytorch_cnn", "pytorch", at_batch_size(n, scaled=True), 2)
         for n in SWEPT
         if n > 16
     ),
-    *(Series("small_net", "pytorch", at_batch_size(n), 5) for n in SWEPT),
+    *(_seeds("small_net", "pytorch", at_batch_size(n), 5) for n in SWEPT),
 )
 
 # The same networks on harder data, three seeds each.
 HARDER = tuple(
-    Series(model, framework, ARTICLE, 3, arguments, "fashion_mnist")
+    _seeds(model, framework, ARTICLE, 3, arguments, "fashion_mnist")
     for model, framework, arguments in (
         ("small_net", "pytorch", {}),
         ("small_net", "pytorch", CHOSEN_SMALL_NET),
@@ -145,23 +133,23 @@ SIDES = {28: "mnist", 20: "mnist-crop4", 14: "mnist-pool2", 7: "mnist-pool4"}
 COMPONENTS = 20, 50, 100, 200
 FEWER_INPUTS = (
     *(
-        Series("keras_mlp", "pytorch", ARTICLE, 2, {"num_inputs": side**2}, name)
+        _seeds("keras_mlp", "pytorch", ARTICLE, 2, {"num_inputs": side**2}, name)
         for side, name in SIDES.items()
         if side < 28
     ),
     *(
-        Series("keras_mlp", "pytorch", ARTICLE, 2, {"num_inputs": n}, f"mnist-pca{n}")
+        _seeds("keras_mlp", "pytorch", ARTICLE, 2, {"num_inputs": n}, f"mnist-pca{n}")
         for n in COMPONENTS
     ),
     *(
-        Series("pytorch_cnn", "pytorch", ARTICLE, 2, {"side": side, "padding": 2}, name)
+        _seeds("pytorch_cnn", "pytorch", ARTICLE, 2, {"side": side, "padding": 2}, name)
         for side, name in SIDES.items()
     ),
-    Series("pytorch_cnn", "pytorch", ARTICLE, 2, {"side": 20}, SIDES[20]),
+    _seeds("pytorch_cnn", "pytorch", ARTICLE, 2, {"side": 20}, SIDES[20]),
 )
 # Fewer images of both data sets, for three sizes of network.
 FEWER_IMAGES = tuple(
-    Series(model, "pytorch", ARTICLE, 3, arguments, f"{dataset}-head{count}-10000")
+    _seeds(model, "pytorch", ARTICLE, 3, arguments, f"{dataset}-head{count}-10000")
     for dataset in ("mnist", "fashion_mnist")
     for count in (600, 6_000)
     for model, arguments in (
@@ -171,34 +159,28 @@ FEWER_IMAGES = tuple(
     )
 )
 # What was chosen in the search for smaller networks, with seeds that no candidate had.
-ROW_SERIES = tuple(
-    Series(
+ROW_SERIES = {
+    limit: _seeds(
         "tiny",
         "pytorch",
         row.schedule,
         5,
         {"parameters": limit},
-        first_seed=FIRST_SEED_OF_ROWS,
+        first=FIRST_SEED_OF_ROWS,
     )
     for limit, row in ROWS.items()
-)
-SERIES += HARDER + FEWER_INPUTS + FEWER_IMAGES + ROW_SERIES
+}
+SERIES += HARDER + FEWER_INPUTS + FEWER_IMAGES + tuple(ROW_SERIES.values())
 
 
 def recorded_experiments(seeds: int | None = None) -> list[Experiment]:
     """Those of which the repository holds a record, or the first seeds of each."""
-    listed = [e for series in SERIES for e in series.experiments()[:seeds]]
+    listed = [e for series in SERIES for e in series[:seeds]]
     further = [e for e in KEPT if e not in listed and (not seeds or e.seed < seeds)]
     return listed + further
 
 
 def same_series(experiment: Experiment) -> list[Experiment]:
     """The recorded experiments that differ from this one in the seed alone."""
-    wanted = _but_for_the_seed(experiment)
-    found = [one for one in SERIES if _but_for_the_seed(one) == wanted]
-    return [other for series in found for other in series.experiments()]
-
-
-def _but_for_the_seed(one):
-    arguments = json.dumps(one.model_arguments, sort_keys=True)  # tuples are lists
-    return one.model, one.framework, one.schedule, arguments, one.dataset
+    alike = (s for s in SERIES if replace(s[0], seed=experiment.seed) == experiment)
+    return [other for series in alike for other in series]

@@ -29,7 +29,9 @@ def searched_networks(table, front, title: str):
     look = {"color": "#222222", "linewidth": 1, "label": "Pareto front"}
     steps = ordered.num_parameters, draw.error(ordered.validation_accuracy)
     axis.step(*steps, where="post", **look)
-    axis.axhline(1 - WANTED, label=f"the article's limit: {WANTED:.0%}", **draw.THIN)
+    axis.axhline(
+        1 - WANTED, label=f"the least that is wanted: {WANTED:.0%}", **draw.THIN
+    )
     count, accuracy = article.NUM_PARAMETERS["small_net"], article.ACCURACY["small_net"]
     text = f"the article's network (test images): {accuracy:.2%}"
     look = {"markersize": 14, "markeredgecolor": "white", "color": "#009e73"}

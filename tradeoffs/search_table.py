@@ -95,25 +95,14 @@ def write_table(frame, path: Path) -> Path:
 
     Columns that CSV would give back as something else are written as JSON.
     """
-    plainly = _parsed(_as_csv(frame, []), [])
+    plainly = _parsed(frame.to_csv(index=False), [])
     searched = [name for name in frame if name not in _LAST_COLUMNS]
     as_json = [name for name in searched if not plainly[name].equals(frame[name])]
-    text = _as_csv(frame, as_json)
+    cells = {name: frame[name].map(json.dumps) for name in as_json}
+    text = frame.assign(**cells).to_csv(index=False, lineterminator="\n")
     head = {**frame.attrs, "json": as_json, "sha256": _digest(text)}
     records.write(path, f"# {json.dumps(head, sort_keys=True)}\n{text}")
     return path
-
-
-def _as_csv(frame, as_json):
-    return frame.apply(
-        lambda column: column.map(
-            lambda cell: (
-                json.dumps(cell)
-                if isinstance(cell, tuple) or column.name in as_json
-                else cell
-            )
-        )
-    ).to_csv(index=False, lineterminator="\n")
 
 
 def read_table(path: Path | None = None):

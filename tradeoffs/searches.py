@@ -167,13 +167,7 @@ def _train(stacks, plan, executor, study, shown):
     try:
         for stack in stacks:
             arguments = [arguments for arguments, _ in stack]
-            try:
-                running[executor.submit(train_stack, plan, arguments)] = stack
-            except RuntimeError as error:
-                raise SearchError(
-                    f"the executor takes no more work: {error}. What has finished is "
-                    "kept"
-                ) from error
+            running[executor.submit(train_stack, plan, arguments)] = stack
         while running:
             done, _ = wait(running, LOOK_SECONDS, FIRST_COMPLETED)
             for future in done:

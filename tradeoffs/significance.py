@@ -7,19 +7,16 @@ from tradeoffs.checks import array_view, number, one_data_set, whole_number
 from tradeoffs.experiments import Run
 
 
-def wilson_interval(
-    accuracy: float, num_images: int = 10_000, confidence: float = 0.95
-) -> tuple[float, float]:
+def wilson_interval(accuracy: float, num_images: int = 10_000) -> tuple[float, float]:
     """Where the accuracy on further images of the kind would lie, from 0 to 1.
 
-    Wilson's score interval for a share. It is about the images that were
+    Wilson's score interval for a share, at 95 %. It is about the images that were
     drawn for the test, not about the seed of the training.
 
     Args:
         accuracy: on the test images, from 0 to 1; may be a mean over seeds, and is
             rounded to whole images.
         num_images: of the test.
-        confidence: of the interval, between 0 and 1.
 
     Raises:
         TypeError, ValueError: not a number, or one out of range.
@@ -32,9 +29,7 @@ def wilson_interval(
 
     n = whole_number("num_images", num_images)
     right = round(number("accuracy", accuracy, least=0, most=1) * n)
-    if not 0 < number("confidence", confidence) < 1:
-        raise ValueError(f"confidence is {confidence}; it must be between 0 and 1")
-    return tuple(binomtest(right, n).proportion_ci(confidence, "wilson"))
+    return tuple(binomtest(right, n).proportion_ci(method="wilson"))
 
 
 def paired_test(first: Run, second: Run, labels: np.ndarray) -> dict[str, float]:

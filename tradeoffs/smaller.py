@@ -23,16 +23,6 @@ from tradeoffs.recorded import ROW_SERIES
 from tradeoffs.tables import percent
 
 
-def row_series(limit: int):
-    """The series of a row.
-
-    Raises:
-        ValueError: there is no such row; the message lists those that there are.
-    """
-    known = {one.model_arguments["parameters"]: one for one in ROW_SERIES}
-    return known[one_of("limit", limit, known)]
-
-
 def read_test_images(limits: list[int], *, jobs: int = 1):
     """Train the recipes of rows on all training images, and test each, once.
 
@@ -51,7 +41,7 @@ def read_test_images(limits: list[int], *, jobs: int = 1):
     """
     limits = list(dict.fromkeys(limits))
     for limit in limits:
-        experiments = row_series(limit).experiments()
+        experiments = ROW_SERIES[one_of("limit", limit, ROW_SERIES)]
         path, missing = series.note_path(experiments[0]), series.missing(experiments)
         if not missing or (len(missing) < len(experiments) and not path.exists()):
             raise RuntimeError(
@@ -66,7 +56,7 @@ def read_test_images(limits: list[int], *, jobs: int = 1):
 
 
 def _read_test_images(limit, position, jobs):
-    experiments = row_series(limit).experiments()
+    experiments = ROW_SERIES[limit]
     done = series.trained_untested(experiments, position=position)
     note = {
         "limit": limit,
@@ -118,7 +108,7 @@ def row_table():
     """
     rows = []
     for limit, row in ROWS.items():
-        runs = [records.load(e) for e in row_series(limit).experiments()]
+        runs = [records.load(e) for e in ROW_SERIES[limit]]
         found = [run.test_accuracy if run else np.nan for run in runs]
         rows.append(
             {

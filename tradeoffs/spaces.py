@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -211,13 +211,8 @@ def _json(name, value):
 def _objective_names(objective):
     if callable(objective):
         return (_name(objective),)
-    names = (objective,) if isinstance(objective, str) else objective
-    if not isinstance(names, Iterable):
-        raise TypeError(
-            f"objective is {objective!r}; give a function of a run, or of "
-            f"{', '.join(OBJECTIVES)}"
-        )
-    names = tuple(names)
+    several = isinstance(objective, (list, tuple))
+    names = tuple(objective) if several else (objective,)
     for name in names:
         one_of("objective", name, OBJECTIVES)
     if not names or len(set(names)) < len(names):

@@ -6,6 +6,7 @@ article; `build` knows `FURTHER_MODELS` too.
 """
 
 import importlib
+import itertools
 from dataclasses import dataclass
 
 from tradeoffs.article import NUM_PARAMETERS
@@ -89,8 +90,7 @@ def count_parameters(name: str, **arguments) -> int:
     """
     if name == "gap_cnn":
         first, second = arguments.get("filters", (10, 20))
-        kernel = arguments.get("kernel_size", 3)
-        last = kernel**2 * second * 10 + 10
+        last = 9 * second * 10 + 10
         return 25 * first + first + 25 * first * second + second + last
     if name == "small_net":
         first, second = arguments.get("filters", (5, 8))
@@ -109,17 +109,13 @@ def count_parameters(name: str, **arguments) -> int:
     return NUM_PARAMETERS[model_info(name).name]
 
 
-def _parameters_of_tiny(
-    parameters=None, filters=(4, 6, 8, 10), kernel_sizes=3, norm="shift", **_
-):
+def _parameters_of_tiny(parameters=None, filters=(4, 6, 8, 10), norm="shift", **_):
     if parameters is not None:
         return _parameters_of_tiny(**arguments_of(parameters))
-    one = isinstance(kernel_sizes, int)
-    taps = [k**2 for k in ([kernel_sizes] * len(filters) if one else kernel_sizes)]
     each = 2 if norm == "batch" else 1  # a norm's, or a bias
-    count = taps[0] * filters[0] + each * filters[0]
-    for before, after, size in zip(filters, filters[1:], taps[1:], strict=False):
-        count += size * before + before * after + each * after
+    count = 9 * filters[0] + each * filters[0]
+    for before, after in itertools.pairwise(filters):
+        count += 9 * before + before * after + each * after
     return count + 10 * filters[-1] + 10
 
 

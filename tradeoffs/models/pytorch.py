@@ -85,12 +85,7 @@ def pytorch_cnn(*, side: int = 28, padding: int = 0):
     )
 
 
-def gap_cnn(
-    *,
-    dropout: bool = False,
-    filters: tuple[int, int] = (10, 20),
-    kernel_size: int = 3,
-):
+def gap_cnn(*, dropout: bool = False, filters: tuple[int, int] = (10, 20)):
     """The PyTorch CNN with its linear layers gone: 7,090 parameters.
 
     One convolution and global average pooling replace both linear layers.
@@ -99,14 +94,12 @@ def gap_cnn(
         dropout: keep the 2-d dropout of the PyTorch CNN; the article's numbering
             of the layers fits only the network without it.
         filters: of the first two convolutions.
-        kernel_size: of the last convolution, from 1 to 4, as 4 x 4 values reach it.
 
     Raises:
         TypeError, ValueError: a value is not allowed.
     """
     first, second = checked_filters(filters, "two whole numbers, such as (10, 20)", 2)
     one_of("dropout", dropout, (True, False))
-    kernel_size = whole_number("kernel_size", kernel_size, most=4)
     return sequence(
         conv1=nn.Conv2d(1, first, 5),
         pool1=nn.MaxPool2d(2),
@@ -115,7 +108,7 @@ def gap_cnn(
         dropout2d=nn.Dropout2d() if dropout else None,
         pool2=nn.MaxPool2d(2),
         relu2=nn.ReLU(),
-        conv3=nn.Conv2d(second, 10, kernel_size),
+        conv3=nn.Conv2d(second, 10, 3),
         gap=nn.AdaptiveAvgPool2d(1),
         flatten=nn.Flatten(),
     )

@@ -126,7 +126,6 @@ def tiny(
     *,
     parameters: int | None = None,
     filters: tuple[int, ...] = (4, 6, 8, 10),
-    kernel_sizes: int | tuple[int, ...] = 3,
     pools: int | tuple[int | None, ...] | None = (2, 2, None, None),
     pool_kind: str = "average",
     activation: str = "silu",
@@ -136,17 +135,15 @@ def tiny(
     """A convolution and separable ones, then global average pooling: 488 parameters.
 
     A separable convolution is a depthwise one, of a kernel a channel, and a pointwise
-    one, of 1 x 1. A norm, the activation and a pool follow the first convolution and
-    each pointwise one. What global average pooling leaves is scaled, so that the last
-    layer's weights need not grow before the logits do.
+    one, of 1 x 1; other kernels are 3 x 3, within zeros that keep the size. A norm, the
+    activation and a pool follow the first convolution and each pointwise one. What
+    global average pooling leaves is scaled, so that the last layer's weights need not
+    grow before the logits do.
 
     Args:
         parameters: the network that was chosen with at most so many, one of
             `tradeoffs.models.rows.ROWS`; without other arguments.
         filters: of the first convolution and of each pointwise one, at least 1.
-        kernel_sizes: of the first convolution and of each depthwise one, 1 to 7; or
-            one for all. Zeros around the image let odd ones keep its size, and even
-            ones take a pixel off it.
         pools: window of the pool after each of them, 2 to 6, or None for no pool; or
             one for all.
         pool_kind: "max" or "average".
@@ -168,30 +165,33 @@ def tiny(
                 )
         return tiny(**arguments_of(parameters))
     filters = checked_filters(filters, "whole numbers, such as (4, 6, 8)")
-    kernels = _each("kernel_sizes", kernel_sizes, KERNEL_SIZES, len(filters))
-    windows = _each("pools", pools, POOLS, len(filters))
+    count = len(filters)
+    windows = pools if isinstance(pools, (tuple, list)) else [pools] * count
+    if len(windows) != count:
+        raise ValueError(
+            f"pools is {pools!r}; with {count} filters it must be {count} values, or "
+            "one for all"
+        )
+    for window in windows:
+        one_of("a value of pools", window, POOLS)
     one_of("pool_kind", pool_kind, tuple(POOL_KINDS))
     one_of("activation", activation, tuple(ACTIVATIONS))
     one_of("norm", norm, tuple(NORMS))
     if number("scale", scale) <= 0:
         raise ValueError(f"scale is {scale}; it must be above 0")
     layers, side, before = {}, SIDE, 1
-    for place, (after, kernel, window) in enumerate(
-        zip(filters, kernels, windows, strict=True), 1
-    ):
-        padding = (kernel - 1) // 2
-        side = (side + 2 * padding - kernel + 1) // (window or 1)
+    for place, (after, window) in enumerate(zip(filters, windows, strict=True), 1):
+        side //= window or 1
         if side < 1:
             raise ValueError(
-                f"pools is {pools!r} and kernel_sizes {kernel_sizes!r}; nothing is "
-                f"left of {SIDE} x {SIDE} pixels"
+                f"pools is {pools!r}; nothing is left of {SIDE} x {SIDE} pixels"
             )
         bias = norm is None
         if place == 1:
-            layers["conv1"] = nn.Conv2d(1, after, kernel, padding=padding, bias=bias)
+            layers["conv1"] = nn.Conv2d(1, after, 3, padding=1, bias=bias)
         else:
             layers[f"depthwise{place}"] = nn.Conv2d(
-                before, before, kernel, padding=padding, groups=before, bias=False
+                before, before, 3, padding=1, groups=before, bias=False
             )
             layers[f"pointwise{place}"] = nn.Conv2d(before, after, 1, bias=bias)
         layers[f"norm{place}"] = NORMS[norm](after)
@@ -205,18 +205,6 @@ def tiny(
         flatten=nn.Flatten(),
         linear=nn.Linear(before, 10),
     )
-
-
-def _each(name, values, allowed, count):
-    """A value for each convolution that mixes channels."""
-    if not isinstance(values, (tuple, list)):
-        values = [values] * count
-    if len(values) != count:
-        raise ValueError(
-            f"{name} is {values!r}; with {count} filters it must be {count} values, "
-            "or one for all"
-        )
-    return [one_of(f"a value of {name}", value, allowed) for value in values]
 
 
 def fold_norms(network: nn.Sequential) -> nn.Sequential:

@@ -11,17 +11,18 @@ source of PyTorch's CUDA caching allocator.
 """
 
 import contextlib
+import copy
 import weakref
 from typing import NamedTuple
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parameter import UninitializedParameter
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
 from tradeoffs.frameworks import framework_of, in_mode
 from tradeoffs.models.pytorch import for_input
@@ -205,7 +206,7 @@ def training_memory(
         if any(isinstance(p, UninitializedParameter) for p in module.parameters()):
             probe = Probe(module, shapes, dtype, "cpu", 1)
             probe.call(probe.inputs(2))  # lazy layers then know their sizes
-    _make_fake(in_mode(module, training=True), mode)
+    module = _copied_without_contents(in_mode(module, training=True), mode)
     for tensor in (*module.parameters(), *module.buffers()):
         replay.note(tensor)
     given = [list(zip(shapes, input_dtypes(module, dtype, len(shapes)), strict=True))]
@@ -230,30 +231,17 @@ def training_memory(
     }
 
 
-def _make_fake(module, mode):
-    """Replace the real tensors that a module was built with; shared ones stay so."""
+def _copied_without_contents(module, mode):
+    """A copy on fake tensors, wherever it has tensors; what is shared stays so."""
     fakes = {}
-    for part in module.modules():
-        for tensors in (part._parameters, part._buffers):
-            for name, tensor in tensors.items():
-                if tensor is None or isinstance(tensor.data, FakeTensor):
-                    continue
-                if id(tensor) not in fakes:
-                    fake = mode.from_tensor(tensor.detach())
-                    if tensor.is_meta:
-                        with mode:
-                            fake = torch.empty_like(fake, device="cpu")
-                    if tensors is part._parameters:
-                        fake = torch.nn.Parameter(fake, tensor.requires_grad)
-                    fakes[id(tensor)] = fake, tensor  # kept, so that its id is its own
-                tensors[name] = fakes[id(tensor)][0]
-    for part in module.modules():  # which may have them in lists and dicts of its own
-        for name, value in vars(part).items():
-            own = isinstance(value, dict) and not name.startswith("_")
-            if own or isinstance(value, (list, tuple)):
-                vars(part)[name] = tree_map(
-                    lambda one: fakes.get(id(one), (one,))[0], value
-                )
+    for tensor in (*module.parameters(), *module.buffers()):
+        with mode:  # of one without contents on the CPU too
+            fake = mode.from_tensor(tensor.detach()).to("cpu")
+        if isinstance(tensor, torch.nn.Parameter):
+            fake = torch.nn.Parameter(fake, tensor.requires_grad)
+        fakes[id(tensor)] = fake
+    with FakeCopyMode(mode):
+        return copy.deepcopy(module, fakes)
 
 
 def _taken(module, batch_size, candidates):

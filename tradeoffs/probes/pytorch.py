@@ -27,7 +27,9 @@ from tradeoffs.probes.units import (
     bytes_of,
     check_scripts,
     count_of,
+    first_is_sequence,
     input_dtypes,
+    out_of_sight,
     packed,
     storages,
 )
@@ -144,7 +146,8 @@ class Probe:
             "num_trainable_parameters": trained,
             "weight_bytes": bytes_of((*parameters, *buffers.values(), *hidden)),
             "notes": ["lazy layers that were not called have no weights"] * lazy
-            + untracked(self.model),
+            + untracked(self.model)
+            + first_is_sequence(self.model),
         }
 
     def file_bytes(self):
@@ -195,6 +198,7 @@ class Probe:
     def macs(self):
         """Multiply-accumulates of one input, and the operators not counted."""
         macs, unknown = self.counted
+        unknown = unknown | out_of_sight(self.model)
         return (None if unknown else macs), unknown
 
     def _counted_without_contents(self, count):

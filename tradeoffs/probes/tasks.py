@@ -21,7 +21,7 @@ from tradeoffs.probes.asking import AnotherFramework, reason_of
 from tradeoffs.probes.inputs import answering, page_of, shapes_of
 from tradeoffs.probes.memory import PeakMemory, accelerator_memory, peak_bytes
 from tradeoffs.probes.profile import MIB
-from tradeoffs.probes.source import MeasureError, dtype_of_each
+from tradeoffs.probes.source import MeasureError
 from tradeoffs.probes.timing import (
     OtherWork,
     Time,
@@ -244,15 +244,8 @@ def started(source, profile, dtype) -> dict:
     if framework == "keras":
         import keras
 
-        wanted = getattr(model, "inputs", None) or []
-        own = [keras.backend.standardize_dtype(one.dtype) for one in wanted]
-        dtypes = own if own and dtype is None else dtype_of_each(dtype, len(shapes))
-        given = zip(shapes, dtypes, strict=True)
-        inputs = [np.zeros((1, *shape), of or "float32") for shape, of in given]
-        if len(inputs) > 1 and wanted:  # a list, or a mapping by name
-            inputs = keras.tree.pack_sequence_as(model.input, inputs)
-        answer = model(inputs if len(inputs) != 1 else inputs[0], training=False)
-        np.asarray(keras.tree.flatten(answer)[0])
+        probe = page_of(framework).Probe(model, shapes, dtype, profile.device, 1)
+        np.asarray(keras.tree.flatten(probe.call(probe.inputs(1)))[0])
     else:
         import torch
 

@@ -1,5 +1,7 @@
 """A look inside a PyTorch network: its layers, inputs, and where its numbers are."""
 
+import re
+
 import numpy as np
 import torch
 from torch import nn
@@ -102,6 +104,25 @@ def check_scripts(model):
             or "__torch__.torch.classes" in _graph_of(part)
         ):
             raise MeasureError("they are constants or packed in a script")
+
+
+def out_of_sight(model) -> set[str]:
+    """Operators of oneDNN in optimised scripts: nothing can count what they do."""
+    scripts = (m for m in model.modules() if isinstance(m, torch.jit.ScriptModule))
+    return {name for m in scripts for name in _ONEDNN.findall(_graph_of(m))}
+
+
+def first_is_sequence(model) -> list[str]:
+    """A note on layers that take the first dimension of what they are given so."""
+    if all(getattr(layer, "batch_first", True) for layer in model.modules()):
+        return []
+    return [
+        "layers with batch_first=False take the second dimension as the batch; unless "
+        "the model turns its inputs, they see each input as a step of one sequence"
+    ]
+
+
+_ONEDNN = re.compile(r"prim::(mkldnn_\w+)")
 
 
 def _graph_of(script):

@@ -281,14 +281,9 @@ def _train_epoch(trainer, order, schedule, shown):
         start = time.perf_counter()
         try:
             losses = np.atleast_1d(trainer.train_steps(indices))
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            said = "a batch norm cannot be trained on one value a channel; use batches"
-            raise TrainingError(f"{said} of 2 images or more") from error
         except TrainingError:
             raise
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             said = f"while it trains, the model fails: {one_sentence(error)}"
             raise TrainingError(said) from error
         seconds += time.perf_counter() - start

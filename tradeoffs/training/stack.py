@@ -13,7 +13,6 @@ either, and they stay what they are; a depthwise filter sees one of those channe
 import torch
 from torch import nn
 
-from tradeoffs.checks import instance
 from tradeoffs.training import one_sentence
 from tradeoffs.training.stacked_layers import STACKED, slope_of, stack_padded
 
@@ -195,17 +194,13 @@ class Stack:
 def _check_shapes(models):
     if not models:
         raise ValueError("there are no networks to stack")
-    if len({id(model) for model in models}) < len(models):
-        raise ValueError("a network is given twice; each must be one of its own")
-    for model in models:
-        instance("a network", model, nn.Module, "nn.Sequential")
+    keys = [stack_key(model) for model in models]
     tensors = [t for m in models for t in (*m.parameters(), *m.buffers())]
     if len(set(map(id, tensors))) < len(tensors):
         raise ValueError("networks share weights; each must have its own")
     kinds = sorted({str(p.dtype) for model in models for p in model.parameters()})
     if len(kinds) > 1:
         raise ValueError(f"weights of {' and '.join(kinds)} cannot be in one stack")
-    keys = [stack_key(model) for model in models]
     for number, key in enumerate(keys):
         if key != keys[0]:
             raise ValueError(
