@@ -81,17 +81,23 @@ def test_figure_of_intervals_is_in_units_of_the_tests():
         id="x", test="within", article=98.0, tolerance=0.5, decimals=1, **common
     )
     ratio = Claim(id="y", test="within a factor", article=4, tolerance=2, **common)
+    limit = Claim(id="w", test="at most", article=0, tolerance=0.5, **common)
     effect = Claim(id="z", test="above", article=0, matters=0.2, **common)
     measured = {
         "x": (number, Finding(98.25, "recorded runs", 98.0, 98.5)),
         "y": (ratio, Finding(4, "times on this machine", 2, 16)),
+        "w": (limit, Finding(0.25, "recorded runs", -0.25, 0.5)),
         "z": (effect, Finding(0.2, "recorded runs", 0, 0.4)),
     }
     drawn = []
-    for axis in decision_plots.intervals(measured, "t", "a", "b").axes:
+    figure = decision_plots.intervals(measured, "t", "a", "b")
+    for axis in figure.axes:
         lines = [line.get_xdata() for line in axis.lines]
         drawn += [list(ends) for ends in lines if len(ends) == 2 and ends[0] != ends[1]]
-    assert drawn == [[0, 1], [-1, 2], [0, pytest.approx(2)]]
+    edge, _ = figure.axes[0].get_xlim()
+    bands = [-1, 1], [-1, 1], [edge, 1]  # what each test allows
+    expected = [[0, 1], [-1, 2], [-0.5, 1], *bands, [0, 2]]
+    assert drawn == [pytest.approx(ends) for ends in expected]
 
 
 def test_a_run_without_errors_is_drawn():

@@ -211,11 +211,11 @@ def rule_of_thumb(bounds, counts: dict[str, int], title: str):
 
 
 def canvas(image, evidence, title: str):
-    """A canvas, and where on it a network sees its answer.
+    """A canvas, and where on it a network sees a digit.
 
     Args:
         image: [height, width], what the network was given.
-        evidence: [height, width], the last convolution's output for the answer.
+        evidence: [height, width], the last convolution's output for the digit.
         title: of the figure.
     """
     figure, (left, right) = draw.axes(3.4, 2)
@@ -223,7 +223,7 @@ def canvas(image, evidence, title: str):
     shown = right.imshow(evidence, cmap="viridis")
     figure.colorbar(shown, ax=right, label="last convolution's output")
     draw.finish(left, "column", "row", "{} × {} pixels".format(*image.shape))
-    draw.finish(right, "column", "row", "the answer's picture, before its average")
+    draw.finish(right, "column", "row", "the digit's picture, before its average")
     for axis in (left, right):
         axis.grid(visible=False)
     figure.suptitle(title)
