@@ -409,6 +409,10 @@ def test_command_prints_the_claims_for_people_and_for_machines(table, capsys):
         (["measure", "resnet", "--record"], "model is 'resnet'; it must be one of"),
         (["measure", "gap_cnn", "--record", "--json", "x"], "without --json"),
         (["measure", "--record", "--batch-size", "4"], "without --batch-size"),
+        (
+            ["measure", "gap_cnn", *["--input-dtype", "int64"] * 2],
+            "--input-dtype is ('int64', 'int64')",
+        ),
     ],
 )
 def test_a_wrong_call_of_measure_says_what_is_allowed(arguments, said, capsys):

@@ -41,7 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (RuntimeError, ValueError, TypeError, OSError) as error:
-        print(f"tradeoffs: error: {error}", file=sys.stderr)
+        text = str(error)
+        for name in vars(options):  # which have other names in Python
+            if "_" in name:
+                text = text.replace(name, f"--{name.replace('_', '-')}")
+        print(f"tradeoffs: error: {text}", file=sys.stderr)
         return 1
 
 
