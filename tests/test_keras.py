@@ -72,7 +72,7 @@ def test_weights_of_a_port_are_at_home_in_keras(keras, name, mnist):
     model = tradeoffs.trained(run, framework="keras")
     model.layers[-1].activation = keras.activations.linear
     found = model.predict(images, batch_size=1000, verbose=0)
-    assert np.abs(found - expected).max() < 1e-4
+    assert np.abs(found - expected).max() < 5e-5  # of up to 50
     assert np.sum(found.argmax(1) != run.test_predictions) <= 5
 
 

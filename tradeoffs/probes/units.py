@@ -13,6 +13,7 @@ from tradeoffs.frameworks import evaluating
 from tradeoffs.probes.source import MeasureError, dtype_of_each
 
 TABLES = nn.Embedding, nn.EmbeddingBag  # layers that take places in a table
+_ONEDNN = re.compile(r"prim::(mkldnn_\w+)")  # operators in a script
 
 
 def dead_units(network, images) -> np.ndarray:
@@ -120,9 +121,6 @@ def first_is_sequence(model) -> list[str]:
         "layers with batch_first=False take the second dimension as the batch; unless "
         "the model turns its inputs, they see each input as a step of one sequence"
     ]
-
-
-_ONEDNN = re.compile(r"prim::(mkldnn_\w+)")
 
 
 def _graph_of(script):
