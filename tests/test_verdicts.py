@@ -413,6 +413,8 @@ def test_command_prints_the_claims_for_people_and_for_machines(table, capsys):
             ["measure", "gap_cnn", *["--input-dtype", "int64"] * 2],
             "--input-dtype is ('int64', 'int64')",
         ),
+        (["measure", "a/input_shape.py:make"], "no file 'a/input_shape.py'"),
+        (["measure", "input_shape.py:make"], "no file 'input_shape.py'"),
     ],
 )
 def test_a_wrong_call_of_measure_says_what_is_allowed(arguments, said, capsys):

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -42,9 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except (RuntimeError, ValueError, TypeError, OSError) as error:
         text = str(error)
-        for name in vars(options):  # which have other names in Python
-            if "_" in name:
-                text = text.replace(name, f"--{name.replace('_', '-')}")
+        for name in vars(options):
+            if "_" in name:  # Python's name of an option, if no part of a file's
+                alone = rf"(?<![\w./\\-]){name}(?!\w|\.\w)"
+                text = re.sub(alone, f"--{name.replace('_', '-')}", text)
         print(f"tradeoffs: error: {text}", file=sys.stderr)
         return 1
 
