@@ -263,6 +263,26 @@ def test_layers_and_weights_that_pytorch_does_not_know_of_are_noted(small):
     hidden.once = hidden.head.weight * 2  # what a weight norm keeps is computed anew
     with pytest.warns(TrainingWarning, match="saved: teacher, scale$"):
         fit_an_epoch(hidden, small.head(64, 10))
+    layer = nn.Linear(784, 9, bias=False)
+    closure = Calling(lambda m, x: m.head(layer(x.flatten(1))), head=nn.Linear(9, 10))
+    with pytest.warns(TrainingWarning, match=r"saved: of shape \(9, 784\)$"):
+        fit_an_epoch(closure, small.head(64, 10))
+    assert "of shape (9, 784)" in measure(closure, (784,)).notes[0]
+
+
+def activates(self, x):
+    return self.head(self.functions["relu"](x))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.jit.trace(nn.Linear(9, 2), torch.ones(2, 9)),
+        lambda: Calling(activates, head=nn.Linear(9, 2), functions={"relu": nn.ReLU()}),
+    ],
+)
+def test_what_has_no_weights_of_its_own_is_not_noted(make):
+    assert measure(make, (9,)).notes == ()
 
 
 def test_weights_that_a_model_keeps_in_lists_and_dicts_too_are_predicted():
@@ -834,6 +854,12 @@ def test_quantised_layers_are_measured_but_for_their_macs():
     assert any("quantized.linear_dynamic" in note for note in profile.notes)
 
 
+def test_activations_of_half_networks_include_what_losses_are_summed_in():
+    model = nn.Linear(9, 1000, dtype=torch.bfloat16)
+    profile = measure(model, (9,), "training_memory", batch_size=8)
+    assert profile.activation_bytes == 8 * (9 * 2 + 1000 * 4 + 8) + 4
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_precision_is_the_model_s_own(dtype):
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).to(dtype)
@@ -1032,7 +1058,7 @@ def test_pictures_may_be_in_colour_in_float_and_of_any_shape():
 
 def test_last_image_joins_those_before():
     def squeezes(self, x):  # and a norm takes no image alone while it trains
-        return self.head(self.norm(x.flatten(1))).squeeze()
+        return self.head(self.norm(x.flatten(1).squeeze()))
 
     images, labels = np.zeros((1_001, 6, 4), np.uint8), np.arange(1_001) % 2
     data = Dataset("mine", images[:33], labels[:33], images, labels)
@@ -1096,6 +1122,13 @@ def test_networks_of_any_kind_are_trained(function, layers, count):
     run = fit_an_epoch(model, pictures((6, 4), [0, 1]))
     assert (run.experiment.model, run.num_parameters) == ("Calling", count + 1)
     assert run.test_loss > 0
+
+
+def test_lazy_networks_start_from_weights_of_their_own():
+    lazy = [nn.Sequential(nn.Flatten(), nn.LazyLinear(2)) for _ in range(2)]
+    for model in lazy:
+        fit_an_epoch(model, pictures((6, 4), [0, 1]), learning_rate=1e-9)
+    assert not torch.allclose(lazy[0][1].weight, lazy[1][1].weight)
 
 
 def test_a_model_that_works_in_place_leaves_the_images_alone():

@@ -306,6 +306,7 @@ def test_a_file_of_ones_own_is_measured_as_it_is(
     assert (profile.input_shape, profile.threads) == (tuple(shape[1:]), 1)
     assert profile.inference_batch_size == at_once
     assert ("latency is of 8 inputs at once" in profile.notes) is (at_once == 8)
+    assert profile.macs is None and "are not counted in a file" in profile.notes[-1]
     content = sum(path.stat().st_size for path in tmp_path.iterdir())
     assert size < profile.file_bytes == content < size + 250
 

@@ -300,6 +300,10 @@ def vectors(keras, _):
     return keras.Sequential([keras.Input((784,)), keras.layers.Dense(10)])
 
 
+def turned(keras, _):
+    return keras.Sequential([keras.Input((14, 56, 1)), *dense(keras).layers])
+
+
 def regularized(keras):
     options = {"dtype": "float64", "kernel_regularizer": "l2"}
     layers = keras.layers.Flatten(), keras.layers.Dense(10, **options)
@@ -321,6 +325,7 @@ def test_fit_takes_a_model_that_returns_logits(keras, small, make):
         (subclassed, lambda out, training: np.array(out), "a ndarray of shape"),
         (words, (), "would cut scaled pixels to whole numbers"),
         (vectors, None, r"\[...\].* Expected shape \(None, 784\)"),
+        (turned, None, r"is made for images \(14, 56, 1\), not \(28, 28, 1\)"),
     ],
 )
 def test_fit_refuses_a_model_in_a_line(keras, small, make, change, says):
@@ -454,12 +459,38 @@ def test_what_is_frozen_is_so_in_the_process_that_measures(keras):
     assert (profile.num_parameters, profile.num_trainable_parameters) == (51, 19)
 
 
-def own_layer(keras):
-    class Twice(keras.layers.Layer):
-        def call(self, inputs):
-            return 2 * inputs
+def test_a_copy_has_layers_and_functions_of_ones_own(keras):
+    class Product(keras.layers.Layer):
+        def __init__(self, units, **options):
+            super().__init__(**options)
+            self.units = units
 
-    return keras.Sequential([keras.Input((8,)), Twice(), keras.layers.Dense(2)])
+        def build(self, shape):
+            self.kernel = self.add_weight(shape=(shape[-1], self.units))
+
+        def call(self, inputs):
+            return keras.ops.matmul(inputs, self.kernel)
+
+    def twice(x):
+        return 2 * x
+
+    layers = Product(4), keras.layers.Dense(8, activation=twice)
+    profile = measure(keras.Sequential([keras.Input((8,)), *layers]))
+    assert (profile.num_parameters, profile.macs) == (32 + 40, 32 + 32)
+
+
+def own_model(keras):
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.head = keras.layers.Dense(2)
+
+        def call(self, inputs):
+            return self.head(inputs)
+
+    model = Own()
+    model(np.zeros((1, 8)))
+    return model
 
 
 def block_twice(keras):
@@ -471,14 +502,14 @@ def block_twice(keras):
 @pytest.mark.parametrize(
     ("make", "macs", "says"),
     [
-        (own_layer, 8 * 2, "give a function that makes it"),
+        (own_model, 8 * 2, "give a function that makes it"),
         (block_twice, 2 * 8 * 8 + 8 * 2, "a layer twice"),
     ],
 )
 def test_model_that_has_no_copy_is_measured_by_its_function(keras, make, macs, says):
     with pytest.raises(tradeoffs.MeasureError, match=says):
         measure(make(keras))
-    assert measure(lambda: make(keras)).macs == macs
+    assert measure(lambda: make(keras), (8,)).macs == macs
 
 
 def test_measure_refuses_a_model_in_a_line(keras):
@@ -668,6 +699,8 @@ def test_an_export_has_the_input_shape_that_is_given(keras, tmp_path):
     larger(np.zeros((1, 28, 28, 1)))
     with pytest.raises(tradeoffs.ExportError, match="784"):
         tradeoffs.export(larger, path, input_shape=(6, 6, 1))
+    with pytest.raises(ValueError, match="takes uint8 inputs, and images come"):
+        tradeoffs.export(dense(keras, "uint8"), path, calibration=tradeoffs.mnist())
     for model in (anything, subclassed(keras)):
         tradeoffs.export(model, path, input_shape=(28, 28, 1))
         batch, _ = load(str(path), 1, 5)

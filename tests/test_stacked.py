@@ -239,6 +239,7 @@ SEQUENCES = {
         FLAT,
         nn.Linear(6 + 2 * k, 10),
     ],
+    "in place": lambda k: [nn.SiLU(inplace=True), FLAT, nn.Linear(784, 10)],
     "only a convolution": lambda k: [nn.Conv2d(1, 10, 28), FLAT],
     "other widths before a dense layer": lambda k: [
         nn.Conv2d(1, (2, 3, 1)[k], 3, stride=4),
@@ -369,8 +370,10 @@ def test_wrong_arguments_are_named(images):
     layer = nn.Linear(2, 2)
     with pytest.raises(TypeError, match="share weights cannot be stacked"):
         Stack([nn.Sequential(layer, nn.ReLU(), layer)])
+    other = nn.Linear(2, 2)
+    other.weight.data = layer.weight.data
     with pytest.raises(ValueError, match="networks share weights; each must have"):
-        Stack([nn.Sequential(layer), nn.Sequential(layer)])
+        Stack([nn.Sequential(layer), nn.Sequential(other)])
     with pytest.raises(TypeError, match="without hooks can be stacked"):
         Stack([hooked(nn.Sequential(nn.Linear(2, 2)))])
     with pytest.raises(TypeError, match="seeds is 3; it must be a list"):

@@ -210,8 +210,10 @@ def _measure(options):
         _record_measurements(options)
         return
     if options.model is None:
-        raise ValueError(f"name a model: {', '.join(MODELS)}, or FILE.py:FUNCTION")
-    if options.json:
+        raise ValueError(
+            f"name a model: {', '.join(MODELS)}, FILE.py:FUNCTION, FILE.onnx"
+        )
+    if options.json is not None:
         records.check_writable(Path(options.json))
     profile = probes.measure(
         options.model,
@@ -223,7 +225,7 @@ def _measure(options):
         device=options.device,
     )
     print(profile)
-    if options.json:
+    if options.json is not None:
         profile.save(options.json)
 
 

@@ -122,7 +122,10 @@ def _inputs(model, framework, calibration, shape):
         page = importlib.import_module(f"tradeoffs.training.{framework}")
         images = _spread(calibration.train_images, CALIBRATED)
         given = images, ARTICLE.input_scaling, calibration.pixels
-        return np.asarray(page.images_to_tensor(*given))
+        inputs = page.images_to_tensor(*given)
+        if framework == "keras":
+            page.check_inputs(model, inputs)
+        return np.asarray(inputs)
     page = importlib.import_module(f"tradeoffs.probes.{framework}")
     known = page.known_shapes(model) if framework == "keras" else ((1, 28, 28),)
     if shape is not None:

@@ -7,7 +7,6 @@ written; of `gap_cnn` and `small_net`: the article.
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 from tradeoffs.checks import one_of, whole_number
 from tradeoffs.models import pytorch_cnn_features
@@ -19,28 +18,6 @@ def layers_of(network):
     kind = nn.Sequential if isinstance(network, nn.Sequential) else type(network)
     # Not `children`, which has a layer that comes twice once.
     return kind, [str(layer) for layer in network._modules.values()]
-
-
-def untracked(network) -> list[str]:
-    """A note on weights that are kept where PyTorch does not look, if any are."""
-    parts = list(network.modules())
-    known = {id(one) for part in parts for one in (part, *part._parameters.values())}
-    found = [
-        name
-        for part in parts
-        for name, value in vars(part).items()
-        if name not in ("_parameters", "_buffers", "_modules")
-        for one in tree_leaves(value)
-        if id(one) not in known and _is_weight(one)
-    ]
-    names = ", ".join(dict.fromkeys(found))
-    text = "layers or weights that PyTorch does not know of are not counted, trained or"
-    return [f"{text} saved: {names}"] if found else []
-
-
-def _is_weight(one):
-    learns = isinstance(one, torch.Tensor) and one.is_leaf and one.requires_grad
-    return learns or isinstance(one, (nn.Module, nn.Parameter))
 
 
 def seeded(builder, seed=None, **arguments):

@@ -59,5 +59,6 @@ def measure_file(path: str | Path, threads: int = 1) -> Profile:
     files = [file.locate() for file in metadata.files(found["framework"]) or ()]
     found["processor"] = processor()
     found["runtime_bytes"] = sum(f.stat().st_size for f in files if f.exists())
-    found["notes"] += notes + others.note()
+    counts = "parameters and multiply-accumulates are not counted in a file"
+    found["notes"] += [*notes, *others.note(), counts]
     return Profile(**found)

@@ -94,7 +94,7 @@ class Probe:
         """A compiled forward pass, waited for."""
         return tf.nest.flatten(self._compiled(inputs))[0].numpy()
 
-    def take_faster_layout(self, inputs) -> None:
+    def take_faster_layout(self, inputs, max_seconds) -> None:
         """Nothing: TensorFlow chooses its own."""
 
     def size(self):

@@ -31,6 +31,7 @@ from tradeoffs.probes.pytorch import Probe
 from tradeoffs.probes.source import PYTORCH_ALONE, MeasureError
 from tradeoffs.probes.units import input_dtypes, storages
 from tradeoffs.training import num_classes
+from tradeoffs.training.pytorch import at_least_float32
 
 BLOCK = 512  # sizes are rounded up to it
 SMALL = MIB  # up to here, from segments of two MiB
@@ -275,4 +276,5 @@ def _take_step(module, batch_size, given):
     # A loader brings a new batch to the device for each step.
     inputs = _inputs(batch_size, given)
     labels = torch.zeros(batch_size, dtype=torch.long)
-    functional.cross_entropy(module(*inputs), labels).backward()
+    outputs = at_least_float32(module(*inputs))
+    functional.cross_entropy(outputs, labels).backward()

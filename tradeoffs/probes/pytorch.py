@@ -7,6 +7,7 @@ import gc
 import io
 import itertools
 import logging
+import time
 import weakref
 
 import safetensors.torch
@@ -18,7 +19,6 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from tradeoffs.frameworks import in_mode
-from tradeoffs.models.pytorch import untracked
 from tradeoffs.probes.asking import TensorsLeft
 from tradeoffs.probes.source import MeasureError
 from tradeoffs.probes.timing import seconds_of
@@ -35,7 +35,8 @@ from tradeoffs.probes.units import (
 )
 from tradeoffs.training.layouts import lay_out
 from tradeoffs.training.macs import macs_in_use
-from tradeoffs.training.pytorch import Trainer
+from tradeoffs.training.pytorch import Trainer, at_least_float32
+from tradeoffs.training.untracked import untracked
 
 # It writes what fails here, and is caught.
 logging.getLogger("torch._subclasses.fake_tensor").disabled = True
@@ -110,16 +111,20 @@ class Probe:
         output = self.call(inputs)
         return output if self.device == "cpu" else tree_leaves(output)[0].cpu()
 
-    def take_faster_layout(self, inputs) -> str | None:
+    def take_faster_layout(self, inputs, max_seconds: float) -> str | None:
         """Bring the weights into the layout in which a forward pass is faster here.
+
+        Each is tried three times, but no more once the time is spent.
 
         Returns:
             Its name; None where there is no choice.
         """
         if not any(parameter.dim() == 4 for parameter in self.model.parameters()):
             return None
-        fewest = {}
-        for _, name in itertools.product(range(LAYOUT_TURNS), LAYOUTS):
+        fewest, began = {}, time.perf_counter()
+        for turn, name in itertools.product(range(LAYOUT_TURNS), LAYOUTS):
+            if turn and time.perf_counter() - began > max_seconds:
+                break
             lay_out(self.model, 4, LAYOUTS[name])
             # Such as a `view` of what is not contiguous.
             with contextlib.suppress(RuntimeError):
@@ -146,7 +151,7 @@ class Probe:
             "num_trainable_parameters": trained,
             "weight_bytes": bytes_of((*parameters, *buffers.values(), *hidden)),
             "notes": ["lazy layers that were not called have no weights"] * lazy
-            + untracked(self.model)
+            + untracked(self.model, *self.inputs(2))
             + first_is_sequence(self.model),
         }
 
@@ -241,7 +246,8 @@ class Probe:
         trainer.optimizer.zero_grad()
         in_mode(self.model, training=True)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            loss = nn.functional.cross_entropy(self.model(images), labels)
+            outputs = at_least_float32(self.model(images))
+            loss = nn.functional.cross_entropy(outputs, labels)
         nodes = _nodes(loss.grad_fn)
         saved = [one for node in nodes for one in _saved_by(node)]
         if all(map(torch.is_tensor, saved)):  # and nothing is packed, as checkpoints

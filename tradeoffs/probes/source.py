@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import functools
+import inspect
 import io
 import pickle
 import runpy
@@ -148,7 +149,7 @@ def _unpickled(content, load=pickle.load):
     except Exception as error:
         raise MeasureError(
             "the model cannot be made again in a process of its own; give a function "
-            f"that makes it instead ({error})"
+            f"that makes it instead, or FILE.py:function ({error})"
         ) from error
 
 
@@ -182,9 +183,21 @@ def _loaded(file):
 def _of_keras(model):
     """A function that makes a model again, with what was frozen in it frozen.
 
-    It is not compiled then.
+    It is not compiled then. Layers and functions of the reader's own come along.
     """
-    for layer in model._flatten_layers():
+    import keras
+
+    layers = list(model._flatten_layers())
+    held = [value for layer in layers for value in (layer, *vars(layer).values())]
+    parts = {one if inspect.isfunction(one) else type(one) for one in held}
+    parts = set(filter(_is_own, parts))
+    own = {keras.saving.get_registered_name(part): part for part in parts}
+    if len(own) < len(parts):
+        raise TypeError("several functions or classes have one name")
+    for layer in layers:
+        kept = type(layer).get_config.__module__.partition(".")[0] != "keras"
+        if isinstance(layer, keras.Model) and type(layer) in parts and not kept:
+            raise TypeError("Keras does not keep what a class of one's own was given")
         inner = getattr(layer, "layers", ())
         if type(layer).__name__ == "Sequential" and len({*map(id, inner)}) < len(inner):
             raise TypeError(f"{layer.name} has a layer twice, and its copy only once")
@@ -192,13 +205,22 @@ def _of_keras(model):
     compiled = getattr(model, "compiled", False)
     model.compiled = False
     try:
-        return functools.partial(_made_again, cloudpickle.dumps(model), trainable)
+        return functools.partial(_made_again, cloudpickle.dumps(model), trainable, own)
     finally:
         model.compiled = compiled
 
 
-def _made_again(content, trainable):
-    model = _unpickled(content)
+def _is_own(part):
+    """Whether Keras must be given it; it wraps `build`, and keeps lambdas itself."""
+    theirs = str(part.__module__).partition(".")[0] in ("keras", "builtins")
+    return not (theirs or hasattr(part, "__wrapped__") or part.__name__ == "<lambda>")
+
+
+def _made_again(content, trainable, own):
+    import keras
+
+    with keras.saving.custom_object_scope(own):
+        model = _unpickled(content)
     parts = _parts(model)
     if len(parts) == len(trainable):
         for part, flag in zip(parts, trainable, strict=True):

@@ -216,12 +216,12 @@ def _inference(probe, peak, batch, parts, max_seconds):
     if "inference_time" in parts:
         wait_for_quiet(min(max_seconds, 5.0))
         others, one = OtherWork(), probe.inputs(1)
-        layouts = [probe.take_faster_layout(inputs)]
+        layouts = [probe.take_faster_layout(inputs, max_seconds)]
         seconds = steady_seconds(infer, max_seconds)
         yield "notes", others.note()
         yield "inference_seconds", seconds.times(TEST_IMAGES / batch)
         yield "images_per_second", batch / seconds.median
-        layouts.append(probe.take_faster_layout(one))
+        layouts.append(probe.take_faster_layout(one, max_seconds))
         latencies = latencies_ms(lambda: probe.predict_one(one), max_seconds / 4)
         if layouts[0]:
             text = f"inference in the faster layout here: {layouts[0]} for batches of "

@@ -115,7 +115,8 @@ def out_of_sight(model) -> set[str]:
 
 def first_is_sequence(model) -> list[str]:
     """A note on layers that take the first dimension of what they are given so."""
-    if all(getattr(layer, "batch_first", True) for layer in model.modules()):
+    layers = model.modules()
+    if all(getattr(layer, "batch_first", True) is not False for layer in layers):
         return []
     return [
         "layers with batch_first=False take the second dimension as the batch; unless "

@@ -63,7 +63,8 @@ def fit(
         dataset: as from `tradeoffs.mnist()`.
         schedule: as `tradeoffs.ARTICLE`.
         seed: of the order of the images, of dropout and of augmentation. The same
-            seed on the same machine, threads and versions gives the same run.
+            seed on the same machine, threads and versions gives the same run. With a
+            Keras model, TensorFlow's and Keras' own generators are set to it, too.
         experiment: what to file the run under; by default one that names the
             model's class.
         threads: to compute on; by default as many as pay, see

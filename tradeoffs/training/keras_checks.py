@@ -18,8 +18,16 @@ WHOLE = ("Embedding", "CategoryEncoding", "IntegerLookup", "Hashing")
 
 
 def check_inputs(model, images):
-    """Raise a ValueError if the model would cut images to whole numbers."""
+    """Raise a ValueError if the model is not made for such images.
+
+    Keras lets a Sequential take those of another shape, and cuts pixels to whole
+    numbers.
+    """
     inputs = getattr(model, "inputs", None)
+    made_for, given = inputs[0].shape[1:] if inputs else (), tuple(images.shape[1:])
+    sizes = zip(made_for, given, strict=False)
+    if len(made_for) == len(given) and any(n not in (None, m) for n, m in sizes):
+        raise ValueError(f"{model.name} is made for images {made_for}, not {given}")
     if inputs and tf.as_dtype(inputs[0].dtype).is_integer and images.dtype.is_floating:
         raise ValueError(
             f"{model.name} takes {inputs[0].dtype} inputs, and images come as scaled "

@@ -6,6 +6,7 @@ from collections import Counter
 import torch
 from torch import nn
 from torch.nn import Parameter
+from torch.nn.parameter import is_lazy
 
 from tradeoffs.frameworks import evaluating
 
@@ -16,8 +17,13 @@ FEW_CHANNELS, WIDE_CHANNELS = 8, 256
 
 @contextlib.contextmanager
 def trial_of(model):
-    """A forward pass that leaves a network's mode and random numbers as they were."""
-    with evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
+    """A forward pass that leaves a network's mode and random numbers as they were.
+
+    But for those that a lazy network's first weights are drawn from.
+    """
+    lazy = any(map(is_lazy, model.parameters()))
+    kept = torch.random.fork_rng(devices=[], enabled=not lazy)
+    with evaluating(model), torch.no_grad(), kept:
         yield
 
 

@@ -11,7 +11,6 @@ from torch.nn.parameter import is_lazy
 
 from tradeoffs.data import MNIST_PIXELS
 from tradeoffs.frameworks import in_mode, keep_freed_memory
-from tradeoffs.models.pytorch import untracked
 from tradeoffs.training import (
     TrainingError,
     TrainingWarning,
@@ -23,6 +22,7 @@ from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
 from tradeoffs.training.layouts import lay_out_by_rule, trial_of
 from tradeoffs.training.macs import macs_of
 from tradeoffs.training.optimizers import make_optimizer
+from tradeoffs.training.untracked import untracked
 
 EVALUATION_BATCH = 1000
 
@@ -153,7 +153,7 @@ class Trainer:
         self.num_classes, self.shares_in_use = check_outputs(
             model, self.train_images, dataset
         )
-        for text in untracked(model):
+        for text in untracked(model, self.train_images[:2].clone()):
             warnings.warn(text, TrainingWarning, stacklevel=3)
         _check_places(model)
         lay_out_by_rule(model, self.train_images)
@@ -171,8 +171,11 @@ class Trainer:
         return [sum(p.numel() for p in self.model.parameters())]
 
     def step_macs(self):
-        """Multiply-accumulates of a step's forward pass."""
-        return forward_macs(self.model, self.train_images[:1].clone()) * self.batch_size
+        """Multiply-accumulates of a step's forward pass, as far as known."""
+        few = self.train_images[:2].clone()  # some models take no image alone
+        with contextlib.suppress(Exception):
+            return forward_macs(self.model, few) * self.batch_size // len(few)
+        return 0
 
     def set_learning_rates(self, learning_rates):
         """Set the rate of each network: of one."""

@@ -196,7 +196,8 @@ def _check_shapes(models):
         raise ValueError("there are no networks to stack")
     keys = [stack_key(model) for model in models]
     tensors = [t for m in models for t in (*m.parameters(), *m.buffers())]
-    if len(set(map(id, tensors))) < len(tensors):
+    places = [t.data_ptr() if t.numel() else id(t) for t in tensors]
+    if len(set(places)) < len(places):
         raise ValueError("networks share weights; each must have its own")
     kinds = sorted({str(p.dtype) for model in models for p in model.parameters()})
     if len(kinds) > 1:

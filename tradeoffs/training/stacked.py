@@ -172,7 +172,8 @@ class StackedTrainer:
 
     def step_macs(self):
         """Multiply-accumulates of a step's forward pass, of all networks."""
-        one = forward_macs(self.models[0], self.train_images[:1].view(1, *self.shape))
+        image = self.train_images[:1].clone().view(1, *self.shape)
+        one = forward_macs(self.models[0], image)
         return one * self.batch_size * len(self.models)
 
     def set_learning_rates(self, learning_rates: list[float]) -> None:
