@@ -479,17 +479,43 @@ def test_a_copy_has_layers_and_functions_of_ones_own(keras):
     assert (profile.num_parameters, profile.macs) == (32 + 40, 32 + 32)
 
 
-def own_model(keras):
+def of_own_class(keras):
     class Own(keras.Model):
         def __init__(self):
             super().__init__()
             self.head = keras.layers.Dense(2)
+            self.norm = keras.layers.BatchNormalization()
 
         def call(self, inputs):
-            return self.head(inputs)
+            return self.norm(self.head(inputs))
+
+    return Own()
+
+
+def test_a_copy_may_be_of_a_class_of_ones_own(keras):
+    model = of_own_class(keras)
+    model(np.zeros((1, 8)))
+    model.norm.trainable = False
+    profile = measure(model, (8,))
+    assert (profile.num_parameters, profile.num_trainable_parameters) == (22, 18)
+    assert profile.macs == 16
+
+
+def given_units(keras):
+    class Own(keras.Sequential):
+        def __init__(self, units):
+            super().__init__([keras.Input((8,)), keras.layers.Dense(units)])
+
+    return Own(2)
+
+
+def grown(keras):
+    class Own(keras.Sequential):
+        def __init__(self):
+            super().__init__([keras.Input((8,)), keras.layers.Dense(2)])
 
     model = Own()
-    model(np.zeros((1, 8)))
+    model.add(keras.layers.Dense(3))
     return model
 
 
@@ -502,7 +528,12 @@ def block_twice(keras):
 @pytest.mark.parametrize(
     ("make", "macs", "says"),
     [
-        (own_model, 8 * 2, "give a function that makes it"),
+        (given_units, 8 * 2, "does not keep what Own was given.* a function that mak"),
+        (
+            grown,
+            8 * 2 + 2 * 3,
+            "is not as its class makes it; give a function that makes it",
+        ),
         (block_twice, 2 * 8 * 8 + 8 * 2, "a layer twice"),
     ],
 )
