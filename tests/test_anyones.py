@@ -173,6 +173,14 @@ def test_norm_of_a_weight_is_no_part_of_an_image_s_macs(norm):
         network.train()(torch.ones(1, *PICTURE)).sum().backward()  # norms still work
 
 
+def test_parametrized_layers_are_there_in_the_other_process():
+    layers = parametrizations.weight_norm(nn.Linear(9, 9)), nn.ReLU(), nn.Linear(9, 2)
+    model = nn.Sequential(*layers, parametrizations.spectral_norm(nn.Linear(2, 2)))
+    profile = measure(model, (9,))
+    assert (profile.num_parameters, profile.macs) == (99 + 20 + 6, 81 + 18 + 4)
+    model.train()(torch.ones(1, 9)).sum().backward()  # norms still work
+
+
 def keeps(self, x):
     self.cache.setdefault(len(x), torch.zeros(x.shape))
     return self.head(x + self.cache[len(x)])

@@ -162,19 +162,30 @@ def _parts(model):
 def _of_pytorch(model):
     """A function that makes a module again; what its tensors share is shared then."""
     import torch
+    from torch.nn.utils import parametrize
 
     if any(getattr(part, "_compiled_call_impl", None) for part in model.modules()):
         raise TypeError("what is compiled in place is not so in a copy")
     file, options = io.BytesIO(), {"pickle_protocol": pickle.HIGHEST_PROTOCOL}
-    torch.save(model, file, pickle_module=cloudpickle, **options)
+    with contextlib.ExitStack() as restored:
+        # Of what is parametrized PyTorch makes a class, which it does not let be saved.
+        for part in filter(parametrize.is_parametrized, model.modules()):
+            restored.callback(setattr, part, "__class__", type(part))
+            part.__class__ = type(part).__base__
+        torch.save(model, file, pickle_module=cloudpickle, **options)
     return functools.partial(_unpickled, file.getvalue(), _loaded)
 
 
 def _loaded(file):
     import torch
+    from torch.nn.utils import parametrize
 
     model = torch.load(file, weights_only=False)
     for part in model.modules():
+        if isinstance(getattr(part, "parametrizations", None), torch.nn.ModuleDict):
+            parametrize._inject_new_class(part)
+            for name in part.parametrizations:
+                parametrize._inject_property(part, name)
         for name, buffer in part._buffers.items():
             if buffer is not None and not buffer.numel():  # as loaded it cannot grow
                 part._buffers[name] = torch.empty_like(buffer)
