@@ -1197,6 +1197,15 @@ def test_want_of_memory_names_the_batch_that_was_too_large():
         measure(nn.Linear(9, 2), (9,), "inference_time", inference_batch_size=10**10)
 
 
+def test_large_models_are_used_on_fewer_inputs_at_once():
+    model = nn.Conv2d(1, 64, 5)
+    for parts in ("inference_memory", ("size", "inference_memory")):
+        profile = measure(model, (1, 128, 128), parts)
+        assert profile.inference_batch_size == 2 * 10**10 // (124**2 * 64 * 25)
+    small = measure(model, (1, 9, 9), "inference_memory")
+    assert small.inference_batch_size == 1000
+
+
 def test_model_too_large_for_the_machine_is_told_so():
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
     huge = Calling(lambda m, x: m.net(x.repeat(1, 10**13)), net=model)

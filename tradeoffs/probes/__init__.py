@@ -45,7 +45,7 @@ def measure(
     input_dtype: str | tuple | None = None,
     framework: str | None = None,
     batch_size: int = ARTICLE.batch_size,
-    inference_batch_size: int = 1000,
+    inference_batch_size: int | None = None,
     threads: int | None = None,
     device: str = "cpu",
     parts: tuple[str, ...] = PARTS,
@@ -71,7 +71,8 @@ def measure(
             and the other of the two where those fail.
         framework: of a named model, where there are two.
         batch_size: of the training steps.
-        inference_batch_size: of the inference; latency is of one image always.
+        inference_batch_size: of the inference, by default 1,000, or of a large model
+            as many as take a second or so; latency is of one image always.
         threads: to compute on; by default as many as pay, see
             `tradeoffs.frameworks.default_threads`.
         device: "cpu", "cuda" or "mps".
@@ -109,6 +110,9 @@ def measure(
     if is_model_file(model):
         _only_for_networks(given)
         return measure_file(model, threads or 1)
+    in_use = inference_batch_size
+    if in_use is not None:
+        in_use = whole_number("inference_batch_size", in_use)
     max_seconds = number("max_seconds", max_seconds, least=0)
     source = source_of(model, framework, model_arguments)
     profile = Profile(
@@ -116,7 +120,7 @@ def measure(
         framework=source.framework,
         input_shape=() if input_shape is None else input_shapes(input_shape) or ((),),
         batch_size=whole_number("batch_size", batch_size),
-        inference_batch_size=whole_number("inference_batch_size", inference_batch_size),
+        inference_batch_size=in_use,
         threads=threads,
         device=one_of("device", device, DEVICES),
         processor=processor(),
@@ -128,7 +132,7 @@ def measure(
         import_ahead("pytorch")  # which predicts, while the other imports TensorFlow
     notes, failures = [], []
     with bar(progress, desc=f"measuring {source.label}", total=len(asked)) as shown:
-        groups = (_TRAINING, batch_size), (_INFERENCE, inference_batch_size)
+        groups = (_TRAINING, batch_size), (_INFERENCE, in_use)
         for group, size in groups:
             of_group = [part for part in parts if part in group]
             # Without any, training says the framework and the shape.

@@ -25,7 +25,7 @@ class TensorsLeft(BaseException):
     """
 
 
-def ask(task, source: Source, *arguments, batch_size: int, threads=None, on_cpu=True):
+def ask(task, source: Source, *arguments, batch_size, threads=None, on_cpu=True):
     """What a function of `tasks` returns in a process of its own.
 
     Raises:
@@ -77,6 +77,8 @@ def _the_callers():
 def _advice(batch_size):
     if batch_size == 1:
         return "even at batch size 1: the model is too large for this machine"
+    if batch_size is None:
+        return "at the default batch size; try a smaller inference_batch_size"
     return f"at batch size {batch_size}; try a smaller one"
 
 
@@ -91,7 +93,7 @@ def _carry_out(task, source, arguments, batch_size):
         raise MeasureError(f"{source.label}: {reason_of(error, batch_size)}") from None
 
 
-def reason_of(error, batch_size: int) -> str:
+def reason_of(error, batch_size: int | None) -> str:
     """What went wrong in a measurement, in one sentence."""
     text = one_sentence(error)
     if isinstance(error, MeasureError):

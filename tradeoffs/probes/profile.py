@@ -81,7 +81,7 @@ class Profile:
     name: str
     framework: str
     input_shape: tuple
-    inference_batch_size: int
+    inference_batch_size: int | None
     threads: int
     batch_size: int | None = None
     device: str = "cpu"

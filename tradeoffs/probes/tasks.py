@@ -38,6 +38,8 @@ EPOCH_IMAGES, TEST_IMAGES = 60_000, 10_000
 DATA_BYTES = 2**29  # of synthetic inputs at most
 DIFFERENT = 1_000  # inputs; an epoch has them again and again
 LATENCY_WINDOWS = 10
+USUAL_BATCH = 1_000  # of inputs in use
+SECOND_OF_MACS = 2 * 10**10  # or so, on a few processors
 
 
 def measured(source, profile, parts, dtype, max_seconds) -> dict:
@@ -82,10 +84,14 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
         if set(parts) != {"size"} or not built:  # weights need no forward pass
             raise
         classes = None
-    chosen = parts, max_seconds
+    chosen, in_use = (parts, max_seconds), profile.inference_batch_size
+    if in_use is None and set(parts) & {"inference_time", "inference_memory"}:
+        macs = profile.macs or probe.step_macs() // probe.batch_size
+        in_use = int(np.clip(SECOND_OF_MACS // max(macs, 1), 1, USUAL_BATCH))
+        found["inference_batch_size"] = in_use
     works = {
         "training": _training(probe, peak, classes, *chosen),
-        "inference": _inference(probe, peak, profile.inference_batch_size, *chosen),
+        "inference": _inference(probe, peak, in_use, *chosen),
         # Last: saving a model imports and allocates on its own account.
         "size": _size(probe),
     }
@@ -110,7 +116,7 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
                         found[field] = value
             except Exception as error:
                 trains = name == "training"
-                batch = profile.batch_size if trains else profile.inference_batch_size
+                batch = profile.batch_size if trains else in_use
                 reason = f"{source.label}: {reason_of(error, batch)}"
                 lost = [part for part in asked if _LAST.get(part) not in found]
                 found["failures"] |= dict.fromkeys(lost, reason)
