@@ -6,7 +6,8 @@ Layers that are called twice count twice, and those that are not called do not c
 import contextlib
 import math
 import re
-import threading
+from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 from unittest import mock
 
 import torch
@@ -57,13 +58,18 @@ def macs_of(function, *arguments) -> tuple[int, set[str]]:
 @contextlib.contextmanager
 def _threads_noted(counter):
     """Modes of PyTorch's are of one thread: what others compute is not seen."""
-    start = threading.Thread.start
 
-    def noted(thread):
-        counter.unknown.add("what other threads compute")
-        start(thread)
+    def noting(begin):
+        def noted(*arguments, **options):
+            counter.unknown.add("what other threads compute")
+            return begin(*arguments, **options)
 
-    with mock.patch.object(threading.Thread, "start", noted):
+        return noted
+
+    with contextlib.ExitStack() as patched:
+        for kind, name in ((Thread, "start"), (ThreadPoolExecutor, "submit")):
+            begin = mock.patch.object(kind, name, noting(getattr(kind, name)))
+            patched.enter_context(begin)
         yield
 
 
