@@ -59,6 +59,11 @@ def _(x):
     return x.new_empty(len(x), x.shape[1], x.shape[1])
 
 
+def experts(self, x):
+    ends = torch.tensor([3, 8], dtype=torch.int32)
+    return torch._grouped_mm(x[0].bfloat16(), self.weights, offs=ends)
+
+
 CONVOLUTION_AND_HEAD = 26 * 26 * 4 * 9 + 27_040
 
 
@@ -93,6 +98,14 @@ CONVOLUTION_AND_HEAD = 26 * 26 * 4 * 9 + 27_040
         (
             Calling(lambda m, x: functional.affine_grid(x, (1, 1, 7, 9), False)),
             *((2, 3), 7 * 9 * 2 * 3),
+        ),
+        (
+            Calling(lambda m, x: torch._int_mm(x[0].char(), x[0].char().T)),
+            *((32, 16), 32 * 16 * 32),
+        ),
+        (
+            Calling(experts, weights=torch.ones(2, 16, 32, dtype=torch.bfloat16)),
+            *((8, 16), 8 * 16 * 32),
         ),
         # Products that are not known: no number, and the operator's name.
         (

@@ -1,4 +1,5 @@
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import loky
 import numpy as np
@@ -413,3 +414,14 @@ def test_fit_takes_one_thread_for_small_steps_and_gives_the_rest_back(small):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_seeds_are_kept_apart_in_threads():
+    def first_weights(seed):
+        network = tradeoffs.build("gap_cnn", seed=seed)
+        return network[0].weight.detach().sum().item()
+
+    seeds = range(48)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(first_weights, seeds))
+    assert found == list(map(first_weights, seeds))

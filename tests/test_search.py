@@ -1,6 +1,7 @@
 """Searching on real images: few of them, and kept in a sqlite file."""
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -205,10 +206,34 @@ def test_what_a_reader_has_edited_is_never_answered_by_its_name(search, storage)
         def by_instance(slope):
             return source(kept.kept)  # noqa: B023
 
-        for model in (by_value, by_class, by_default, by_instance):
+        functions = {"some": [functools.partial(source, inner)]}
+
+        def by_mapping(slope):
+            assert torch and Path  # a module and a class
+            return functions["some"][0]()  # noqa: B023
+
+        for model in (by_value, by_class, by_default, by_instance, by_mapping):
             found += search({"slope": [0.0]}, model=model).num_parameters.tolist()
-    assert found == 4 * [3190] + 4 * [3985]
-    assert len(optuna.get_all_study_names(storage_url(storage))) == 8
+    assert found == 5 * [3190] + 5 * [3985]
+    assert len(optuna.get_all_study_names(storage_url(storage))) == 10
+
+
+def test_a_function_has_one_name_in_all_processes(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import numpy\nfrom numpy import float32\n"
+        "from tradeoffs.sources import name_of\n"
+        "def small(): return 1\n"
+        "KINDS, GOOD, LOOP = {'small': small}, {'relu', 'silu', 'gelu'}, []\n"
+        "LOOP.append(LOOP)\n"
+        "def mine(): return KINDS, GOOD, LOOP, numpy, float32\n"
+        "print(name_of(mine))\n"
+    )
+    command = [sys.executable, tmp_path / "mine.py"]
+    names = {
+        subprocess.check_output(command, env=os.environ | {"PYTHONHASHSEED": seed})
+        for seed in ("1", "2", "3")
+    }
+    assert len(names) == 1
 
 
 def test_a_large_array_that_has_changed_in_the_middle_is_another(search):

@@ -5,6 +5,7 @@ names below load on first use, so importing the package imports no framework.
 """
 
 import importlib
+import threading
 
 _HOMES = {
     "data": ("mnist", "fashion_mnist", "Dataset"),
@@ -61,6 +62,7 @@ _HOMES = {
     "verdicts": ("claims", "tally"),
     "panels": ("decision_panel",),
 }
+_LOADING = threading.RLock()  # of pages that import each other, by several threads
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = list(_HOME_OF)
@@ -70,7 +72,8 @@ __version__ = "0.1.0"
 def __getattr__(name):
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    with _LOADING:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
 
 
 def __dir__():

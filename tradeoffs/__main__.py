@@ -73,7 +73,7 @@ def _parser():
     jobs = {**count, "default": 1, "help": text}
     listing = {**flag, "help": "say what would be done, and stop"}
 
-    text = fetching.fetch.__doc__.partition("Args:")[0]
+    text = (fetching.fetch.__doc__ or "").partition("Args:")[0]
     command(_fetch, "fetch", "fetch the data sets, and check them", text)
 
     text = "train the recorded runs that are missing"

@@ -49,9 +49,10 @@ def run_reproduce(options) -> None:
 def _expected_time(experiment):
     """How long a training takes, going by a record of the same series."""
     for other in recorded.same_series(experiment):
-        if known := records.load(other):
-            seconds = known.history.train_seconds.sum()
-            return f"about {max(seconds / 60, 1):.0f} min, as seed {other.seed} took"
+        with contextlib.suppress(records.RecordError):
+            if known := records.load(other):
+                minutes = max(known.history.train_seconds.sum() / 60, 1)
+                return f"about {minutes:.0f} min, as seed {other.seed} took"
     return "time not known yet"
 
 

@@ -68,7 +68,7 @@ def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
             )
     if not profiles:
         raise ValueError("there are no profiles to compare")
-    one_data_set(runs)
+    one_data_set(runs := list(runs))
     known = {}
     for row in summarize(runs)[::-1].itertuples() if runs else ():
         for size in (row.num_parameters, None):  # not every profile has it measured

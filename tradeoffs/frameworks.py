@@ -10,9 +10,12 @@ import ctypes
 import functools
 import os
 import sys
+import threading
 
 FRAMEWORKS = {"pytorch": "torch", "keras": "tensorflow"}  # and their packages
 SMALL_STEP_MACS = 12_000_000
+# All threads share PyTorch's generator: who changes its state holds this meanwhile.
+RANDOM_NUMBERS = threading.RLock()
 
 
 def import_keras():

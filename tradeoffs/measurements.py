@@ -72,7 +72,8 @@ def recorded_profile(model: str, framework: str | None = None) -> Profile:
     try:
         profile = Profile.load(path)
     except FileNotFoundError:
-        raise EvidenceError(f"{path} is missing; '{RECORD}' makes it") from None
+        said = f"{path} is missing; '{RECORD}' makes it; {records.WHERE}"
+        raise EvidenceError(said) from None
     except ValueError as error:
         raise EvidenceError(f"{error}; '{RECORD}' makes it anew") from None
     if path != profile_path(profile.name, profile.framework):

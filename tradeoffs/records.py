@@ -30,7 +30,11 @@ _DECIMALS = {"train_loss": 6, "test_loss": 6, "test_accuracy": 6, "train_seconds
 ROOM = 2**16  # bytes; a record has some 10,000
 MEND = (
     "Restore the file (git checkout), or delete it and run "
-    "'python -m tradeoffs reproduce'"
+    "'python -m tradeoffs reproduce', or tradeoffs.run where it is of no series"
+)
+WHERE = (
+    "the records are in the results/ folder of a checkout, to which the environment "
+    "variable TRADEOFFS_RESULTS may point"
 )
 
 

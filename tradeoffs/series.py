@@ -79,7 +79,7 @@ def runs(
     dataset: str = "mnist",
     **model_arguments,
 ) -> list[Run]:
-    """All recorded runs of a network under a schedule on a data set, seed by seed.
+    """The recorded series of a network under a schedule on a data set, seed by seed.
 
     Raises:
         ValueError: no such model, framework or data set.
@@ -96,7 +96,7 @@ def runs(
         raise records.RecordError(
             f"no series of runs is recorded of {wanted.variant} in {wanted.framework} "
             f"under {schedule.name} on {dataset}; leave out an argument that has its "
-            "default, or let tradeoffs.run train and record one"
+            "default. tradeoffs.run trains and records single runs, a seed at a time"
         )
     found = [records.load(experiment) for experiment in series]
     if None in found:
@@ -104,8 +104,7 @@ def runs(
         raise records.RecordError(
             f"seed {experiment.seed} is missing: there is no "
             f"{records.results_folder() / experiment.path}. 'python -m tradeoffs "
-            "reproduce' makes it; the records are in the results/ folder of a "
-            "checkout, to which the environment variable TRADEOFFS_RESULTS may point"
+            f"reproduce' makes it; {records.WHERE}"
         )
     return found
 

@@ -8,19 +8,16 @@ as a pool's window and kind.
 
 import dataclasses
 import functools
-import hashlib
-import inspect
 import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from tradeoffs.checks import instance, one_of, plain, whole_number
 from tradeoffs.data import Dataset
 from tradeoffs.models import model_info
 from tradeoffs.schedules import ARTICLE, Schedule
+from tradeoffs.sources import digest_of, name_of
 
 
 def _layout(kernels, pool, kind="max", after=1):
@@ -145,7 +142,7 @@ class Plan:
         content["objective"] = _objective_names(self.objective)
         content["schedule"] = self.schedule.content()
         own = callable(self.model)
-        content["model"] = _name(self.model) if own else model_info(self.model).name
+        content["model"] = name_of(self.model) if own else model_info(self.model).name
         if self.dataset is not None:
             content["dataset"] = _name_of_images(self.dataset)
         object.__setattr__(self, "content", json.loads(json.dumps(content)))
@@ -166,7 +163,7 @@ class Plan:
     @property
     def study_name(self) -> str:
         """What a person reads, and a digest of everything in the plan."""
-        digest = _digest(json.dumps(self.content, sort_keys=True).encode())
+        digest = digest_of(json.dumps(self.content, sort_keys=True).encode())
         model, schedule = self.content["model"], self.schedule.name
         return f"{model}-{schedule}-{self.sampler}-{self.num_networks}-{digest}"
 
@@ -210,7 +207,7 @@ def _json(name, value):
 
 def _objective_names(objective):
     if callable(objective):
-        return (_name(objective),)
+        return (name_of(objective),)
     several = isinstance(objective, (list, tuple))
     names = tuple(objective) if several else (objective,)
     for name in names:
@@ -222,62 +219,4 @@ def _objective_names(objective):
 
 def _name_of_images(data):
     parts = data.train_images, data.train_labels, data.test_images, data.test_labels
-    return f"{data.name}-{_digest(b''.join(part.tobytes() for part in parts))}"
-
-
-def _name(function):
-    """The name of a reader's function, with a digest of what it does."""
-    name = getattr(function, "__name__", type(function).__name__)
-    text = "\n".join(_sources(function, set()))
-    return f"{name}-{_digest(text.encode())}"
-
-
-def _digest(content):
-    return hashlib.sha256(content).hexdigest()[:8]
-
-
-def _nested(code):
-    """The code of the functions that are written within a function."""
-    for one in filter(inspect.iscode, code.co_consts):
-        yield one
-        yield from _nested(one)
-
-
-def _sources(function, seen):
-    """The source of a function, of those of its page that it calls, and its values."""
-    seen.add(function)
-    try:
-        used = inspect.getclosurevars(function)
-        if function.__code__.co_filename == "<string>":  # Python 3.13 gives ""
-            raise OSError("it is of a text that is in no file")
-        yield inspect.getsource(function)
-    except (OSError, TypeError) as error:
-        raise ValueError(
-            f"{function!r} has no source text to know it by ({error}); give a function "
-            "that is written in a file or a cell"
-        ) from error
-    inner = {
-        name: function.__globals__[name]
-        for code in _nested(function.__code__)
-        for name in code.co_names
-        if name in function.__globals__
-    }
-    defaults = dict(enumerate(function.__defaults__ or ())) | (
-        function.__kwdefaults__ or {}
-    )
-    values = used.globals | used.nonlocals | inner
-    values |= {f"default {name}": value for name, value in defaults.items()}
-    for name, value in sorted(values.items()):
-        here = getattr(value, "__module__", None) == function.__module__
-        if type(value).__repr__ is object.__repr__ and hasattr(value, "__dict__"):
-            value = vars(value)  # in place of an address
-        parts = vars(value).values() if inspect.isclass(value) and here else [value]
-        for part in parts:
-            if not inspect.isfunction(part):
-                yield f"{name} = {part!r}"
-                if hasattr(part, "detach"):
-                    part = part.detach().cpu()
-                if hasattr(part, "__array__"):  # printed, a large one is shortened
-                    yield _digest(np.asarray(part).tobytes())
-            elif part not in seen and here:
-                yield from _sources(part, seen)
+    return f"{data.name}-{digest_of(b''.join(part.tobytes() for part in parts))}"

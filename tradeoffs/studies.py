@@ -169,7 +169,7 @@ def _choices(point):
 def _sampler(plan, num_found):
     from optuna import samplers
 
-    seed = plan.seed + num_found
+    seed = (plan.seed + num_found) % 2**32
     match plan.sampler:
         case "tpe":
             return samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)

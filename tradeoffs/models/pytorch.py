@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from tradeoffs.checks import one_of, whole_number
+from tradeoffs.frameworks import RANDOM_NUMBERS
 from tradeoffs.models import pytorch_cnn_features
 from tradeoffs.models.tiny import checked_filters, sequence, small_net, tiny  # noqa: F401
 
@@ -24,7 +25,8 @@ def seeded(builder, seed=None, **arguments):
     """Call a function that builds a network, its first weights drawn from a seed."""
     if seed is None:
         return builder(**arguments)
-    with torch.random.fork_rng(devices=[]):  # the reader's GPU is left alone
+    kept = torch.random.fork_rng(devices=[])  # the reader's GPU is left alone
+    with RANDOM_NUMBERS, kept:
         torch.default_generator.manual_seed(seed)
         return builder(**arguments)
 

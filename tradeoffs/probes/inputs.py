@@ -24,9 +24,10 @@ def shapes_of(source, profile, framework, model):
     if known and None not in (size for shape in known for size in shape):
         return known
     says = f"says that it takes {known}" if known else "does not say what it takes"
+    example = (28, 28, 1) if framework == "keras" else (1, 28, 28)
     raise MeasureError(
         f"the model {says}; give input_shape, the shape of one input without the "
-        "batch, such as (1, 28, 28), or one shape an input"
+        f"batch, such as {example}, or one shape an input"
     )
 
 
@@ -75,7 +76,8 @@ def _num_classes(probe, dtype):
     counts, failures = dict.fromkeys((2, probe.batch_size)), []
     for count in counts:  # a model may take none but its own
         try:
-            return num_classes(probe.call(probe.inputs(count)), count)
+            with probe.eager():
+                return num_classes(probe.call(probe.inputs(count)), count)
         except Exception as error:
             if wants_memory(error):
                 raise

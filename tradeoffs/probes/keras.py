@@ -40,6 +40,7 @@ class Probe:
 
     framework, trainer = "keras", Trainer
     sees_values = keeps_tensors = False
+    eager = contextlib.nullcontext
 
     def __init__(self, model, shapes, dtype, device, batch_size):
         self.model, self.shapes = model, shapes

@@ -101,6 +101,11 @@ class Probe:
         """A tensor again and again, up to [count, ...]."""
         return tensor[torch.arange(count) % len(tensor)]
 
+    @staticmethod
+    def eager():
+        """Within it nothing is compiled, which takes long."""
+        return torch.compiler.set_stance("force_eager")
+
     @torch.no_grad()
     def call(self, inputs):
         """The output of a forward pass."""

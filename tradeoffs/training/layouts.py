@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import Parameter
 from torch.nn.parameter import is_lazy
 
-from tradeoffs.frameworks import evaluating
+from tradeoffs.frameworks import RANDOM_NUMBERS, evaluating
 
 # Where `channels_last` does not pay: batch norms of fewer channels, and networks
 # most of whose convolution weights are in spatial kernels of so many inputs.
@@ -23,7 +23,7 @@ def trial_of(model):
     """
     lazy = any(map(is_lazy, model.parameters()))
     kept = torch.random.fork_rng(devices=[], enabled=not lazy)
-    with evaluating(model), torch.no_grad(), kept:
+    with RANDOM_NUMBERS, evaluating(model), torch.no_grad(), kept:
         yield
 
 

@@ -179,6 +179,13 @@ _SIMPLE = {
     _aten.mv: lambda matrix, vector: matrix.numel(),
     _aten.addmv: lambda bias, matrix, vector: matrix.numel(),
     _aten.addr: lambda matrix, one, other: matrix.numel(),
+    _aten._int_mm: lambda one, other: one.numel() * other.shape[-1],
+    # Of experts or the like; where the groups are the first's own, each with some of
+    # the other's columns.
+    _aten._grouped_mm: lambda one, other, *_: (
+        (one.shape[-2:].numel() if one.dim() > other.dim() else one.numel())
+        * other.shape[-1]
+    ),
     _aten.addbmm: lambda bias, batch, other: batch.numel() * other.shape[-1],
     _aten.affine_grid_generator: lambda theta, size, *_: (
         theta.numel() * math.prod(size[2:])

@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.nn.parameter import is_lazy
 
 from tradeoffs.data import MNIST_PIXELS
-from tradeoffs.frameworks import in_mode, keep_freed_memory
+from tradeoffs.frameworks import RANDOM_NUMBERS, in_mode, keep_freed_memory
 from tradeoffs.training import (
     TrainingError,
     TrainingWarning,
@@ -277,10 +277,15 @@ class _Randomness(contextlib.AbstractContextManager):
         ]
 
     def __enter__(self):
+        RANDOM_NUMBERS.acquire()
+        self._swap()
+
+    def __exit__(self, *error):
+        self._swap()
+        RANDOM_NUMBERS.release()
+
+    def _swap(self):
         kept = [g.get_state() for g in self.generators]
         for generator, state in zip(self.generators, self.states, strict=True):
             generator.set_state(state)
         self.states = kept
-
-    def __exit__(self, *error):
-        self.__enter__()  # a swap undoes itself

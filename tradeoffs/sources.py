@@ -1,0 +1,99 @@
+"""What a reader's function does, as a text to know it by."""
+
+import functools
+import hashlib
+import inspect
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+
+
+def name_of(function) -> str:
+    """The name of a reader's function, with a digest of what it does.
+
+    Raises:
+        ValueError: its source is in no file and no cell.
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    text = "\n".join(_sources(function, set()))
+    return f"{name}-{digest_of(text.encode())}"
+
+
+def digest_of(content: bytes) -> str:
+    """Eight digits of a content's SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:8]
+
+
+def _sources(function, seen):
+    """The source of a function, of those of its page that it calls, and its values."""
+    seen.add(id(function))
+    try:
+        used = inspect.getclosurevars(function)
+        if function.__code__.co_filename == "<string>":  # Python 3.13 gives ""
+            raise OSError("it is of a text that is in no file")
+        yield inspect.getsource(function)
+    except (OSError, TypeError) as error:
+        raise ValueError(
+            f"{function!r} has no source text to know it by ({error}); give a function "
+            "that is written in a file or a cell"
+        ) from error
+    inner = {
+        name: function.__globals__[name]
+        for code in _nested(function.__code__)
+        for name in code.co_names
+        if name in function.__globals__
+    }
+    defaults = dict(enumerate(function.__defaults__ or ())) | (
+        function.__kwdefaults__ or {}
+    )
+    values = used.globals | used.nonlocals | inner
+    values |= {f"default {name}": value for name, value in defaults.items()}
+    for name, value in sorted(values.items()):
+        yield f"{name} ="
+        yield from _described(value, function.__module__, seen)
+
+
+def _nested(code):
+    """The code of the functions that are written within a function."""
+    for one in filter(inspect.iscode, code.co_consts):
+        yield one
+        yield from _nested(one)
+
+
+def _described(value, page, seen):
+    """What a value is, in texts; functions and classes of a page by their source."""
+    value, parts = getattr(value, "__func__", value), ()  # of a method
+    own = getattr(value, "__module__", None) == page
+    if inspect.ismodule(value):
+        yield value.__name__
+    elif inspect.isfunction(value) and own:
+        if id(value) not in seen:
+            yield from _sources(value, seen)
+    elif inspect.isfunction(value) or inspect.isclass(value):
+        yield f"{value.__module__}.{value.__qualname__}"
+        parts = vars(value).values() if own else ()
+    elif isinstance(value, functools.partial):
+        parts = value.func, value.args, value.keywords
+    elif isinstance(value, Mapping):
+        parts = itertools.chain.from_iterable(value.items())
+    elif isinstance(value, (list, tuple)):
+        parts = value
+    elif isinstance(value, (set, frozenset)):
+        parts = sorted(value, key=repr)
+    elif hasattr(value, "detach") or hasattr(value, "__array__"):
+        value = value.detach().cpu() if hasattr(value, "detach") else value
+        array = np.asarray(value)  # printed, a large one is shortened
+        yield f"{array.dtype} {array.shape} {digest_of(array.tobytes())}"
+    elif type(value).__repr__ is object.__repr__ and hasattr(value, "__dict__"):
+        yield type(value).__name__  # in place of an address
+        parts = itertools.chain.from_iterable(vars(value).items())
+    else:
+        yield repr(value)
+    if parts and id(value) in seen:
+        yield "as above"
+        return
+    if parts:
+        seen.add(id(value))
+    for part in parts:
+        yield from _described(part, page, seen)
