@@ -64,7 +64,7 @@ def ensembles(points: dict, title: str):
     """
     figure, axis = draw.axes(3.6)
     for text, (name, parameters, accuracies, vote) in points.items():
-        mean, spread = np.mean(accuracies), np.std(accuracies, ddof=not vote)
+        mean, spread = np.mean(accuracies), np.std(accuracies, ddof=len(accuracies) > 1)
         look = {"size": 10} | ({"markerfacecolor": "none"} if vote else {})
         text = f"{text}\n{percent(mean)}"
         draw.point(axis, name, parameters, draw.error(mean), spread, text, **look)

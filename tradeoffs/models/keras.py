@@ -32,7 +32,7 @@ def seeded(builder, seed=None, **arguments):
 def layers_of(model):
     """Each layer's kind and settings, whatever its name."""
     free = ("name", "seed", "dtype")
-    return model.input_shape, [
+    return getattr(model, "input_shape", None), [
         (type(layer), {k: v for k, v in layer.get_config().items() if k not in free})
         for layer in model.layers
     ]
