@@ -1218,6 +1218,7 @@ def test_large_models_are_used_on_fewer_inputs_at_once():
         assert profile.inference_batch_size == 2 * 10**10 // (124**2 * 64 * 25)
     small = measure(model, (1, 9, 9), "inference_memory")
     assert small.inference_batch_size == 1000
+    assert "inference" not in repr(measure(model, (1, 9, 9))).splitlines()[0]
 
 
 def test_model_too_large_for_the_machine_is_told_so():

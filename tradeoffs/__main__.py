@@ -211,7 +211,7 @@ def _measure(options):
         return
     if options.model is None:
         raise ValueError(
-            f"name a model: {', '.join(MODELS)}, FILE.py:FUNCTION, FILE.onnx"
+            f"name a model: {', '.join(MODELS)}, FILE.py:FUNCTION or FILE.onnx"
         )
     if options.json is not None:
         records.check_writable(Path(options.json))

@@ -162,13 +162,14 @@ class Profile:
         )
 
     def _heading(self):
-        training = f"training at batch {self.batch_size}, " if self.batch_size else ""
+        training = f", training at batch {self.batch_size}" if self.batch_size else ""
+        count = self.inference_batch_size
+        in_use = f", inference at {count}" if count else ""
         precision = f"{self.precision}, " if self.precision else ""
         return (
             f"{self.variant}: {self.framework}, {precision}input {self.input_shape}, "
-            f"{self.device}, {self.threads} thread{'s' * (self.threads != 1)}, "
-            f"{training}inference at {self.inference_batch_size}; "
-            f"{self.processor or 'unknown processor'}"
+            f"{self.device}, {self.threads} thread{'s' * (self.threads != 1)}"
+            f"{training}{in_use}; {self.processor or 'unknown processor'}"
         )
 
     def __repr__(self):
