@@ -206,26 +206,39 @@ def test_what_a_reader_has_edited_is_never_answered_by_its_name(search, storage)
         def by_instance(slope):
             return source(kept.kept)  # noqa: B023
 
+        @functools.cache
+        def cached():
+            return Width().of()
+
+        methods = [kept.of]
+
+        def by_method(slope):
+            return source(methods[0]())  # noqa: B023
+
+        def by_cached(slope):
+            return source(cached())
+
         functions = {"some": [functools.partial(source, inner)]}
 
         def by_mapping(slope):
             assert torch and Path  # a module and a class
             return functions["some"][0]()  # noqa: B023
 
-        for model in (by_value, by_class, by_default, by_instance, by_mapping):
+        models = by_value, by_class, by_default, by_instance
+        for model in (*models, by_mapping, by_method, by_cached):
             found += search({"slope": [0.0]}, model=model).num_parameters.tolist()
-    assert found == 5 * [3190] + 5 * [3985]
-    assert len(optuna.get_all_study_names(storage_url(storage))) == 10
+    assert found == 7 * [3190] + 7 * [3985]
+    assert len(optuna.get_all_study_names(storage_url(storage))) == 14
 
 
 def test_a_function_has_one_name_in_all_processes(tmp_path):
     (tmp_path / "mine.py").write_text(
-        "import numpy\nfrom numpy import float32\n"
+        "import numpy\nfrom numpy import float32, mean\n"
         "from tradeoffs.sources import name_of\n"
         "def small(): return 1\n"
         "KINDS, GOOD, LOOP = {'small': small}, {'relu', 'silu', 'gelu'}, []\n"
         "LOOP.append(LOOP)\n"
-        "def mine(): return KINDS, GOOD, LOOP, numpy, float32\n"
+        "def mine(): return KINDS, GOOD, LOOP, numpy, float32, mean\n"
         "print(name_of(mine))\n"
     )
     command = [sys.executable, tmp_path / "mine.py"]

@@ -43,7 +43,8 @@ def export(
 
     PyTorch networks become `.onnx`, for ONNX Runtime; Keras models `.tflite`, for
     LiteRT. The number of inputs at once stays free. "int8" is static: weights a
-    channel, activations by what the calibration shows.
+    channel, activations by what the calibration shows. Masks of
+    `torch.nn.utils.prune` are written beside the weights; `prune.remove` them first.
 
     Args:
         model_or_run: an `nn.Module` or `keras.Model` of one input; or a recorded

@@ -63,15 +63,21 @@ def _nested(code):
 
 def _described(value, page, seen):
     """What a value is, in texts; functions and classes of a page by their source."""
-    value, parts = getattr(value, "__func__", value), ()  # of a method
-    own = getattr(value, "__module__", None) == page
     if inspect.ismodule(value):
         yield value.__name__
+        return
+    if not inspect.ismethod(value):
+        value = inspect.unwrap(value)  # such as one whose answers are kept
+    own, parts = getattr(value, "__module__", None) == page, ()
+    if inspect.ismethod(value):
+        parts = value.__func__, value.__self__
     elif inspect.isfunction(value) and own:
         if id(value) not in seen:
             yield from _sources(value, seen)
-    elif inspect.isfunction(value) or inspect.isclass(value):
-        yield f"{value.__module__}.{value.__qualname__}"
+    elif inspect.isclass(value) or (
+        callable(value) and hasattr(value, "__name__") and not own
+    ):
+        yield f"{value.__module__}.{getattr(value, '__qualname__', value.__name__)}"
         parts = vars(value).values() if own else ()
     elif isinstance(value, functools.partial):
         parts = value.func, value.args, value.keywords
@@ -86,8 +92,8 @@ def _described(value, page, seen):
         array = np.asarray(value)  # printed, a large one is shortened
         yield f"{array.dtype} {array.shape} {digest_of(array.tobytes())}"
     elif type(value).__repr__ is object.__repr__ and hasattr(value, "__dict__"):
-        yield type(value).__name__  # in place of an address
-        parts = itertools.chain.from_iterable(vars(value).items())
+        # In place of an address, what it is and has.
+        parts = itertools.chain([type(value)], *vars(value).items())
     else:
         yield repr(value)
     if parts and id(value) in seen:
