@@ -16,6 +16,8 @@ FRAMEWORKS = {"pytorch": "torch", "keras": "tensorflow"}  # and their packages
 SMALL_STEP_MACS = 12_000_000
 # All threads share PyTorch's generator: who changes its state holds this meanwhile.
 RANDOM_NUMBERS = threading.RLock()
+if hasattr(os, "register_at_fork"):  # no thread that holds it is in a fork
+    os.register_at_fork(after_in_child=RANDOM_NUMBERS._at_fork_reinit)
 
 
 def import_keras():

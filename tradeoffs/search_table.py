@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tradeoffs import records
-from tradeoffs.checks import number, one_of, whole_number
+from tradeoffs.checks import one_of, whole_number
 from tradeoffs.experiments import Run
 from tradeoffs.records import RecordError
 from tradeoffs.spaces import arguments_of, distributions
@@ -125,8 +125,9 @@ def read_table(path: Path | None = None):
         head, _, text = path.read_text(encoding="utf-8").partition("\n")
         attributes = json.loads(head.removeprefix("# "))
         digest = attributes.pop("sha256")
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no {path}; {records.WHERE}") from None
+    except FileNotFoundError as error:
+        said = f"{error.strerror}; {records.WHERE}"
+        raise FileNotFoundError(error.errno, said, str(path)) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(
             f"{path} is not the table of a search ({type(error).__name__}: {error})"
@@ -226,7 +227,6 @@ def replay(table, sampler: str, num_networks: int, seed: int, max_parameters: in
         raise ValueError(f"{len(table)} networks are not the grid of {size}")
     num_networks = whole_number("num_networks", num_networks, most=len(table))
     seed = whole_number("seed", seed, least=0, most=2**32 - 1)
-    max_parameters = number("max_parameters", max_parameters, least=1)
     accuracies = table.validation_accuracy.to_numpy()
     counted = np.where(table.num_parameters <= max_parameters, accuracies, np.nan)
     if sampler == "grid":

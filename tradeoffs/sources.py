@@ -1,5 +1,6 @@
 """What a reader's function does, as a text to know it by."""
 
+import contextlib
 import functools
 import hashlib
 import inspect
@@ -16,7 +17,7 @@ def name_of(function) -> str:
         ValueError: its source is in no file and no cell.
     """
     name = getattr(function, "__name__", type(function).__name__)
-    text = "\n".join(_sources(function, set()))
+    text = "\n".join(_sources(function, {}))
     return f"{name}-{digest_of(text.encode())}"
 
 
@@ -27,13 +28,13 @@ def digest_of(content: bytes) -> str:
 
 def _sources(function, seen):
     """The source of a function, of those of its page that it calls, and its values."""
-    seen.add(id(function))
+    seen[id(function)] = len(seen), function
     try:
         used = inspect.getclosurevars(function)
         if function.__code__.co_filename == "<string>":  # Python 3.13 gives ""
             raise OSError("it is of a text that is in no file")
-        yield inspect.getsource(function)
-    except (OSError, TypeError) as error:
+        yield inspect.getsource(function.__code__)
+    except (OSError, TypeError, ValueError) as error:
         raise ValueError(
             f"{function!r} has no source text to know it by ({error}); give a function "
             "that is written in a file or a cell"
@@ -66,19 +67,30 @@ def _described(value, page, seen):
     if inspect.ismodule(value):
         yield value.__name__
         return
-    if not inspect.ismethod(value):
-        value = inspect.unwrap(value)  # such as one whose answers are kept
+    if isinstance(value, (functools._lru_cache_wrapper, staticmethod, classmethod)):
+        value = value.__wrapped__
+    if id(value) in seen:
+        yield f"as {seen[id(value)][0]} above"
+        return
     own, parts = getattr(value, "__module__", None) == page, ()
     if inspect.ismethod(value):
         parts = value.__func__, value.__self__
     elif inspect.isfunction(value) and own:
-        if id(value) not in seen:
-            yield from _sources(value, seen)
+        made = value.__code__.co_filename == "<string>"  # as a dataclass's
+        yield from [] if made else _sources(value, seen)
+        return
     elif inspect.isclass(value) or (
         callable(value) and hasattr(value, "__name__") and not own
     ):
-        yield f"{value.__module__}.{getattr(value, '__qualname__', value.__name__)}"
-        parts = vars(value).values() if own else ()
+        module = getattr(value, "__module__", None)
+        yield f"{module}.{getattr(value, '__qualname__', value.__name__)}"
+        if own:
+            items = sorted(vars(value).items())
+            parts = itertools.chain([type(value), *value.__bases__], *items)
+        elif inspect.isbuiltin(value):
+            parts = [value.__self__]
+    elif isinstance(value, property):
+        parts = value.fget, value.fset, value.fdel
     elif isinstance(value, functools.partial):
         parts = value.func, value.args, value.keywords
     elif isinstance(value, Mapping):
@@ -87,19 +99,21 @@ def _described(value, page, seen):
         parts = value
     elif isinstance(value, (set, frozenset)):
         parts = sorted(value, key=repr)
-    elif hasattr(value, "detach") or hasattr(value, "__array__"):
-        value = value.detach().cpu() if hasattr(value, "detach") else value
-        array = np.asarray(value)  # printed, a large one is shortened
-        yield f"{array.dtype} {array.shape} {digest_of(array.tobytes())}"
+    elif hasattr(type(value), "__array__"):
+        yield repr(value)
+        with contextlib.suppress(TypeError, RuntimeError):  # a large one is shortened
+            plain = value.detach().cpu().float() if hasattr(value, "detach") else value
+            yield digest_of(np.asarray(plain).tobytes())
+    elif type(value).__module__ == page and hasattr(value, "__dict__"):
+        pass  # below
     elif type(value).__repr__ is object.__repr__ and hasattr(value, "__dict__"):
         # In place of an address, what it is and has.
         parts = itertools.chain([type(value)], *vars(value).items())
     else:
         yield repr(value)
-    if parts and id(value) in seen:
-        yield "as above"
-        return
+    if type(value).__module__ == page and hasattr(value, "__dict__"):
+        parts = itertools.chain(parts, [type(value)], *vars(value).items())
     if parts:
-        seen.add(id(value))
+        seen[id(value)] = len(seen), value
     for part in parts:
         yield from _described(part, page, seen)

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import re
 
 from tradeoffs.probes.asking import wants_memory
 from tradeoffs.probes.source import MeasureError
@@ -87,7 +88,8 @@ def _num_classes(probe, dtype):
     others = [str(name) for name in probe.dtypes if "float32" not in str(name)]
     if others and dtype is None:
         said += f"; it was given {', '.join(others)}, for want of an input_dtype"
-    if isinstance(failures[0], KeyError) or "argument" in str(failures[0]):
+    called_otherwise = re.search("(missing|takes|unexpected).* argument", said)
+    if isinstance(failures[0], KeyError) or called_otherwise:
         keras = probe.framework == "keras"
         way = "as one list" if keras else "by position, one tensor each"
         said += f"; inputs are given {way}"

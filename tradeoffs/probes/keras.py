@@ -175,13 +175,6 @@ class Probe:
         unknown = list(dict.fromkeys(name for name, count in counts if count is None))
         return (None if unknown else sum(count for _, count in counts)), unknown
 
-    def step_macs(self):
-        """Of a step's forward pass, as far as known."""
-        with contextlib.suppress(Exception):
-            known = filter(None, map(_macs, _operators(self._graph)))
-            return self.batch_size * sum(known)
-        return 0
-
     def second_step(self, trainer, indices):
         """Take a step; TensorFlow does not tell which tensors it keeps for it."""
         trainer.train_steps(indices)

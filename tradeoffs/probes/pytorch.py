@@ -5,7 +5,6 @@ import copy
 import functools
 import gc
 import io
-import itertools
 import logging
 import time
 import weakref
@@ -127,14 +126,15 @@ class Probe:
         if not any(parameter.dim() == 4 for parameter in self.model.parameters()):
             return None
         fewest, began = {}, time.perf_counter()
-        for turn, name in itertools.product(range(LAYOUT_TURNS), LAYOUTS):
+        for turn in range(LAYOUT_TURNS):
             if turn and time.perf_counter() - began > max_seconds:
                 break
-            lay_out(self.model, 4, LAYOUTS[name])
-            # Such as a `view` of what is not contiguous.
-            with contextlib.suppress(RuntimeError):
-                seconds = seconds_of(self.predict_one, inputs)
-                fewest[name] = min(seconds, fewest.get(name, seconds))
+            for name, layout in LAYOUTS.items():
+                lay_out(self.model, 4, layout)
+                # Such as a `view` of what is not contiguous.
+                with contextlib.suppress(RuntimeError):
+                    seconds = seconds_of(self.predict_one, inputs)
+                    fewest[name] = min(seconds, fewest.get(name, seconds))
         faster = min(fewest, key=fewest.get, default="contiguous")
         lay_out(self.model, 4, LAYOUTS[faster])
         return faster

@@ -86,9 +86,11 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
         classes = None
     chosen, in_use = (parts, max_seconds), profile.inference_batch_size
     if in_use is None and set(parts) & {"inference_time", "inference_memory"}:
-        macs = profile.macs or probe.step_macs() // probe.batch_size
-        in_use = int(np.clip(SECOND_OF_MACS // max(macs, 1), 1, USUAL_BATCH))
-        found["inference_batch_size"] = in_use
+        macs = profile.macs
+        if not macs and framework == "pytorch":  # where they were counted already
+            macs = probe.step_macs() // probe.batch_size
+        most = SECOND_OF_MACS // (macs or 1) if profile.device == "cpu" else USUAL_BATCH
+        in_use = found["inference_batch_size"] = min(max(most, 1), USUAL_BATCH)
     works = {
         "training": _training(probe, peak, classes, *chosen),
         "inference": _inference(probe, peak, in_use, *chosen),

@@ -40,17 +40,24 @@ def untracked(network, *inputs) -> list[str]:
 
 
 def _is_weight(one):
-    if isinstance(one, nn.Module):  # dropout is not told that it is in use
-        return any(one.state_dict()) or isinstance(one, _DropoutNd)
+    if isinstance(one, nn.Module):  # some are not told that they are in use
+        kinds = [type(part) for part in one.modules()]
+        own = any(not kind.__module__.startswith("torch.nn.") for kind in kinds)
+        random = any(issubclass(kind, (_DropoutNd, nn.RReLU)) for kind in kinds)
+        return any(one.state_dict()) or own or random
     learns = isinstance(one, torch.Tensor) and one.is_leaf and one.requires_grad
     return learns or isinstance(one, nn.Parameter)
 
 
 def _used(network, inputs):
     """The weights that functions of PyTorch are given in a forward pass."""
-    eager = torch.compiler.set_stance("force_eager")
     seen = _Seen()
-    with contextlib.suppress(Exception), trial_of(network), eager, seen:
+    with (
+        contextlib.suppress(Exception),
+        trial_of(network),
+        torch.compiler.set_stance("force_eager"),
+        seen,
+    ):
         network(*inputs)
     return seen.weights.values()
 
