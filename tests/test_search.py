@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import os
+import runpy
 import signal
 import sqlite3
 import subprocess
@@ -25,6 +26,7 @@ from tradeoffs import ARTICLE, SearchError
 from tradeoffs.__main__ import main
 from tradeoffs.processes import FreshProcesses
 from tradeoffs.search_table import read_table
+from tradeoffs.sources import name_of
 from tradeoffs.spaces import Plan
 from tradeoffs.studies import storage_url
 
@@ -229,6 +231,40 @@ def test_what_a_reader_has_edited_is_never_answered_by_its_name(search, storage)
             found += search({"slope": [0.0]}, model=model).num_parameters.tolist()
     assert found == 7 * [3190] + 7 * [3985]
     assert len(optuna.get_all_study_names(storage_url(storage))) == 14
+
+
+@pytest.mark.parametrize(
+    ("page", "edited"),
+    [
+        (
+            "class Base: width = 16\nclass Net(Base): pass\ndef model(): return Net",
+            "16",
+        ),
+        (
+            "import functools\ndef scaled(by):\n def wrap(f):\n"
+            "  @functools.wraps(f)\n  def made(): return f() * by\n"
+            "  return made\n return wrap\n"
+            "W = 16\n@scaled(W)\ndef width(): return 1\ndef model(): return width()",
+            "16",
+        ),
+        (
+            "from dataclasses import dataclass\n@dataclass\nclass Width:\n"
+            " width: int = 16\ndef model(): return Width()",
+            "16",
+        ),
+        ("class D(dict): __getattr__ = dict.get\nC = D(w=16)\ndef model(): C.w", "16"),
+        ("a = [1]; b = [2]; c = a\ndef model(): return a, b, c", "c = a"),
+    ],
+    ids=["base class", "decorator", "dataclass", "mapping", "alias"],
+)
+def test_what_a_function_uses_is_part_of_its_name(tmp_path, page, edited):
+    names = []
+    other = {"16": "32", "c = a": "c = b"}[edited]
+    for number, text in enumerate((page, page.replace(edited, other))):
+        file = tmp_path / f"{number}.py"
+        file.write_text(text + "\n")
+        names.append(name_of(runpy.run_path(str(file), run_name="mine")["model"]))
+    assert names[0] != names[1]
 
 
 def test_a_function_has_one_name_in_all_processes(tmp_path):
