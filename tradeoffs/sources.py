@@ -76,8 +76,9 @@ def _described(value, page, seen):
     if inspect.ismethod(value):
         parts = value.__func__, value.__self__
     elif inspect.isfunction(value) and own:
-        made = value.__code__.co_filename == "<string>"  # as a dataclass's
-        yield from [] if made else _sources(value, seen)
+        # What a dataclass is given as methods has no source, and comes of its fields.
+        given = value.__code__.co_filename == "<string>" and "." in value.__qualname__
+        yield from [] if given else _sources(value, seen)
         return
     elif inspect.isclass(value) or (
         callable(value) and hasattr(value, "__name__") and not own

@@ -1,4 +1,4 @@
-"""Where a model comes from, and how it gets into a process of its own."""
+"""Where a model comes from: a name, a file, or the reader's own hands."""
 
 import contextlib
 import copy
