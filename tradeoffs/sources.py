@@ -73,6 +73,9 @@ def _described(value, page, seen):
         yield f"as {seen[id(value)][0]} above"
         return
     own, parts = getattr(value, "__module__", None) == page, ()
+    kind = type(value)  # printed, some have an address, and others hide what they have
+    hides = kind.__module__ == page or kind.__repr__ is object.__repr__
+    hides = hides and hasattr(value, "__dict__")
     if inspect.ismethod(value):
         parts = value.__func__, value.__self__
     elif inspect.isfunction(value) and own:
@@ -87,7 +90,7 @@ def _described(value, page, seen):
         yield f"{module}.{getattr(value, '__qualname__', value.__name__)}"
         if own:
             items = sorted(vars(value).items())
-            parts = itertools.chain([type(value), *value.__bases__], *items)
+            parts = itertools.chain([kind, *value.__bases__], *items)
         elif inspect.isbuiltin(value):
             parts = [value.__self__]
     elif isinstance(value, property):
@@ -100,20 +103,15 @@ def _described(value, page, seen):
         parts = value
     elif isinstance(value, (set, frozenset)):
         parts = sorted(value, key=repr)
-    elif hasattr(type(value), "__array__"):
+    elif hasattr(kind, "__array__"):
         yield repr(value)
         with contextlib.suppress(TypeError, RuntimeError):  # a large one is shortened
             plain = value.detach().cpu().float() if hasattr(value, "detach") else value
             yield digest_of(np.asarray(plain).tobytes())
-    elif type(value).__module__ == page and hasattr(value, "__dict__"):
-        pass  # below
-    elif type(value).__repr__ is object.__repr__ and hasattr(value, "__dict__"):
-        # In place of an address, what it is and has.
-        parts = itertools.chain([type(value)], *vars(value).items())
-    else:
+    elif not hides:
         yield repr(value)
-    if type(value).__module__ == page and hasattr(value, "__dict__"):
-        parts = itertools.chain(parts, [type(value)], *vars(value).items())
+    if hides:
+        parts = itertools.chain(parts, [kind], *vars(value).items())
     if parts:
         seen[id(value)] = len(seen), value
     for part in parts:
