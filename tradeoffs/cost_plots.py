@@ -21,10 +21,9 @@ def error_against_costs(table, title: str):
 
     Args:
         table: as from `tradeoffs.cost_table`, with accuracies.
-        title: of the figure.
     """
     table = table.astype({column: float for column, *_ in COST_PANELS})
-    figure, panels = draw.axes(5.4, 3, 2, sharey=True)
+    figure, panels = draw.axes(5.4, 3, 2, sharey=True, title=title)
     for axis, (column, text, scale) in zip(panels.flat, COST_PANELS, strict=True):
         for row in table.itertuples():
             cost = scale * getattr(row, column)
@@ -42,7 +41,6 @@ def error_against_costs(table, title: str):
     entries = panels[0, 0].get_legend_handles_labels()
     place = {"loc": "outside lower center", "ncols": min(len(table), 5)}
     figure.legend(*entries, frameon=False, **place)
-    figure.suptitle(title)
     return figure
 
 
@@ -64,9 +62,8 @@ def batch_sizes(table, runs_by_label: dict[str, dict[int, list]], title: str):
         table: of the PyTorch CNN, with the columns batch_size, epoch_seconds,
             peak_train_memory_mib and predicted_gpu_memory_mib.
         runs_by_label: what was trained to recorded runs by batch size.
-        title: of the figure.
     """
-    figure, (time, memory, error) = draw.axes(3.6, 3)
+    figure, (time, memory, error) = draw.axes(3.6, 3, title=title)
     measured = draw.style("pytorch_cnn", label="measured, CPU")
     predicted = measured | {"label": "predicted, GPU", "markerfacecolor": "none"}
     time.plot(table.batch_size, table.epoch_seconds, **measured)
@@ -86,7 +83,6 @@ def batch_sizes(table, runs_by_label: dict[str, dict[int, list]], title: str):
     entries = error.get_legend_handles_labels()
     place = {"loc": "outside lower right", "ncols": len(runs_by_label), "fontsize": 8}
     figure.legend(*entries, frameon=False, **place)
-    figure.suptitle(title)
     return figure
 
 
@@ -98,9 +94,8 @@ def memory_by_image_size(pictures: dict, volumes: dict, title: str):
 
     Args:
         pictures, volumes: model name to a DataFrame of `predict_memory`.
-        title: of the figure.
     """
-    figure, panels = draw.axes(3.8, 2, sharey=True)
+    figure, panels = draw.axes(3.8, 2, sharey=True, title=title)
     for axis, tables in zip(panels, (pictures, volumes), strict=True):
         for name, table in tables.items():
             sizes = [shape[-1] for shape in table.input_shape]
@@ -115,5 +110,4 @@ def memory_by_image_size(pictures: dict, volumes: dict, title: str):
     draw.finish(left, "width = height (pixels)", memory, "Pictures", log="xy")
     draw.finish(right, "width = height = depth (voxels)", "", "Volumes", log="xy")
     left.legend(loc="lower right", fontsize=8, frameon=False)
-    figure.suptitle(title)
     return figure

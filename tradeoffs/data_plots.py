@@ -23,10 +23,9 @@ def examples(dataset: Dataset, title: str, names=range(10)):
 
     Args:
         dataset: of grey images.
-        title: of the figure.
         names: of the classes, from label 0 on.
     """
-    figure, panels = draw.axes(2.3, len(names), 2)
+    figure, panels = draw.axes(2.3, len(names), 2, title=title)
     for number, (name, column) in enumerate(zip(names, panels.T, strict=True)):
         found = np.flatnonzero(dataset.train_labels == number)
         for axis, index in zip(column, found, strict=False):
@@ -34,7 +33,6 @@ def examples(dataset: Dataset, title: str, names=range(10)):
         for axis in column[len(found) :]:
             axis.set_axis_off()
         column[0].set_title(str(name), fontsize=10)
-    figure.suptitle(title)
     return figure
 
 
@@ -44,9 +42,8 @@ def smaller(datasets: list[Dataset], border: int, title: str):
     Args:
         datasets: the whole one first.
         border: of the crop, in pixels.
-        title: of the figure.
     """
-    figure, (first, *panels) = draw.axes(2.2, 1 + len(datasets))
+    figure, (first, *panels) = draw.axes(2.2, 1 + len(datasets), title=title)
     mean = datasets[0].train_images.mean(0)
     draw.picture(first, mean, "mean of all", 10)
     side = len(mean) - 2 * border
@@ -56,7 +53,6 @@ def smaller(datasets: list[Dataset], border: int, title: str):
     for axis, dataset in zip(panels, datasets, strict=True):
         image = dataset.train_images[0]
         draw.picture(axis, image, "{} × {}".format(*image.shape), 10)
-    figure.suptitle(title)
     return figure
 
 
@@ -66,7 +62,6 @@ def error_by_dataset(runs: list, names: dict[str, str], title: str):
     Args:
         runs: over seeds, of every network on every data set.
         names: a data set's name to what it is called; the first is drawn filled.
-        title: of the figure.
     """
     figure, axis = draw.axes(4.4)
     table = summarize(runs).sort_values("num_parameters")
@@ -94,9 +89,8 @@ def error_by_amount(panels: dict, xlabel: str, title: str):
         panels: a title to the lines of a panel; each a label to a pair: the model,
             for the style, and a mapping of amounts to runs.
         xlabel: of what there is more or less.
-        title: of the figure.
     """
-    figure, axes = draw.axes(3.6, len(panels), sharey=True, squeeze=False)
+    figure, axes = draw.axes(3.6, len(panels), sharey=True, squeeze=False, title=title)
     for axis, (name, lines) in zip(axes[0], panels.items(), strict=True):
         for text, (model, runs_by_amount) in lines.items():
             found = sorted(runs_by_amount.items())
@@ -110,5 +104,4 @@ def error_by_amount(panels: dict, xlabel: str, title: str):
     handles, labels = axes[0][0].get_legend_handles_labels()
     place = {"loc": "outside lower center", "ncols": 3, "frameon": False}
     figure.legend(handles, labels, fontsize=9, **place)
-    figure.suptitle(title)
     return figure

@@ -20,9 +20,8 @@ def epoch_returns(tables: dict, title: str):
 
     Args:
         tables: model name to the table of `tradeoffs.epoch_returns`.
-        title: of the figure.
     """
-    figure, (left, right) = draw.axes(3.6, 2)
+    figure, (left, right) = draw.axes(3.6, 2, title=title)
     for name, table in tables.items():
         style = draw.style(name, markersize=4)
         left.plot(table.total_cost, draw.error(table.accuracy), **style)
@@ -31,7 +30,6 @@ def epoch_returns(tables: dict, title: str):
     draw.finish(left, *names, log="xy", legend="upper right")
     names = "epoch (a gap: no gain in it)", "for a point (your currency)"
     draw.finish(right, *names, "The next point's price", log="y")
-    figure.suptitle(title)
     return figure
 
 
@@ -41,7 +39,6 @@ def expected_best(accuracies, hours_a_network: float, title: str):
     Args:
         accuracies: as from `tradeoffs.expected_best`, 0 to 1, [n].
         hours_a_network: of training, mean.
-        title: of the figure.
     """
     figure, axis = draw.axes(3.4)
     axis.plot(range(1, len(accuracies) + 1), draw.error(accuracies), color="#009e73")
@@ -60,7 +57,6 @@ def ensembles(points: dict, title: str):
     Args:
         points: a label to (model name, parameters, accuracies of the runs or of
             the one vote, whether it is a vote).
-        title: of the figure.
     """
     figure, axis = draw.axes(3.6)
     for text, (name, parameters, accuracies, vote) in points.items():
@@ -81,7 +77,6 @@ def verdicts(table, title: str):
 
     Args:
         table: of `tradeoffs.claims`.
-        title: of the figure.
     """
     figure, axis = draw.axes(3.2)
     section = table.section.mask(table.basis == COUNT, COUNTED)
@@ -105,7 +100,6 @@ def intervals(claims: dict, title: str, first: str, second: str):
     Args:
         claims: a name to a pair of a `Claim` that has an article's number with a
             tolerance, or an effect that matters, and a `Finding` with an interval.
-        title: of the figure.
         first, second: of the panels, of the numbers, with a band of what is allowed,
             and of the effects.
     """
@@ -113,7 +107,8 @@ def intervals(claims: dict, title: str, first: str, second: str):
     effects = {name: pair for name, pair in claims.items() if name not in numbers}
     parts = numbers, effects
     sizes = [max(len(part), 1) for part in parts]
-    figure, axes = draw.axes(0.2 * sum(sizes) + 2.2, 1, 2, height_ratios=sizes)
+    height = 0.2 * sum(sizes) + 2.2
+    figure, axes = draw.axes(height, 1, 2, height_ratios=sizes, title=title)
     texts = (
         (first, "ours less the article's, in units of what is allowed"),
         (second, "the effect, in units of the smallest that would matter"),
@@ -150,5 +145,4 @@ def intervals(claims: dict, title: str, first: str, second: str):
     figure.legend(
         handles=marks, loc="outside lower center", ncols=len(marks), frameon=False
     )
-    figure.suptitle(title)
     return figure

@@ -19,7 +19,6 @@ def in_the_app(table, app_mib: float, title: str):
     Args:
         table: of exported models.
         app_mib: what the whole app may take.
-        title: of the figure.
     """
     figure, axis = draw.axes(3.6)
     places, _ = table.variant.factorize()
@@ -43,7 +42,6 @@ def latencies(table, title: str):
 
     Args:
         table: of models in their frameworks and as files, with the spread.
-        title: of the figure.
     """
     figure, axis = draw.axes(3.6)
     for place, (_, rows) in enumerate(table.groupby("variant", sort=False)):
@@ -61,7 +59,6 @@ def error_against_bytes(table, title: str):
 
     Args:
         table: of exported models in float32 and int8, with their accuracies.
-        title: of the figure.
     """
     figure, axis = draw.axes(4.2)
     for name, rows in table.groupby("variant", sort=False):

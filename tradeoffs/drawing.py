@@ -1,8 +1,8 @@
 """What the pages of figures share.
 
-All figures have one width, a title, and units on both axes. A model keeps its
-colour, marker and line in every figure; the three differ in lightness and in form,
-so that they tell apart in greyscale too.
+All figures have one width, a title, which is each function's `title`, and units on
+both axes. A model keeps its colour, marker and line in every figure; the three differ
+in lightness and in form, so that they tell apart in greyscale too.
 """
 
 import matplotlib.pyplot as plt
@@ -54,13 +54,22 @@ class Figure(plt.Figure):
         return data, {"image/png": {"alt": self.said()}}
 
 
-def axes(height: float = 3.4, columns: int = 1, rows: int = 1, **options):
-    """A figure of the common width, and its axes; options as of `plt.subplots`."""
+def axes(height=3.4, columns: int = 1, rows: int = 1, *, title=None, **options):
+    """A figure of the common width, and its axes.
+
+    Args:
+        height: in inches.
+        columns, rows: of panels.
+        title: over all panels; that of a single one is `finish`'s.
+        options: as of `plt.subplots`.
+    """
     look = {"figsize": (WIDTH, height), "dpi": 100, "layout": "constrained"}
     figure, panels = plt.subplots(rows, columns, FigureClass=Figure, **look, **options)
     # Closed for pyplot, so that a notebook shows the figure that a cell returns,
     # once, and no other.
     plt.close(figure)
+    if title:
+        figure.suptitle(title)
     for axis in np.ravel(panels):
         axis.grid(alpha=0.3)
         axis.set_axisbelow(True)

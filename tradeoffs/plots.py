@@ -64,10 +64,9 @@ def curves(runs_by_name: dict[str, list], title: str, mine: list = ()):
 
     Args:
         runs_by_name: a model's name to its runs of equal length.
-        title: of the figure.
         mine: runs of the reader's own, drawn over them; the last one stands out.
     """
-    figure, (left, right) = draw.axes(3.6, 2)
+    figure, (left, right) = draw.axes(3.6, 2, title=title)
     for name, runs in runs_by_name.items():
         seeds = f"{len(runs)} seed{'s' if len(runs) > 1 else ''}"
         style = draw.style(name, markersize=4, label=f"{label(name)} ({seeds})")
@@ -84,7 +83,6 @@ def curves(runs_by_name: dict[str, list], title: str, mine: list = ()):
     draw.finish(left, _EPOCHS[several], "cross-entropy (nats)", "Test loss", log="y")
     draw.finish(right, _EPOCHS[several], "error (%)", "Test error", log="y")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    figure.suptitle(title)
     return figure
 
 
@@ -95,7 +93,6 @@ def error_by_epoch(
 
     Args:
         runs_by_label: what was trained to its runs of equal length; four at most.
-        title: of the figure.
         column: "train_loss" in place of the error.
         mine: runs of the reader's own, drawn over them, each from its first epoch.
 
@@ -154,7 +151,6 @@ def filter_sweep(runs: list, reference: dict[str, list], title: str):
     Args:
         runs: a run each network.
         reference: model name to its runs over seeds, drawn with deviation.
-        title: of the figure.
     """
     figure, axis = draw.axes(3.8)
     for run in runs:
@@ -179,7 +175,6 @@ def losses_by_size(runs: list, title: str):
     Args:
         runs: a run each network, trained without dropout, which would add to the
             loss on the training images alone.
-        title: of the figure.
     """
     figure, axis = draw.axes(3.4)
     ordered = sorted(runs, key=lambda run: run.num_parameters)
@@ -216,9 +211,8 @@ def canvas(image, evidence, title: str):
     Args:
         image: [height, width], what the network was given.
         evidence: [height, width], the last convolution's output for the digit.
-        title: of the figure.
     """
-    figure, (left, right) = draw.axes(3.4, 2)
+    figure, (left, right) = draw.axes(3.4, 2, title=title)
     left.imshow(image, cmap="gray_r")
     shown = right.imshow(evidence, cmap="viridis")
     figure.colorbar(shown, ax=right, label="last convolution's output")
@@ -226,5 +220,4 @@ def canvas(image, evidence, title: str):
     draw.finish(right, "column", "row", "the digit's picture, before its average")
     for axis in (left, right):
         axis.grid(visible=False)
-    figure.suptitle(title)
     return figure

@@ -14,7 +14,6 @@ def searched_networks(table, front, title: str):
     Args:
         table: as from `tradeoffs.read_table`.
         front: the rows of it that no other beats in both.
-        title: of the figure.
     """
     figure, axis = draw.axes(4.2)
     learnt = table[table.validation_accuracy > 0]
@@ -47,7 +46,6 @@ def search_efficiency(found: dict[str, object], title: str):
     Args:
         found: a way of searching to the lower quartile, median and upper quartile of
             its best accuracy after 1, 2, ... networks, [3, n]; NaN at first.
-        title: of the figure.
     """
     figure, axis = draw.axes(3.6)
     for (name, quartiles), line in zip(found.items(), draw.LINES, strict=False):
@@ -69,7 +67,7 @@ def learnt_filters(network, title: str):
     first, second, last = (layer.weight.detach().numpy() for layer in layers)
     columns, rows, *kernel = second.shape
     largest = max(np.abs(weights).max() for weights in (first, second, last))
-    figure, axis = draw.axes(0.55 * rows + 1.6)
+    figure, axis = draw.axes(0.55 * rows + 1.6, title=title)
     axis.remove()
     left, middle, right = figure.subfigures(1, 3, width_ratios=(1.4, columns, 4.5))
     of = "of {} × {}"
@@ -83,7 +81,6 @@ def learnt_filters(network, title: str):
     axis.set(xticks=range(columns), yticks=range(10))
     axis.tick_params(labelsize=7)
     draw.finish(axis, "filter of conv2", "digit", f"linear: {columns} × 10")
-    figure.suptitle(title)
     return figure
 
 
@@ -106,7 +103,6 @@ def confusions(labels, predictions, title: str):
     Args:
         labels: the true ones, [n].
         predictions: [n].
-        title: of the figure.
     """
     counts = np.zeros((10, 10), dtype=int)
     np.add.at(counts, (labels, predictions), 1)
@@ -130,7 +126,6 @@ def mistakes(images, labels, predictions, title: str):
     Args:
         images: uint8 [n, h, w].
         labels, predictions: [n].
-        title: of the figure.
 
     Raises:
         ValueError: there are none.
@@ -138,10 +133,9 @@ def mistakes(images, labels, predictions, title: str):
     wrong = np.flatnonzero(labels != predictions)
     if not len(wrong):
         raise ValueError("no image is taken for another digit")
-    figure, panels = draw.axes(1.6, 10)
+    figure, panels = draw.axes(1.6, 10, title=title)
     chosen = wrong[np.linspace(0, len(wrong) - 1, 10).astype(int)]
     for axis, index in zip(panels, chosen, strict=True):
         text = f"{labels[index]} read as {predictions[index]}"
         draw.picture(axis, images[index], text, fontsize=8)
-    figure.suptitle(title)
     return figure

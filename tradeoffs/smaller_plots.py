@@ -20,7 +20,6 @@ def ladder(runs: list, published, title: str):
     Args:
         runs: recorded, of the article's models and of the rows.
         published: the table of `tradeoffs.smaller.published`.
-        title: of the figure.
     """
     figure, axis = draw.axes(4.6)
     for row in summarize(runs).itertuples():
@@ -53,7 +52,6 @@ def ablation(table, title: str):
 
     Args:
         table: of `held_back.table("ablation")`; its first row has all changes.
-        title: of the figure.
     """
     whole, *others = [100 * np.array(s.split(), float) for s in table.accuracies]
     found = [difference(whole, values) for values in others]
@@ -78,7 +76,6 @@ def all_weights(network, title: str):
 
     Args:
         network: an `nn.Sequential` of convolutions and a linear layer.
-        title: of the figure.
     """
     layers = {
         name: layer
@@ -87,7 +84,7 @@ def all_weights(network, title: str):
     }
     columns = 4
     rows = -(-len(layers) // columns)
-    figure, panels = draw.axes(2.1 * rows + 0.4, columns, rows)
+    figure, panels = draw.axes(2.1 * rows + 0.4, columns, rows, title=title)
     for axis in np.ravel(panels)[len(layers) :]:
         axis.remove()
     for axis, (name, layer) in zip(np.ravel(panels), layers.items(), strict=False):
@@ -105,5 +102,4 @@ def all_weights(network, title: str):
         axis.spines[:].set_visible(False)
     figure.supxlabel("weights of one filter, and its bias")
     figure.supylabel("filter or digit")
-    figure.suptitle(title)
     return figure
