@@ -70,15 +70,11 @@ def batch_sizes(table, runs_by_label: dict[str, dict[int, list]], title: str):
     memory.plot(table.batch_size, table.peak_train_memory_mib, **measured)
     memory.plot(table.batch_size, table.predicted_gpu_memory_mib, **predicted)
     looks = draw.STYLES["pytorch_cnn"], draw.A_READERS, draw.STYLES["small_net"]
-    for (text, recorded), look in zip(runs_by_label.items(), looks, strict=False):
-        errors = [
-            [draw.error(run.test_accuracy) for run in runs]
-            for runs in recorded.values()
-        ]
-        draw.band(error, list(recorded), errors, label=text, **look, markersize=5)
+    for (text, runs), look in zip(runs_by_label.items(), looks, strict=False):
+        draw.by_amount(error, runs, label=text, **look, markersize=5)
     draw.finish(time, "batch size", "seconds an epoch", "Time", log="xy")
-    draw.finish(memory, "batch size", "MiB, training", "Memory", log="xy")
-    memory.legend(fontsize=8, frameon=False)
+    names = "batch size", "MiB, training", "Memory"
+    draw.finish(memory, *names, log="xy", legend="best")
     draw.finish(error, "batch size", ERROR, "Error after 20 epochs", log="xy")
     entries = error.get_legend_handles_labels()
     place = {"loc": "outside lower right", "ncols": len(runs_by_label), "fontsize": 8}
@@ -106,8 +102,7 @@ def memory_by_image_size(pictures: dict, volumes: dict, title: str):
             look = {"fontsize": 7, "color": "#555555", "bbox": draw.BEHIND_TEXT}
             axis.text(sizes[0], card * 1.1, text, **look)
     left, right = panels
-    memory = "memory (GiB), without the driver's"
-    draw.finish(left, "width = height (pixels)", memory, "Pictures", log="xy")
+    names = "width = height (pixels)", "memory (GiB), without the driver's", "Pictures"
+    draw.finish(left, *names, log="xy", legend="lower right")
     draw.finish(right, "width = height = depth (voxels)", "", "Volumes", log="xy")
-    left.legend(loc="lower right", fontsize=8, frameon=False)
     return figure

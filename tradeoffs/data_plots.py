@@ -93,12 +93,7 @@ def error_by_amount(panels: dict, xlabel: str, title: str):
     figure, axes = draw.axes(3.6, len(panels), sharey=True, squeeze=False, title=title)
     for axis, (name, lines) in zip(axes[0], panels.items(), strict=True):
         for text, (model, runs_by_amount) in lines.items():
-            found = sorted(runs_by_amount.items())
-            errors = [
-                [draw.error(run.test_accuracy) for run in runs] for _, runs in found
-            ]
-            amounts = [amount for amount, _ in found]
-            draw.band(axis, amounts, errors, **draw.style(model, label=text))
+            draw.by_amount(axis, runs_by_amount, **draw.style(model, label=text))
         draw.finish(axis, xlabel, ERROR, name, log="xy")
         axis.label_outer()
     handles, labels = axes[0][0].get_legend_handles_labels()

@@ -182,6 +182,13 @@ def by_epoch(axis, runs: list, column: str, **style) -> None:
     band(axis, runs[0].history.epoch, np.stack(values, axis=1), **style)
 
 
+def by_amount(axis, runs_by_amount: dict, **style) -> None:
+    """The test error against amounts of something, as a `band` over runs of each."""
+    amounts, found = zip(*sorted(runs_by_amount.items()), strict=True)
+    errors = [[error(run.test_accuracy) for run in runs] for runs in found]
+    band(axis, amounts, errors, **style)
+
+
 def picture(axis, image, title: str = "", fontsize: float = 12) -> None:
     """A grey image without ticks or a frame."""
     axis.imshow(image, cmap="gray_r")
