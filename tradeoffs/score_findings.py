@@ -44,9 +44,9 @@ LIMIT = NUM_PARAMETERS["small_net"]
 LOOKS = 2
 
 
-def one_more(evidence, model, **given) -> Finding:
+def _one_more(evidence, model):
     """The accuracy of one more run, in per cent."""
-    return mean(evidence.accuracies(model, **given), one_more=True)
+    return mean(evidence.accuracies(model), one_more=True)
 
 
 def _by_recipe(evidence, model, schedule):
@@ -93,20 +93,13 @@ def _ahead(evidence, first, second, **options):
     return difference(*map(evidence.accuracies, (first, second)), **options)
 
 
-def _of_readings(evidence, kernel, quantity, one_more=True):
-    """A quantity, for each reading of where it pools."""
+def _best_reading(evidence, kernel, quantity="accuracies", one_more=True):
+    """The best accuracy, or loss, of the readings of where it pools."""
+    best = smallest if quantity == "losses" else largest
     nets = [kernel | pooling for pooling in POOLINGS]
     values = [getattr(evidence, quantity)("small_net", **net) for net in nets]
     several = len(nets) + 3  # one was looked at twice, and one three times
-    return [mean(some, one_more=one_more, of_several=several) for some in values]
-
-
-def _best_accuracy(evidence, kernel, **options):
-    return largest(_of_readings(evidence, kernel, "accuracies", **options))
-
-
-def _best_loss(evidence, kernel):
-    return smallest(_of_readings(evidence, kernel, "losses"))
+    return best([mean(some, one_more=one_more, of_several=several) for some in values])
 
 
 def _added(evidence, nets, epochs, without, **options):
@@ -177,15 +170,15 @@ SCORE_FINDINGS = {
         e, "keras_cnn", KERAS_CNN_RECIPE
     ),
     "first-epoch": _first_epoch,
-    "keras-cnn-accuracy": lambda e: one_more(e, "keras_cnn"),
-    "pytorch-cnn-accuracy": lambda e: one_more(e, "pytorch_cnn"),
-    "keras-mlp-accuracy": lambda e: one_more(e, "keras_mlp"),
+    "keras-cnn-accuracy": lambda e: _one_more(e, "keras_cnn"),
+    "pytorch-cnn-accuracy": lambda e: _one_more(e, "pytorch_cnn"),
+    "keras-mlp-accuracy": lambda e: _one_more(e, "keras_mlp"),
     "ranking": _step_between_ranks,
     "keras-cnn-ahead-of-pytorch-cnn": lambda e: _ahead(
         e, "keras_cnn", "pytorch_cnn", one_more=True
     ),
     "a-million-is-not-needed": lambda e: _ahead(e, "keras_cnn", "gap_cnn"),
-    "gap-cnn-accuracy": lambda e: one_more(e, "gap_cnn"),
+    "gap-cnn-accuracy": lambda e: _one_more(e, "gap_cnn"),
     "gap-cnn-accuracy-with-dropout": lambda e: mean(
         e.accuracies("gap_cnn", dropout=True), one_more=True, of_several=LOOKS
     ),
@@ -208,12 +201,12 @@ SCORE_FINDINGS = {
     "leaky-relu-helps-little-as-described": lambda e: _leaky_adds(
         e, NETS_OF_THE_TEXT, of_several=LOOKS
     ),
-    "small-net-accuracy": lambda e: _best_accuracy(e, {}),
-    "small-net-accuracy-as-described": lambda e: _best_accuracy(e, AS_DESCRIBED),
-    "small-net-loss": lambda e: _best_loss(e, {}),
-    "small-net-loss-as-described": lambda e: _best_loss(e, AS_DESCRIBED),
-    "small-net-keeps-95": lambda e: _best_accuracy(e, {}, one_more=False),
-    "small-net-keeps-95-as-described": lambda e: _best_accuracy(
+    "small-net-accuracy": lambda e: _best_reading(e, {}),
+    "small-net-accuracy-as-described": lambda e: _best_reading(e, AS_DESCRIBED),
+    "small-net-loss": lambda e: _best_reading(e, {}, "losses"),
+    "small-net-loss-as-described": lambda e: _best_reading(e, AS_DESCRIBED, "losses"),
+    "small-net-keeps-95": lambda e: _best_reading(e, {}, one_more=False),
+    "small-net-keeps-95-as-described": lambda e: _best_reading(
         e, AS_DESCRIBED, one_more=False
     ),
     "search-keeps-95": _best_searched,
