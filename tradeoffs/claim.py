@@ -46,11 +46,9 @@ class Claim:
         article: its number; of a claim in words, the bound that they amount to.
         unit: of both numbers.
         decimals: both are written with.
-        test: one of `TESTS`. "within": no further from the article's number than
-            `tolerance`. "within a factor": of `tolerance`. "rounds": ours is the
-            article's to `tolerance` significant digits. "above" and "below": ours
-            is larger, or smaller. "at least", "at most": with `tolerance`.
-        tolerance: of the test, where it takes one.
+        test: one of `TESTS`, which say what ours must be.
+        tolerance: of the test, where it takes one: a distance, beyond the article's
+            number too for "at least" and "at most"; a factor; or significant digits.
         matters: of an effect, the smallest that would matter, above the article's
             number: one that may be none and is surely smaller does not hold.
         reason: why the test is fair.

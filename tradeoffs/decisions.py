@@ -18,12 +18,7 @@ from tradeoffs.limits import LIMITS, as_table, larger_is_better, numbers_in
 class Relaxation(NamedTuple):
     """The one limit to relax, and how far, so that a model fits.
 
-    Attributes:
-        model: that would fit.
-        limit: a name of `LIMITS`.
-        allowed: the limit as it is.
-        needed: as it would have to be.
-        excess: the share by which it is broken (of errors, for an accuracy).
+    A row of `Choice.broken`, with its value as what is needed.
     """
 
     model: str
@@ -73,9 +68,8 @@ class Choice:
             text = f"{row.limit}: {limit.write(row.value)}"
             if not math.isnan(row.value):
                 text += f" for {limit.write(row.allowed)}"
-                if math.isfinite(row.excess):
-                    errors = " errors" if limit.least else ""
-                    text += f", {row.excess:+.0%}{errors}"
+            if math.isfinite(row.excess):
+                text += f", {row.excess:+.0%}{' errors' if limit.least else ''}"
             found.setdefault(row.model, []).append(text)
         return found
 
@@ -85,10 +79,9 @@ class Choice:
         )
         lines = [asked or "no limits"]
         lines += [f"  fits          {model}" for model in self.fitting.index]
-        for model, (first, *others) in self.reasons().items():
+        for model, texts in self.reasons().items():
             start = f"  does not fit  {model}: "
-            lines.append(start + first)
-            lines += [" " * len(start) + text for text in others]
+            lines.append(start + f"\n{' ' * len(start)}".join(texts))
         if self.relax:
             lines.append(f"  nearest: {self.relax}")
         elif self.fitting.empty:
@@ -245,15 +238,15 @@ def pareto(profiles, over: Iterable[str] = ("accuracy_mean", "num_parameters")):
     over = list(over)
     if not over:
         raise ValueError("over is empty; give at least one column")
-    losses = np.empty((len(table), len(over)))
-    for place, column in enumerate(over):
-        values = numbers_in(table, column)
-        if values.isna().any():
-            unknown = ", ".join(map(str, values.index[values.isna()]))
+    values = pd.DataFrame({column: numbers_in(table, column) for column in over})
+    for column, known in values.notna().items():
+        if not known.all():
+            unknown = ", ".join(map(str, table.index[~known]))
             raise ValueError(
                 f"{column} of {unknown} was not measured; leave it out of over, or "
                 "leave the model out"
             )
-        losses[:, place] = -values if larger_is_better(column) else values
+    signs = [-1 if larger_is_better(column) else 1 for column in values]
+    losses = (values * signs).to_numpy()
     beaten = [np.any((losses <= row).all(1) & (losses < row).any(1)) for row in losses]
     return table[~np.array(beaten)]

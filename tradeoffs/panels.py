@@ -19,7 +19,9 @@ from tradeoffs.limits import LIMITS
 MIME_TYPE = "application/vnd.vegalite.v5+json"
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 STEPS = 200  # of a slider
-GREY, DARK_GREY = "#bbbbbb", "#767676"  # of points, of text
+FITS = "datum.broken === ''"  # in Vega's language
+OWN = alt.Color("color:N", scale=None)  # of a model
+GREY, DARK_GREY = alt.value("#bbbbbb"), alt.value("#767676")  # of points, of text
 WIDTH = 560  # pixels
 
 
@@ -105,33 +107,28 @@ def _slider(name, start, values):
 
 
 def _points(base):
-    fits = "datum.broken === ''"
     looks = {"scale": alt.Scale(type="log", nice=False, padding=30)}
     looks["axis"] = alt.Axis(grid=False, titleFontWeight="normal")
-    x = alt.X("parameters:Q", title="parameters (logarithmic)", **looks)
-    y = alt.Y("error:Q", title="test error (%)", **looks)
-    own = alt.Color("color:N", scale=None)
-    color = alt.condition(fits, own, alt.value(GREY))
-    dots = base.mark_point(size=140, filled=True, opacity=1).encode(
-        x=x, y=y, color=color, tooltip=["model", "error", "parameters"]
+    base = base.encode(
+        x=alt.X("parameters:Q", title="parameters (logarithmic)", **looks),
+        y=alt.Y("error:Q", title="test error (%)", **looks),
     )
-    names = base.mark_text(dy=-15, fontSize=12)
-    color = alt.condition(fits, own, alt.value(DARK_GREY))
-    names = names.encode(x=x, y=y, text="model:N", color=color)
+    dots = base.mark_point(size=140, filled=True, opacity=1).encode(
+        color=alt.condition(FITS, OWN, GREY), tooltip=["model", "error", "parameters"]
+    )
+    names = base.mark_text(dy=-15, fontSize=12).encode(
+        color=alt.condition(FITS, OWN, DARK_GREY), text="model:N"
+    )
     return (dots + names).properties(width=WIDTH, height=220)
 
 
 def _list(base):
     """A line a model: that it fits, or the limits that it breaks."""
-    text = base.transform_calculate(
-        said="datum.broken === '' ? 'fits' : 'breaks ' + datum.broken"
-    )
+    text = base.transform_calculate(said=f"{FITS} ? 'fits' : 'breaks ' + datum.broken")
     best_first = alt.EncodingSortField("error")
     axis = alt.Axis(labelFontSize=12, labelLimit=220, domain=False, ticks=False)
     rows = alt.Y("model:N", sort=best_first, title=None, axis=axis)
-    color = alt.condition(
-        "datum.broken === ''", alt.value("#00513b"), alt.value(DARK_GREY)
-    )
+    color = alt.condition(FITS, alt.value("#00513b"), DARK_GREY)
     return (
         text.mark_text(align="left", fontSize=12)
         .encode(y=rows, x=alt.value(8), text="said:N", color=color)
