@@ -82,9 +82,6 @@ def batch_sizes(table, runs_by_label: dict[str, dict[int, list]], title: str):
     return figure
 
 
-CARDS_GIB = (8, 24, 80)
-
-
 def memory_by_image_size(pictures: dict, volumes: dict, title: str):
     """Predicted GPU memory of training at batch 1, and where a card is full.
 
@@ -96,7 +93,7 @@ def memory_by_image_size(pictures: dict, volumes: dict, title: str):
         for name, table in tables.items():
             sizes = [shape[-1] for shape in table.input_shape]
             axis.plot(sizes, table.reserved_mib / 1024, **draw.style(name))
-        for card in CARDS_GIB:
+        for card in (8, 24, 80):
             axis.axhline(card, **draw.THIN)
             text = f"a card of {card} GiB is full"
             look = {"fontsize": 7, "color": "#555555", "bbox": draw.BEHIND_TEXT}
