@@ -23,7 +23,8 @@ def in_the_app(table, app_mib: float, title: str):
     figure, axis = draw.axes(3.6)
     places, _ = table.variant.factorize()
     for place, row in zip(places, table.itertuples(), strict=True):
-        _dot(axis, row, row.file_bytes / MIB, place)
+        look = {"fillstyle": _FILLS[_kind(row)]}
+        draw.point(axis, row.variant, row.file_bytes / MIB, place, **look)
     runtimes = table.groupby("framework").runtime_bytes.first() / MIB
     for side, (runtime, mib) in zip(("right", "left"), runtimes.items(), strict=False):
         axis.axvline(mib, **draw.THIN)
@@ -49,7 +50,8 @@ def latencies(table, title: str):
             ends = row.latency_ms_p50_lowest, row.latency_ms_p50_highest
             height = place + 0.25 * number  # so that no interval lies over another
             axis.plot(ends, (height, height), **draw.THIN | {"linestyle": "-"})
-            _dot(axis, row, row.latency_ms_p50, height)
+            look = {"fillstyle": _FILLS[_kind(row)]}
+            draw.point(axis, row.variant, row.latency_ms_p50, height, **look)
     xlabel = "latency of one image (ms): median, lowest and highest of the turns"
     return _finished(figure, axis, table, xlabel, title)
 
@@ -78,11 +80,6 @@ def error_against_bytes(table, title: str):
 
 def _kind(row):
     return "framework" if row.framework in FRAMEWORKS else row.precision
-
-
-def _dot(axis, row, value, place):
-    look = {"linestyle": "none", "markersize": 9, "fillstyle": _FILLS[_kind(row)]}
-    axis.plot(value, place, **draw.style(row.variant, label=None, **look))
 
 
 def _finished(figure, axis, table, xlabel, title):
