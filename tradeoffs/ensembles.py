@@ -6,6 +6,7 @@ scores, of networks that were trained again.
 """
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,20 +17,15 @@ from tradeoffs.data import dataset_named
 from tradeoffs.experiments import Experiment, Run
 from tradeoffs.processes import FreshProcesses
 from tradeoffs.progress import bar
-from tradeoffs.recorded import KEPT
-from tradeoffs.schedules import ARTICLE
+from tradeoffs.recorded import KEPT, seeds_of
 
 # The networks whose probabilities are averaged: those of seed 5 are kept.
 MEMBERS = {
     "keras_cnn": (
-        Experiment("keras_cnn", "keras", ARTICLE, 3),
-        Experiment("keras_cnn", "keras", ARTICLE, 4),
-        Experiment("keras_cnn", "pytorch", ARTICLE, weights.KEPT_SEED),
+        *seeds_of("keras_cnn", 2, "keras", first=3),
+        *seeds_of("keras_cnn", 1, first=weights.KEPT_SEED),
     ),
-    "gap_cnn": tuple(
-        Experiment("gap_cnn", "pytorch", ARTICLE, weights.KEPT_SEED + n)
-        for n in range(5)
-    ),
+    "gap_cnn": seeds_of("gap_cnn", 5, first=weights.KEPT_SEED),
 }
 JOBS = 2  # trainings at once
 
@@ -130,7 +126,7 @@ def record_ensembles() -> None:
     measurements.write_rows("ensembles", rows)
 
 
-def row_of(model: str, members: tuple[Experiment, ...], found: list) -> dict:
+def row_of(model: str, members: Sequence[Experiment], found: list) -> dict:
     """A mapping of `recorded_ensembles`, of the members' probabilities."""
     labels = dataset_named("mnist").test_labels
     runs = [

@@ -19,13 +19,19 @@ from tradeoffs.schedules import (
 from tradeoffs.weights import KEPT
 
 
-def _seeds(
-    model, framework, schedule, num_seeds, arguments=None, dataset="mnist", first=0
+def seeds_of(
+    model,
+    num_seeds,
+    framework="pytorch",
+    *,
+    schedule=ARTICLE,
+    dataset="mnist",
+    first=0,
+    **model_arguments,
 ) -> list[Experiment]:
-    """One network under one schedule, over seeds one after the other."""
-    network = model, framework, schedule
+    """One network under one schedule, over seeds one after the other from the first."""
     return [
-        Experiment(*network, seed, arguments or {}, dataset)
+        Experiment(model, framework, schedule, seed, model_arguments, dataset)
         for seed in range(first, first + num_seeds)
     ]
 
@@ -64,7 +70,7 @@ POOLINGS = (
 # had ten, and of 518 parameters then twenty.
 SEEDS_OF_READINGS = (20, 10, 35, 5, 5, 5, 10), (10, 10, 30, 5, 5, 5, 10)
 READINGS = tuple(
-    _seeds("small_net", "pytorch", ARTICLE, num_seeds, kernel | pooling)
+    seeds_of("small_net", num_seeds, **kernel, **pooling)
     for kernel, seeds in zip(KERNELS, SEEDS_OF_READINGS, strict=True)
     for pooling, num_seeds in zip(POOLINGS, seeds, strict=True)
 )
@@ -80,39 +86,36 @@ SWEPT = [size for size in reversed(BATCH_SIZES) if size != ARTICLE.batch_size]
 
 # Every series of runs in the repository, the quick ones first.
 SERIES = (
-    *(_seeds("small_net", "pytorch", ARTICLE, 20, net) for net in SMALL_NETS),
+    *(seeds_of("small_net", 20, **net) for net in SMALL_NETS),
     *READINGS[1:],
-    _seeds("small_net", "pytorch", ARTICLE, 10, CHOSEN_SMALL_NET),
-    _seeds("small_net", "pytorch", ARTICLE, 50, WITHOUT_OVERLAP),
-    _seeds("small_net", "pytorch", ARTICLE, 60, FIVE_PER_CENT_LESS),
-    _seeds("gap_cnn", "pytorch", ARTICLE, 10),
+    seeds_of("small_net", 10, **CHOSEN_SMALL_NET),
+    seeds_of("small_net", 50, **WITHOUT_OVERLAP),
+    seeds_of("small_net", 60, **FIVE_PER_CENT_LESS),
+    seeds_of("gap_cnn", 10),
     # Ten at first; so many decide on its loss, with an interval for two looks.
-    _seeds("gap_cnn", "pytorch", ARTICLE, 46, {"dropout": True}),
-    _seeds("pytorch_cnn", "pytorch", ARTICLE, 10),
-    _seeds("keras_mlp", "keras", ARTICLE, 5),
-    _seeds("keras_mlp", "pytorch", ARTICLE, 3),
-    _seeds("keras_mlp", "keras", KERAS_MLP_RECIPE, 1),
-    _seeds("keras_cnn", "keras", ARTICLE, 5),
-    _seeds("keras_cnn", "pytorch", ARTICLE, 3),
-    _seeds("keras_cnn", "keras", KERAS_CNN_RECIPE, 2),
-    _seeds("keras_cnn", "keras", KERAS_CNN_RECIPE_TODAY, 1),
-    *(
-        _seeds("gap_cnn", "pytorch", ARTICLE, 1, {"filters": list(filters)})
-        for filters in GAP_FILTERS
-    ),
+    seeds_of("gap_cnn", 46, dropout=True),
+    seeds_of("pytorch_cnn", 10),
+    seeds_of("keras_mlp", 5, "keras"),
+    seeds_of("keras_mlp", 3),
+    seeds_of("keras_mlp", 1, "keras", schedule=KERAS_MLP_RECIPE),
+    seeds_of("keras_cnn", 5, "keras"),
+    seeds_of("keras_cnn", 3),
+    seeds_of("keras_cnn", 2, "keras", schedule=KERAS_CNN_RECIPE),
+    seeds_of("keras_cnn", 1, "keras", schedule=KERAS_CNN_RECIPE_TODAY),
+    *(seeds_of("gap_cnn", 1, filters=filters) for filters in GAP_FILTERS),
     # A batch of one takes a quarter of an hour and more a seed.
-    *(_seeds("pytorch_cnn", "pytorch", at_batch_size(n), 1 + (n > 16)) for n in SWEPT),
+    *(seeds_of("pytorch_cnn", 1 + (n > 16), schedule=at_batch_size(n)) for n in SWEPT),
     *(
-        _seeds("pytorch_cnn", "pytorch", at_batch_size(n, scaled=True), 2)
+        seeds_of("pytorch_cnn", 2, schedule=at_batch_size(n, scaled=True))
         for n in SWEPT
         if n > 16
     ),
-    *(_seeds("small_net", "pytorch", at_batch_size(n), 5) for n in SWEPT),
+    *(seeds_of("small_net", 5, schedule=at_batch_size(n)) for n in SWEPT),
 )
 
 # The same networks on harder data, three seeds each.
 HARDER = tuple(
-    _seeds(model, framework, ARTICLE, 3, arguments, "fashion_mnist")
+    seeds_of(model, 3, framework, dataset="fashion_mnist", **arguments)
     for model, framework, arguments in (
         ("small_net", "pytorch", {}),
         ("small_net", "pytorch", CHOSEN_SMALL_NET),
@@ -133,23 +136,23 @@ SIDES = {28: "mnist", 20: "mnist-crop4", 14: "mnist-pool2", 7: "mnist-pool4"}
 COMPONENTS = 20, 50, 100, 200
 FEWER_INPUTS = (
     *(
-        _seeds("keras_mlp", "pytorch", ARTICLE, 2, {"num_inputs": side**2}, name)
+        seeds_of("keras_mlp", 2, dataset=name, num_inputs=side**2)
         for side, name in SIDES.items()
         if side < 28
     ),
     *(
-        _seeds("keras_mlp", "pytorch", ARTICLE, 2, {"num_inputs": n}, f"mnist-pca{n}")
+        seeds_of("keras_mlp", 2, dataset=f"mnist-pca{n}", num_inputs=n)
         for n in COMPONENTS
     ),
     *(
-        _seeds("pytorch_cnn", "pytorch", ARTICLE, 2, {"side": side, "padding": 2}, name)
+        seeds_of("pytorch_cnn", 2, dataset=name, side=side, padding=2)
         for side, name in SIDES.items()
     ),
-    _seeds("pytorch_cnn", "pytorch", ARTICLE, 2, {"side": 20}, SIDES[20]),
+    seeds_of("pytorch_cnn", 2, dataset=SIDES[20], side=20),
 )
 # Fewer images of both data sets, for three sizes of network.
 FEWER_IMAGES = tuple(
-    _seeds(model, "pytorch", ARTICLE, 3, arguments, f"{dataset}-head{count}-10000")
+    seeds_of(model, 3, dataset=f"{dataset}-head{count}-10000", **arguments)
     for dataset in ("mnist", "fashion_mnist")
     for count in (600, 6_000)
     for model, arguments in (
@@ -160,13 +163,8 @@ FEWER_IMAGES = tuple(
 )
 # What was chosen in the search for smaller networks, with seeds that no candidate had.
 ROW_SERIES = {
-    limit: _seeds(
-        "tiny",
-        "pytorch",
-        row.schedule,
-        5,
-        {"parameters": limit},
-        first=FIRST_SEED_OF_ROWS,
+    limit: seeds_of(
+        "tiny", 5, schedule=row.schedule, first=FIRST_SEED_OF_ROWS, parameters=limit
     )
     for limit, row in ROWS.items()
 }

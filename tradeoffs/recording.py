@@ -11,7 +11,6 @@ import loky
 import numpy as np
 
 from tradeoffs import article, series
-from tradeoffs.experiments import Experiment
 from tradeoffs.measurements import (
     PICTURES,
     VOLUME,
@@ -22,7 +21,7 @@ from tradeoffs.measurements import (
 from tradeoffs.models import MODELS, model_info
 from tradeoffs.processes import FreshProcesses
 from tradeoffs.progress import bar
-from tradeoffs.recorded import NETS_OF_THE_TEXT, SMALL_NETS
+from tradeoffs.recorded import NETS_OF_THE_TEXT, SMALL_NETS, seeds_of
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.search_table import read_table, replay
 
@@ -133,12 +132,10 @@ def count_dead_units(arguments: dict, epochs: int) -> dict:
     from tradeoffs.probes.units import dead_units
     from tradeoffs.training.pytorch import images_to_tensor
 
-    experiments = [
-        Experiment("small_net", "pytorch", ARTICLE, seed, arguments)
-        for seed in range(seeds_counted(arguments, epochs))
-    ]
-    starts = range(0, len(experiments), SIDE_BY_SIDE)
-    stacks = [experiments[start : start + SIDE_BY_SIDE] for start in starts]
+    stacks = (
+        seeds_of("small_net", SIDE_BY_SIDE, first=first, **arguments)
+        for first in range(0, seeds_counted(arguments, epochs), SIDE_BY_SIDE)
+    )
     made = [one for some in stacks for one in series.train(some, first_epochs=epochs)]
     images = images_to_tensor(mnist().test_images, ARTICLE.input_scaling)
     return {
