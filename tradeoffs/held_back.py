@@ -78,6 +78,8 @@ def score(
         threads=series.THREADS,
         progress=progress,
     )
+    usual, given = map(dataclasses.asdict, (CYCLE, schedule))
+    changes = {name: value for name, value in given.items() if value != usual[name]}
     rows = []
     for place, arguments in enumerate(networks):
         of_seeds = runs[place * len(seeds) : (place + 1) * len(seeds)]
@@ -87,7 +89,7 @@ def score(
         rows.append(
             {
                 "network": json.dumps(arguments),
-                "schedule": json.dumps(_differences(schedule)),
+                "schedule": json.dumps(changes),
                 "num_parameters": count_parameters("tiny", **arguments),
                 "seeds": " ".join(map(str, seeds)),
                 "accuracies": " ".join(f"{accuracy:.4f}" for accuracy in found),
@@ -96,13 +98,6 @@ def score(
             }
         )
     return pd.DataFrame(rows)
-
-
-def _differences(schedule):
-    """The values of a schedule that are not those of `CYCLE`."""
-    usual = dataclasses.asdict(CYCLE)
-    given = dataclasses.asdict(schedule).items()
-    return {name: value for name, value in given if usual[name] != value}
 
 
 def record_ablation(*, jobs: int = 1) -> None:
@@ -143,9 +138,8 @@ def table(name: str):
     path = records.results_folder() / "smaller" / f"{name}.csv"
     try:
         found = pd.read_csv(path, dtype={"seeds": str, "accuracies": str})
-        each = [np.array(text.split(), float) for text in found.accuracies]
+        whole = found.accuracies.map(str.strip)  # an empty cell is no text
+        seeds = whole.str.split(expand=True).astype(float)
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise records.RecordError(f"{path} is no table of scores: {error}") from error
-    mean = [values.mean() for values in each]
-    std = [values.std(ddof=1) if len(values) > 1 else np.nan for values in each]
-    return found.assign(mean=mean, std=std)
+    return found.assign(mean=seeds.mean(axis=1), std=seeds.std(axis=1))
