@@ -1,9 +1,6 @@
-"""The weights of some recorded runs, beside their records.
+"""The weights of some recorded runs, beside their records; `trained` says of which.
 
-Those of the first seeds of each Small Net on MNIST, under the article's schedule, are
-kept as they are, and of the rows of the search for smaller networks with their norms
-folded; and those of a further run of each larger model, in float16 with as few bits as
-leave its predictions as recorded.
+Those of larger models are in float16, with as few bits as leave what they predict.
 """
 
 import importlib
@@ -63,17 +60,13 @@ def save_weights(run: Run, network, folder: Path | None = None) -> None:
 
 def _rounded(run, network):
     """The weights in float16, with as many of its ten bits as are needed."""
-    import torch
-
     from tradeoffs.training.pytorch import Trainer
 
     trainer = Trainer(network, mnist(), run.experiment.schedule, run.experiment.seed)
-    state = {
-        name: tensor.clone(memory_format=torch.contiguous_format)
-        for name, tensor in network.state_dict().items()
-    }
+    state = network.state_dict().items()
+    halves = {name: tensor.half().contiguous() for name, tensor in state}
     for spare in (6, 5, 4, 3, 2, 1, 0):
-        found = {name: _half(tensor, spare) for name, tensor in state.items()}
+        found = {name: _shortened(half, spare) for name, half in halves.items()}
         network.load_state_dict(found)
         if np.array_equal(trainer.evaluate()[1], run.test_predictions):
             return found
@@ -82,11 +75,11 @@ def _rounded(run, network):
     )
 
 
-def _half(tensor, spare):
-    """In float16, rounded so that the last bits of the fraction are 0."""
+def _shortened(half, spare):
+    """A tensor in float16, rounded so that the last bits of the fraction are 0."""
     import torch
 
-    bits = tensor.half().numpy().view(np.uint16).astype(np.uint32)
+    bits = half.numpy().view(np.uint16).astype(np.uint32)
     rounded = (bits + (1 << spare >> 1)) >> spare << spare
     return torch.tensor(rounded.astype(np.uint16).view(np.float16))
 
