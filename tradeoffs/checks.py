@@ -71,9 +71,7 @@ def one_of(name: str, value, allowed: Iterable):
 
 def plain(value):
     """A value with NumPy's numbers as Python's, in lists and mappings too."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
+    if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     if isinstance(value, Mapping):
         return {name: plain(one) for name, one in value.items()}
