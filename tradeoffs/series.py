@@ -257,7 +257,7 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1) -> None:
     """
     for experiment in experiments:
         records.check_writable(records.results_folder() / experiment.path)
-    epochs, failures = sum(e.schedule.epochs for e in experiments), []
+    epochs = sum(e.schedule.epochs for e in experiments)
     with (
         FreshProcesses(jobs, threads=THREADS) as processes,
         bar(total=epochs, desc="recorded", unit=" epochs") as shown,
@@ -269,14 +269,11 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1) -> None:
             for number, stack in enumerate(stacks(experiments))
         }
         for future in as_completed(waiting):
-            if failure := future.exception():
-                failures.append(failure)
-                continue
-            for experiment in waiting[future]:
+            for experiment in [] if future.exception() else waiting[future]:
                 shown.update(experiment.schedule.epochs)
                 shown.write(f"recorded {experiment.path}")
-    if failures:
-        raise failures[0]
+    for future in waiting:
+        future.result()
 
 
 def stacks(experiments: list[Experiment]) -> list[list[Experiment]]:
