@@ -134,20 +134,11 @@ FIRST_SEED_OF_ROWS = 100
 # it has it at every size, and at 20 pixels both are there to compare.
 SIDES = {28: "mnist", 20: "mnist-crop4", 14: "mnist-pool2", 7: "mnist-pool4"}
 COMPONENTS = 20, 50, 100, 200
+INPUTS = {side**2: name for side, name in SIDES.items() if side < 28}
+INPUTS |= {n: f"mnist-pca{n}" for n in COMPONENTS}
 FEWER_INPUTS = (
-    *(
-        seeds_of("keras_mlp", 2, dataset=name, num_inputs=side**2)
-        for side, name in SIDES.items()
-        if side < 28
-    ),
-    *(
-        seeds_of("keras_mlp", 2, dataset=f"mnist-pca{n}", num_inputs=n)
-        for n in COMPONENTS
-    ),
-    *(
-        seeds_of("pytorch_cnn", 2, dataset=name, side=side, padding=2)
-        for side, name in SIDES.items()
-    ),
+    *(seeds_of("keras_mlp", 2, dataset=INPUTS[n], num_inputs=n) for n in INPUTS),
+    *(seeds_of("pytorch_cnn", 2, dataset=SIDES[n], side=n, padding=2) for n in SIDES),
     seeds_of("pytorch_cnn", 2, dataset=SIDES[20], side=20),
 )
 # Fewer images of both data sets, for three sizes of network.
