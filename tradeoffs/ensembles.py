@@ -85,8 +85,7 @@ def ensemble(runs: list[Run], labels: np.ndarray) -> Ensemble:
             )
     votes = np.stack([run.test_predictions for run in runs])  # [runs, n]
     support = (votes[:, np.newaxis] == votes).sum(1)  # those who agree, [runs, n]
-    first = support.argmax(0)  # of equals the earliest
-    winners = np.take_along_axis(votes, first[np.newaxis], 0)[0]
+    winners = votes[support.argmax(0), np.arange(len(labels))]  # of equals the earliest
     return Ensemble(
         runs,
         winners,
