@@ -31,7 +31,6 @@ MEMORY_POINTS = {
     "keras_cnn": (*PICTURES, (VOLUME, 1)),
     "pytorch_cnn": (*PICTURES, (VOLUME, 1)),
 }
-MEMORY_COLUMNS = ["model", "input_shape", "batch_size", "allocated_mib", "reserved_mib"]
 # After which epochs the dead units of the Small Nets are counted.
 DEAD_AFTER = 1, 5, ARTICLE.epochs
 SIDE_BY_SIDE = 20
@@ -94,7 +93,7 @@ def record_gpu_memory() -> None:
     rows = []
     for model, points in MEMORY_POINTS.items():
         table = predict_memory(model, points).round(3).assign(model=model)
-        rows += table[MEMORY_COLUMNS].to_dict(orient="records")
+        rows += table.to_dict(orient="records")
     write_rows("gpu_memory", rows)
 
 
