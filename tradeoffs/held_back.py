@@ -1,8 +1,4 @@
-"""Scores of tiny networks on training images that were held back.
-
-`results/smaller/candidates.csv` has every candidate of the search for smaller networks,
-and `ablation.csv` what each change of the 518 row is worth.
-"""
+"""Scores of tiny networks on training images that were held back."""
 
 import dataclasses
 import functools
@@ -125,8 +121,9 @@ def table(name: str):
     """A table of scores on held-back images, with the mean and deviation over seeds.
 
     Args:
-        name: "candidates", everything that was tried for every row; or "ablation", the
-            518 row with one change taken back at a time.
+        name: of a file in `results/smaller/`: "candidates", everything that was tried
+            for every row; or "ablation", the 518 row with one change taken back at a
+            time.
 
     Returns:
         A DataFrame with the columns of `score`, what was tried ("tried"), and mean and

@@ -222,11 +222,9 @@ def train_and_record(
     """Train experiments as `train` does, and write their records.
 
     Args:
-        experiments: what to train.
-        progress: show a bar.
+        experiments, progress, position: as of `train`.
         jobs: trainings that run at the same time, this one among them; they
             slow each other down a little, so the record says how many.
-        position: the line of the bar.
     """
     for network, found in train(experiments, progress=progress, position=position):
         record(network, found, jobs)
