@@ -95,8 +95,7 @@ def published():
     >>> int(published().selected_on.value_counts()["test images"])
     5
     """
-    with (files("tradeoffs") / "published.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file)
+    return pd.read_csv(files("tradeoffs") / "published.csv", encoding="utf-8")
 
 
 def row_table():
