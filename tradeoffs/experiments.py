@@ -17,13 +17,13 @@ from tradeoffs.checks import instance, one_of, plain, whole_number
 from tradeoffs.frameworks import FRAMEWORKS, num_threads
 from tradeoffs.schedules import Schedule
 
-HISTORY_COLUMNS = (
-    "epoch",
-    "train_loss",
-    "test_loss",
-    "test_accuracy",
-    "train_seconds",
-)
+HISTORY_COLUMNS = {  # and the decimals that a record has of each
+    "epoch": 0,
+    "train_loss": 6,
+    "test_loss": 6,
+    "test_accuracy": 6,
+    "train_seconds": 3,
+}
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ from tradeoffs.models import KNOWN_MODELS, count_parameters
 from tradeoffs.schedules import Schedule
 
 FORMAT = 2
-_DECIMALS = {"train_loss": 6, "test_loss": 6, "test_accuracy": 6, "train_seconds": 3}
 ROOM = 2**16  # bytes; a record has some 10,000
 MEND = (
     "Restore the file (git checkout), or delete it and run "
@@ -104,7 +103,7 @@ def save(run: Run, folder: Path | None = None) -> Path:
     """Write a run's record, whole or not at all, and return its path."""
     history = {
         column: [
-            value if value is None else round(value, _DECIMALS.get(column))
+            value if value is None else round(value, HISTORY_COLUMNS[column])
             for value in values
         ]
         for column, values in run.history_columns.items()
