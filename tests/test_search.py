@@ -484,6 +484,7 @@ def read_only(tmp_path):
         (lambda _: "sqlite:////proc/none/searches", "unable to open database file"),
         (lambda _: "oracle://me:secret@server/x", "a URL with its driver"),
         (lambda _: "oracle:x", "the storage 'oracle:x' cannot be opened"),
+        (lambda _: "oracle://me:secret@server:port/x", "'oracle://me:***@server:port/"),
     ],
 )
 def test_storage_that_fails_is_one_clear_sentence(search, tmp_path, make, said):

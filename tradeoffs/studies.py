@@ -198,12 +198,7 @@ def storage_url(storage: str | None = None) -> str:
 
 def without_password(url: str) -> str:
     """A URL as it may be shown."""
-    import sqlalchemy
-
-    try:
-        return sqlalchemy.make_url(url).render_as_string(hide_password=True)
-    except sqlalchemy.exc.ArgumentError:
-        return url
+    return re.sub(r"^([\w+]+://[^:/]*:)[^@]*@", r"\1***@", url)
 
 
 def _engine_options(url):
