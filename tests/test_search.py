@@ -254,8 +254,13 @@ def test_what_a_reader_has_edited_is_never_answered_by_its_name(search, storage)
         ),
         ("class D(dict): __getattr__ = dict.get\nC = D(w=16)\ndef model(): C.w", "16"),
         ("a = [1]; b = [2]; c = a\ndef model(): return a, b, c", "c = a"),
+        (
+            "w = 0\ndef made(w):\n def of(): return (lambda o: o.w)(w)\n return of\n"
+            "model = made(16)",
+            "16",
+        ),
     ],
-    ids=["base class", "decorator", "dataclass", "mapping", "alias"],
+    ids=["base class", "decorator", "dataclass", "mapping", "alias", "hidden name"],
 )
 def test_what_a_function_uses_is_part_of_its_name(tmp_path, page, edited):
     names = []

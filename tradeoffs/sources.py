@@ -21,16 +21,16 @@ def name_of(function) -> str:
     return f"{name}-{digest_of(text.encode())}"
 
 
-def digest_of(content: bytes) -> str:
-    """Eight digits of a content's SHA-256."""
-    return hashlib.sha256(content).hexdigest()[:8]
+def digest_of(content: bytes, digits: int = 8) -> str:
+    """The first digits of a content's SHA-256, which has 64."""
+    return hashlib.sha256(content).hexdigest()[:digits]
 
 
 def _sources(function, seen):
     """The source of a function, of those of its page that it calls, and its values."""
     seen[id(function)] = len(seen), function
     try:
-        used = inspect.getclosurevars(function)
+        nonlocals = inspect.getclosurevars(function).nonlocals
         if function.__code__.co_filename == "<string>":  # Python 3.13 gives ""
             raise OSError("it is of a text that is in no file")
         yield inspect.getsource(function.__code__)
@@ -39,27 +39,21 @@ def _sources(function, seen):
             f"{function!r} has no source text to know it by ({error}); give a function "
             "that is written in a file or a cell"
         ) from error
-    inner = {
-        name: function.__globals__[name]
-        for code in _nested(function.__code__)
-        for name in code.co_names
-        if name in function.__globals__
-    }
-    defaults = dict(enumerate(function.__defaults__ or ())) | (
-        function.__kwdefaults__ or {}
-    )
-    values = used.globals | used.nonlocals | inner
-    values |= {f"default {name}": value for name, value in defaults.items()}
+    names = {name for code in _codes(function.__code__) for name in code.co_names}
+    known = function.__globals__
+    values = {name: known[name] for name in names if name in known} | nonlocals
+    values |= {f"default {n}": v for n, v in enumerate(function.__defaults__ or ())}
+    values |= {f"default {n}": v for n, v in (function.__kwdefaults__ or {}).items()}
     for name, value in sorted(values.items()):
         yield f"{name} ="
         yield from _described(value, function.__module__, seen)
 
 
-def _nested(code):
-    """The code of the functions that are written within a function."""
+def _codes(code):
+    """The code of a function, and of those that are written within it."""
+    yield code
     for one in filter(inspect.iscode, code.co_consts):
-        yield one
-        yield from _nested(one)
+        yield from _codes(one)
 
 
 def _described(value, page, seen):
