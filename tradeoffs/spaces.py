@@ -1,9 +1,6 @@
 """What a search tries: a space of networks, and the plan of a search.
 
-A space maps names to the values to try, and a grid is every combination. A
-name is an argument of the model's function, or "learning_rate" or "seed". A
-value may itself be a mapping of arguments that only make sense together, such
-as a pool's window and kind.
+`tradeoffs.search` says what a space is; a grid is every combination of its values.
 """
 
 import dataclasses
@@ -49,7 +46,6 @@ SMALL_NET_SPACE = {
 }
 
 HELD_BACK = 10_000  # of MNIST's training images, to select on
-MNIST_IMAGES = 60_000 - HELD_BACK
 # What can be searched for: Optuna's direction, and the column of the table.
 OBJECTIVES = {
     "accuracy": ("maximize", "validation_accuracy"),
@@ -114,23 +110,20 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self):
-        object.__setattr__(self, "space", plain(self.space))
+        for name in ("space", "num_trials", "num_images", "seed"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
         _check_space(self.space)
         instance("schedule", self.schedule, Schedule, "tradeoffs.ARTICLE")
+        images = 60_000 - HELD_BACK  # MNIST's
         if self.dataset is not None:
             instance("dataset", self.dataset, Dataset, "tradeoffs.mnist()")
+            images = len(self.dataset.train_images)
         one_of("sampler", self.sampler, SAMPLERS)
-        images = (
-            MNIST_IMAGES if self.dataset is None else len(self.dataset.train_images)
-        )
-        allowed = {
-            "seed": {"least": 0},
-            "num_trials": {},
-            "num_images": {"most": images},
-        }
-        for name, limits in allowed.items():
-            if (value := getattr(self, name)) is not None or name == "seed":
-                object.__setattr__(self, name, whole_number(name, value, **limits))
+        whole_number("seed", self.seed, least=0)
+        if self.num_trials is not None:
+            whole_number("num_trials", self.num_trials)
+        if self.num_images is not None:
+            whole_number("num_images", self.num_images, most=images)
         if self.sampler == "grid" and self.num_trials:
             raise ValueError("num_trials is for other samplers; a grid has an end")
         if self.sampler != "grid" and not self.num_trials:
