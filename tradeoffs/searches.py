@@ -205,16 +205,17 @@ def _show(shown, study):
 
 
 def _network(plan, arguments):
-    """A network of the space, its learning rate and its seed."""
+    """A network of the space, and what it is trained as."""
     from tradeoffs.models.pytorch import seeded
 
     arguments = dict(arguments)
     rate = arguments.pop("learning_rate", plan.schedule.learning_rate)
+    schedule = plan.schedule.replace(learning_rate=rate)
     seed = arguments.pop("seed", plan.seed)
-    whole_number("seed", seed, least=0, most=2**32 - 1)
+    what = Experiment(plan.content["model"], "pytorch", schedule, seed)
     own = callable(plan.model)
     builder = plan.model if own else functools.partial(build, plan.model, "pytorch")
-    return seeded(builder, seed, **arguments), rate, seed
+    return seeded(builder, what.seed, **arguments), what
 
 
 def _group(plan, arguments):
@@ -222,10 +223,7 @@ def _group(plan, arguments):
     from tradeoffs.training.stack import stack_group
 
     try:
-        network, rate, seed = _network(plan, arguments)
-        schedule = plan.schedule.replace(learning_rate=rate)
-        Experiment(plan.content["model"], "pytorch", schedule, seed)
-        return stack_group(network)
+        return stack_group(_network(plan, arguments)[0])
     except (ValueError, TypeError) as error:
         raise type(error)(f"{error}; in the network {arguments}") from error
 
@@ -239,7 +237,8 @@ def train_stack(plan: Plan, networks: list[dict]) -> list[tuple | str]:
     """
     from tradeoffs.training.stacked import fit_stacked
 
-    models, rates, seeds = zip(*(_network(plan, n) for n in networks), strict=True)
+    models, trained_as = zip(*(_network(plan, n) for n in networks), strict=True)
+    seeds = [what.seed for what in trained_as]
     images, count = plan.dataset or mnist().validation_split(HELD_BACK), plan.num_images
     if count is not None:
         images = images.head(count, min(count, HELD_BACK))
@@ -247,8 +246,8 @@ def train_stack(plan: Plan, networks: list[dict]) -> list[tuple | str]:
         list(models),
         images,
         plan.schedule,
-        list(seeds),
-        learning_rates=list(rates),
+        seeds,
+        learning_rates=[what.schedule.learning_rate for what in trained_as],
         progress=False,
     )
     outcomes = []
