@@ -4,7 +4,6 @@ The file's first line is a comment with the plan, the environment and a digest
 of the rest. `replay` asks what other ways of searching would have found.
 """
 
-import hashlib
 import io
 import json
 from pathlib import Path
@@ -15,6 +14,7 @@ from tradeoffs import records
 from tradeoffs.checks import one_of, whole_number
 from tradeoffs.experiments import Run
 from tradeoffs.records import RecordError
+from tradeoffs.sources import digest_of
 from tradeoffs.spaces import arguments_of, distributions
 
 FILE = "small_net_search.csv"
@@ -64,16 +64,12 @@ def results_of(plan, results: list[dict]):
     """
     import pandas as pd
 
-    names = dict.fromkeys(name for result in results for name in result["arguments"])
-    rows = [
-        names
-        | arguments_of(result["arguments"])
-        | {column: result[column] for column in _LAST_COLUMNS}
-        for result in results
-    ]
-    frame = pd.DataFrame(rows)
-    for name in names:  # None among whole numbers stays None, and those whole
-        frame[name] = _column([row[name] for row in rows])
+    found = [arguments_of(result["arguments"]) for result in results]
+    names = dict.fromkeys(name for arguments in found for name in arguments)
+    # None among whole numbers stays None, and those whole.
+    columns = {name: _column([one.get(name) for one in found]) for name in names}
+    columns |= {name: [one[name] for one in results] for name in _LAST_COLUMNS}
+    frame = pd.DataFrame(columns)
     frame.attrs["plan"] = plan.content
     frame.attrs["study"] = plan.study_name
     known = (one["environment"] for one in results if "environment" in one)
@@ -100,7 +96,7 @@ def write_table(frame, path: Path) -> Path:
     as_json = [name for name in searched if not plainly[name].equals(frame[name])]
     cells = {name: frame[name].map(json.dumps) for name in as_json}
     text = frame.assign(**cells).to_csv(index=False, lineterminator="\n")
-    head = {**frame.attrs, "json": as_json, "sha256": _digest(text)}
+    head = {**frame.attrs, "json": as_json, "sha256": digest_of(text.encode(), 64)}
     records.write(path, f"# {json.dumps(head, sort_keys=True)}\n{text}")
     return path
 
@@ -132,7 +128,7 @@ def read_table(path: Path | None = None):
         raise RecordError(
             f"{path} is not the table of a search ({type(error).__name__}: {error})"
         ) from error
-    if digest != _digest(text):
+    if digest != digest_of(text.encode(), 64):
         raise RecordError(
             f"{path} was cut short, or changed after it was written: its digest "
             "does not fit. Restore the file (git checkout), or search again"
@@ -184,10 +180,6 @@ def best_networks(table, by: str = "validation_accuracy", count: int = 5):
     less = "accuracy" not in one_of("by", by, table.columns)
     ordered = table.sort_values(by, ascending=less, kind="stable")
     return ordered[shown].head(whole_number("count", count)).round(4)
-
-
-def _digest(text):
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def replay(table, sampler: str, num_networks: int, seed: int, max_parameters: int):
