@@ -36,7 +36,6 @@ _PAGES = {"pytorch": "tradeoffs.probes.prediction", "keras": "tradeoffs.probes.k
 # they have imported.
 _idle = defaultdict(list)
 _import_seconds = {}  # in such a process: what that took
-_import_errors = []  # or why it could not be done
 
 
 class ProcessKilled(RuntimeError):
@@ -92,8 +91,7 @@ class FreshProcesses(ThreadPoolExecutor):
 
     Args:
         jobs: processes at once.
-        threads: that each may compute on; None leaves it to the frameworks.
-        framework: that all calls will compute with on the CPU.
+        threads, framework: of every call, as of `in_fresh_process`.
     """
 
     def __init__(
@@ -136,8 +134,8 @@ class FreshProcesses(ThreadPoolExecutor):
             call = cloudpickle.dumps((function, arguments, keywords))
             # As they are now: that process may have begun with others.
             surroundings = dict(os.environ), os.getcwd(), sys.path  # noqa: PTH109
-            options = self._framework, self._threads_each, surroundings
-            result = pool.submit(_in_fork, call, *options).result()
+            options = self._threads_each, surroundings, call
+            result = pool.submit(_in_fork, self._framework, *options).result()
             healthy = True
             succeeded, answer = cloudpickle.loads(result)
             if not succeeded:
@@ -172,7 +170,7 @@ class FreshProcesses(ThreadPoolExecutor):
             max_workers=1,
             timeout=IDLE_SECONDS,
             initializer=_begin,
-            initargs=(os.getpid(), self._framework),
+            initargs=(os.getpid(),),
             env=environment,
         )
 
@@ -196,19 +194,10 @@ def _killed(how):
     )
 
 
-def _begin(parent, framework):
+def _begin(parent):
     """Prepare a process: it ends with its parent, and leaves Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with(parent)
-    if framework:
-        began = time.perf_counter()
-        try:
-            importlib.import_module(_PAGES[framework])
-        except Exception as error:  # here it would only be said that a process ended
-            said = f"{framework} cannot be imported: {type(error).__name__}: {error}"
-            _import_errors.append(RuntimeError(said))
-        _import_seconds[framework] = time.perf_counter() - began
-        gc.freeze()  # what is there now need not be looked through in each fork
 
 
 def _end_with(parent):
@@ -220,15 +209,22 @@ def _end_with(parent):
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _in_fork(*call):
+def _in_fork(framework, *call):
     """Whether a call succeeds in a fork of this process, and what it gives, pickled."""
     import cloudpickle
 
-    if _import_errors:
-        return cloudpickle.dumps((False, _import_errors[0]))
+    if framework not in _import_seconds:
+        began = time.perf_counter()
+        try:
+            importlib.import_module(_PAGES[framework])
+        except Exception as error:
+            said = f"{framework} cannot be imported: {type(error).__name__}: {error}"
+            return cloudpickle.dumps((False, RuntimeError(said)))
+        _import_seconds[framework] = time.perf_counter() - began
+        gc.freeze()  # what is there now need not be looked through in each fork
     context = multiprocessing.get_context("fork")
     answers, end = context.Pipe(duplex=False)
-    fork = context.Process(target=_answer, args=(end, os.getpid(), *call))
+    fork = context.Process(target=_answer, args=(end, os.getpid(), framework, *call))
     fork.start()
     end.close()
     answer = b""
@@ -242,7 +238,7 @@ def _in_fork(*call):
     return cloudpickle.dumps((False, _killed(f"{name}({code})")))
 
 
-def _answer(end, parent, call, framework, threads, surroundings):
+def _answer(end, parent, framework, threads, surroundings, call):
     import cloudpickle
 
     from tradeoffs.frameworks import set_threads
