@@ -164,9 +164,7 @@ class Dataset:
         from sklearn.decomposition import PCA
 
         most = min(len(self.train_images), math.prod(self.train_images.shape[1:]))
-        count = whole_number("count", count)
-        if count > most:
-            raise ValueError(f"count is {count}; there are at most {most} components")
+        count = whole_number("count", count, most=most)
         flat = [
             part.reshape(len(part), -1) / np.float32(_white(part))
             for part in (self.train_images, self.test_images)
