@@ -37,11 +37,10 @@ class DataError(RuntimeError):
 
 def cache_folder() -> Path:
     """The root of the cache: `TRADEOFFS_DATA`, or the user's cache folder."""
-    if chosen := os.environ.get("TRADEOFFS_DATA"):
-        return Path(chosen).expanduser()
     import platformdirs
 
-    return platformdirs.user_cache_path("tradeoffs")
+    usual = platformdirs.user_cache_path("tradeoffs")
+    return Path(os.environ.get("TRADEOFFS_DATA") or usual).expanduser()
 
 
 class Source(NamedTuple):
