@@ -231,9 +231,12 @@ def dataset_named(name: str) -> Dataset:
     Dataset('mnist-head600-10000', train=(600, 28, 28), test=(10000, 28, 28))
     """
     whole, method, sizes = check_name(name)
-    found = _read(whole)
     if method:
-        found = getattr(found, method)(*sizes)
+        found = getattr(dataset_named(whole), method)(*sizes)
+    else:
+        folder = fetch(name)
+        arrays = (read_idx(folder / file) for file in SOURCES[name].md5)
+        found = Dataset(name, *arrays, MNIST_PIXELS if name == "mnist" else None)
     if found.name != name:
         raise ValueError(f"dataset is {name!r}; all that there is is {found.name}")
     return found
@@ -242,7 +245,7 @@ def dataset_named(name: str) -> Dataset:
 def test_labels(name: str) -> np.ndarray:
     """Those of `dataset_named`, without making its images."""
     whole, method, sizes = check_name(name)
-    labels = _read(whole).test_labels
+    labels = dataset_named(whole).test_labels
     return labels[: sizes[1]] if method == "head" else labels
 
 
@@ -274,13 +277,6 @@ def check_name(name: str) -> tuple[str, str | None, list[int]]:
         f"dataset is {name!r}; it must be one of {', '.join(SOURCES)}, or made of "
         "one, such as mnist-head600-10000, mnist-crop4, mnist-pool2 or mnist-pca50"
     )
-
-
-@functools.cache
-def _read(name):
-    folder = fetch(name)
-    arrays = (read_idx(folder / file) for file in SOURCES[name].md5)
-    return Dataset(name, *arrays, MNIST_PIXELS if name == "mnist" else None)
 
 
 def _mean_and_deviation(images):
