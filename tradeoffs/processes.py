@@ -196,16 +196,13 @@ def _killed(how):
 
 def _begin(parent):
     """Prepare a process: it ends with its parent, and leaves Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _end_with(parent)
 
-
-def _end_with(parent):
     def watch():
         while os.getppid() == parent:
             time.sleep(WATCH_SECONDS)
         os._exit(1)
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=watch, daemon=True).start()
 
 
@@ -243,7 +240,7 @@ def _answer(end, parent, framework, threads, surroundings, call):
 
     from tradeoffs.frameworks import set_threads
 
-    _end_with(parent)
+    _begin(parent)
     try:
         environment, folder, sys.path[:] = surroundings
         os.environ.clear()
