@@ -460,6 +460,7 @@ def test_stopped_command_says_what_is_kept(
         ({"executor": "dask"}, "executor is a str"),
         ({"dataset": "mnist"}, "dataset is a str"),
         ({"model": eval("lambda slope: None")}, "has no source text"),
+        ({"model": lambda **_: b"\xff".decode()}, "in the network {'filters': (2, 3)"),
     ],
 )
 def test_wrong_value_is_named_before_anything_is_made(search, storage, options, said):

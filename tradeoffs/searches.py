@@ -225,7 +225,8 @@ def _group(plan, arguments):
     try:
         return stack_group(_network(plan, arguments)[0])
     except (ValueError, TypeError) as error:
-        raise type(error)(f"{error}; in the network {arguments}") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{error}; in the network {arguments}") from error
 
 
 def train_stack(plan: Plan, networks: list[dict]) -> list[tuple | str]:
