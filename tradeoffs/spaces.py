@@ -179,23 +179,19 @@ def _check_space(space):
             raise ValueError(f"the grid is empty: {name!r} has no values to try")
         seen = set()
         for value in values:
-            text = _json(name, value)
+            try:
+                text = json.dumps(value, sort_keys=True, allow_nan=False)
+            except (TypeError, ValueError):
+                raise TypeError(
+                    f"{value!r}, a value of {name!r}, is not a finite number, a text, "
+                    "a list or a mapping of these"
+                ) from None
             if text in seen:
                 raise ValueError(f"{value!r} is twice among the values of {name!r}")
             seen.add(text)
             for inside in value if isinstance(value, Mapping) else ():
                 if set_by.setdefault(inside, name) != name:
                     raise ValueError(f"{inside!r} is set twice: by {name!r} also")
-
-
-def _json(name, value):
-    try:
-        return json.dumps(value, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"{value!r}, a value of {name!r}, is not a finite number, a text, a list "
-            "or a mapping of these"
-        ) from None
 
 
 def _objective_names(objective):
