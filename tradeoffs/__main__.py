@@ -69,7 +69,7 @@ def _parser():
     count = {"type": _at_least_one, "metavar": "N"}
     flag = {"action": "store_true"}
     default = "(default: %(default)s)"
-    text = f"trainings at once, a thread each {default}"
+    text = f"processes on this machine, a thread each {default}"
     jobs = {**count, "default": 1, "help": text}
     listing = {**flag, "help": "say what would be done, and stop"}
 
@@ -127,8 +127,7 @@ def _parser():
         "a file in the user's data folder)"
     )
     option("--storage", metavar="FILE|URL", help=text)
-    text = f"processes on this machine, a thread each {default}"
-    option("--jobs", **count, default=1, help=text)
+    option("--jobs", **jobs)
     text = (
         "let the workers of a Dask scheduler train, such as tcp://10.0.0.5:8786 "
         "(pip install '.[cluster]' in a checkout, here and there)"
@@ -215,10 +214,11 @@ def _measure(options):
         )
     if options.json is not None:
         records.check_writable(Path(options.json))
+    dtypes = options.input_dtype or [None]
     profile = probes.measure(
         options.model,
-        _one_or_several(options.input_shape),
-        input_dtype=_one_or_several(options.input_dtype),
+        options.input_shape,
+        input_dtype=dtypes[0] if len(dtypes) == 1 else dtypes,
         framework=options.framework,
         batch_size=options.batch_size or ARTICLE.batch_size,
         threads=options.threads,
@@ -227,10 +227,6 @@ def _measure(options):
     print(profile)
     if options.json is not None:
         profile.save(options.json)
-
-
-def _one_or_several(given):
-    return given[0] if given and len(given) == 1 else given and tuple(given)
 
 
 def _record_measurements(options):
