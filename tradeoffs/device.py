@@ -43,14 +43,12 @@ def export_all(folder: Path, progress: bool = True) -> dict[Path, Run]:
     Returns:
         The files, each with its run.
     """
-    files, exported = {}, exported_runs()
-    with bar(progress, desc="exporting", total=len(exported)) as shown:
-        for one in exported:
-            for framework in MODELS[one.experiment.model].frameworks:
-                options = {"framework": framework}
-                made = in_fresh_process(_export, one, folder, framework, **options)
-                files |= dict.fromkeys(made, one)
-            shown.update()
+    files = {}
+    for one in bar(progress, iterable=exported_runs(), desc="exporting"):
+        for framework in MODELS[one.experiment.model].frameworks:
+            options = {"framework": framework}
+            made = in_fresh_process(_export, one, folder, framework, **options)
+            files |= dict.fromkeys(made, one)
     return files
 
 
