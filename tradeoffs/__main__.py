@@ -58,10 +58,11 @@ def _parser():
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(run, name, text, description=None):
+    def command(run, name, description=None):
         """A further command; what comes back gives it an option."""
-        description = description or run.__doc__
-        added = subparsers.add_parser(name, help=text, description=description)
+        text = description or run.__doc__ or ""
+        first_line = text.partition("\n")[0]
+        added = subparsers.add_parser(name, help=first_line, description=text)
         added.set_defaults(command=run)
         return added.add_argument
 
@@ -74,10 +75,9 @@ def _parser():
     listing = {**flag, "help": "say what would be done, and stop"}
 
     text = (fetching.fetch.__doc__ or "").partition("Args:")[0]
-    command(_fetch, "fetch", "fetch the data sets, and check them", text)
+    command(_fetch, "fetch", text)
 
-    text = "train the recorded runs that are missing"
-    option = command(commands.run_reproduce, "reproduce", text)
+    option = command(commands.run_reproduce, "reproduce")
     text = f"only this model; may be repeated: {', '.join(KNOWN_MODELS)}"
     option("--only", action="append", choices=KNOWN_MODELS, metavar="MODEL", help=text)
     option("--dataset", choices=fetching.SOURCES, help="only on it and its parts")
@@ -87,7 +87,7 @@ def _parser():
     option("--jobs", **jobs)
     option("--list", **listing)
 
-    option = command(_measure, "measure", "what a model costs on this machine")
+    option = command(_measure, "measure")
     text = (
         f"one of {models}; a file and a function in it that returns a torch.nn.Module "
         "or keras.Model; or an .onnx or .tflite file, for its runtime"
@@ -116,8 +116,7 @@ def _parser():
     )
     option("--record", **flag, help=text)
 
-    text = "train every network of a space, and keep how each one does"
-    option = command(commands.run_search, "search", text)
+    option = command(commands.run_search, "search")
     text = "names to lists of values (default: tradeoffs.SMALL_NET_SPACE)"
     option("--space", metavar="FILE.json", help=text)
     text = f"whose arguments the space names {default}"
@@ -156,8 +155,7 @@ def _parser():
     option("--output", metavar="FILE.csv", help=text)
     option("--list", **listing)
 
-    text = "the networks of few parameters, and how each one does"
-    option = command(commands.run_smaller, "smaller", text)
+    option = command(commands.run_smaller, "smaller")
     text = (
         "train the recipes of these rows on all training images, with five seeds each, "
         f"and read the test images, once: of {', '.join(map(str, ROWS))}"
@@ -168,12 +166,10 @@ def _parser():
     option("--ablate", **flag, help=text)
     option("--jobs", **jobs)
 
-    text = "write a folder that measures the models on a device of yours"
-    option = command(_device, "device", text)
+    option = command(_device, "device")
     option("folder", metavar="FOLDER", help="made where it is missing")
 
-    text = "every claim of the article beside what was measured"
-    option = command(_claims, "claims", text)
+    option = command(_claims, "claims")
     option("--json", **flag, help="print JSON, for other programs")
     return parser
 
@@ -248,10 +244,11 @@ def _record_measurements(options):
 
 
 def _device(options):
-    """Write the exported models, 1,000 test images and one script.
+    """Write a folder that measures the models on a device of yours.
 
-    The script needs nothing but Python, NumPy and onnxruntime or ai-edge-litert. Copy
-    the folder to the device, and run the script there.
+    It has the exported models, 1,000 test images and one script, which needs nothing
+    but Python, NumPy and onnxruntime or ai-edge-litert. Copy the folder to the device,
+    and run the script there.
     """
     fetching.fetch()
     folder = device.write_folder(options.folder)
@@ -262,7 +259,7 @@ def _device(options):
 
 
 def _claims(options):
-    """Compute each verdict anew from the records, and print them."""
+    """Every claim of the article beside what was measured, anew from the records."""
     table = verdicts.claims()
     print(verdicts.as_json(table) if options.json else verdicts.as_text(table))
 
