@@ -12,8 +12,8 @@
 
 import contextlib
 import functools
-import importlib
 import json
+import operator
 import subprocess
 import sys
 import time
@@ -24,6 +24,7 @@ from common import in_turns, options, show, spread
 
 import tradeoffs
 from tradeoffs.probes import asking, tasks
+from tradeoffs.probes.inputs import page_of
 from tradeoffs.processes import in_fresh_process
 
 # The first of a program and further ones, and at most how many seconds each.
@@ -38,33 +39,34 @@ MODELS = (
     ("keras_mlp", "keras"),
     ("keras_cnn", "keras"),
 )
-TIMED = ("seconds_of", "steady_seconds", "latencies_ms")
-SPENT = "seconds spent: "
+WATCHED = {
+    "timed": ("seconds_of", "steady_seconds", "latencies_ms"),
+    "layouts": ("take_faster_layout",),
+    "waiting": ("wait_for_quiet",),
+}
 
 
-def watched(source, profile, parts, *others):
+def timed(function, spent, kind):
+    """The function; the seconds of its calls are added to those spent."""
+
+    def call(*arguments):
+        start = time.perf_counter()
+        found = function(*arguments)
+        spent[kind] += time.perf_counter() - start
+        return found
+
+    return call
+
+
+def watched(source, *others):
     """`tasks.measured` in the process that measures, with a note of what it spent."""
-    spent = dict.fromkeys(("timed", "layouts", "waiting"), 0.0)
-
-    def watch(owner, name, kind):
-        function = getattr(owner, name)
-
-        def call(*arguments):
-            start = time.perf_counter()
-            try:
-                return function(*arguments)
-            finally:
-                spent[kind] += time.perf_counter() - start
-
-        setattr(owner, name, call)
-
-    for name in TIMED:
-        watch(tasks, name, "timed")
-    watch(tasks, "wait_for_quiet", "waiting")
-    page = importlib.import_module(f"tradeoffs.probes.{source.framework}")
-    watch(page.Probe, "take_faster_layout", "layouts")
-    found = tasks.measured(source, profile, parts, *others)
-    found["notes"].append(SPENT + json.dumps(spent))
+    spent, probe = dict.fromkeys(WATCHED, 0.0), page_of(source.framework).Probe
+    for kind, names in WATCHED.items():
+        for name in names:
+            owner = probe if hasattr(probe, name) else tasks
+            setattr(owner, name, timed(getattr(owner, name), spent, kind))
+    found = tasks.measured(source, *others)
+    found["notes"].append(json.dumps(spent))
     return found
 
 
@@ -77,8 +79,7 @@ def measure_each(framework, max_seconds, *models):
             start = time.perf_counter()
             profile = tradeoffs.measure(name, framework=framework, **chosen)
             row = {"in all": time.perf_counter() - start}
-            notes = [note for note in profile.notes if note.startswith(SPENT)]
-            spent = [json.loads(note.removeprefix(SPENT)) for note in notes]
+            spent = [json.loads(note) for note in profile.notes if note[0] == "{"]
             rows.append(row | pd.DataFrame(spent).sum().to_dict())
     print(json.dumps(rows))
 
@@ -110,29 +111,26 @@ def without_fork(*arguments, framework, **keywords):
 
 @contextlib.contextmanager
 def one_busy_core():
-    worker = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-    try:
-        yield
-    finally:
-        worker.kill()
-        worker.wait()
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as worker:
+        try:
+            yield
+        finally:
+            worker.kill()
 
 
-def fields_of(around, model, fields, asked):
-    """Of a profile that is measured within a context."""
-    name, framework = model
+def measured_within(around, name, framework, asked):
+    """A profile that is measured within a context."""
     with around():
-        profile = tradeoffs.measure(name, framework=framework, progress=False, **asked)
-    return {field: getattr(profile, field) for field in fields}
+        return tradeoffs.measure(name, framework=framework, progress=False, **asked)
 
 
 def compared(turns, ways, fields, limit, asked):
     """A row a model and field: the second way, and its ratio to the first."""
     for model in MODELS:
-        given = {way: (a, model, fields, asked) for way, a in ways.items()}
-        found = in_turns(turns, fields_of, given)
+        given = {way: (around, *model, asked) for way, around in ways.items()}
+        found = in_turns(turns, measured_within, given)
         for field in fields:
-            values = found.map(lambda each, field=field: each[field])
+            values = found.map(operator.attrgetter(field))
             first, second = (values[way] for way in ways)
             ratio = second.median() / first.median()
             yield {

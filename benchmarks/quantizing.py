@@ -3,6 +3,7 @@
 python benchmarks/quantizing.py [--turns 3] [--images 512]
 """
 
+import operator
 import tempfile
 from pathlib import Path
 
@@ -27,10 +28,6 @@ WAYS = {
 }
 
 
-def latency_ms(path):
-    return tradeoffs.measure(path).latency_ms_p50
-
-
 def main():
     chosen, rows = options(__doc__, turns=3, images=512), []
     mnist = tradeoffs.mnist()
@@ -47,7 +44,8 @@ def main():
                 ways[way].write_bytes(exact.read_bytes())
                 quantize(ways[way], shown, **changed)
             given = {way: (path,) for way, path in ways.items()}
-            times = in_turns(chosen.turns, latency_ms, given).median()
+            found = in_turns(chosen.turns, tradeoffs.measure, given)
+            times = found.map(operator.attrgetter("latency_ms_p50")).median()
             labels = answers(exact, others).argmax(1)
             for way, path in ways.items():
                 changed = answers(path, others).argmax(1) != labels

@@ -93,15 +93,12 @@ def main():
     chosen = options(__doc__, threads=loky.cpu_count(), pairs=7, steps=200)
     rows = []
     for wanted in MODELS:
-        ways = {"ours (ms)": ours, "stock (ms)": STOCK[wanted[1]]}
-        times = in_turns(
-            chosen.pairs,
-            in_fresh_process,
-            {
-                n: (step_ms, w, *wanted, chosen.threads, chosen.steps)
-                for n, w in ways.items()
-            },
-        )
+        given = *wanted, chosen.threads, chosen.steps
+        ways = {
+            "ours (ms)": (step_ms, ours, *given),
+            "stock (ms)": (step_ms, STOCK[wanted[1]], *given),
+        }
+        times = in_turns(chosen.pairs, in_fresh_process, ways)
         ratio = spread(times["stock (ms)"] / times["ours (ms)"])
         medians = times.median().round(2)
         rows.append({"model": " ".join(wanted), **medians, "ratio": ratio})
