@@ -41,23 +41,18 @@ def step_ms(steps, *trained):
     return seconds_of(train, *trained, steps) / steps * 1e3
 
 
-def main():
-    chosen = options(__doc__, threads=1, turns=5, steps=20)
-    torch.set_num_threads(chosen.threads)
-    rows = []
-    for name in (*OURS, *THEIRS):
-        images = torch.rand(16, 1, 28, 28) if name in OURS else torch.rand(8, 3, 64, 64)
-        labels = torch.randint(0, 10, (len(images),))
-        ways = {}
-        for layout, memory_format in LAYOUTS.items():
-            model = network(name).to(memory_format=memory_format)
-            optimizer = torch.optim.SGD(model.parameters(), 5e-3, 0.9, fused=True)
-            ways[layout] = chosen.steps, model, images, labels, optimizer
-        times = in_turns(chosen.turns, step_ms, ways).median().round(2)
-        rule = list(LAYOUTS)[channels_last_pays(network(name))]
-        rows.append({"network": name, **times, "the rule takes": rule})
-    show(f"ms a step, {chosen.threads} threads", rows)
-
-
-if __name__ == "__main__":
-    main()
+chosen = options(__doc__, threads=1, turns=5, steps=20)
+torch.set_num_threads(chosen.threads)
+rows = []
+for name in (*OURS, *THEIRS):
+    images = torch.rand(16, 1, 28, 28) if name in OURS else torch.rand(8, 3, 64, 64)
+    labels = torch.randint(0, 10, (len(images),))
+    ways = {}
+    for layout, memory_format in LAYOUTS.items():
+        model = network(name).to(memory_format=memory_format)
+        optimizer = torch.optim.SGD(model.parameters(), 5e-3, 0.9, fused=True)
+        ways[layout] = chosen.steps, model, images, labels, optimizer
+    times = in_turns(chosen.turns, step_ms, ways).median().round(2)
+    rule = list(LAYOUTS)[channels_last_pays(network(name))]
+    rows.append({"network": name, **times, "the rule takes": rule})
+show(f"ms a step, {chosen.threads} threads", rows)

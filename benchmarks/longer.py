@@ -27,24 +27,19 @@ def error(network, dataset, schedule, seed):
     return np.mean(found != dataset.test_labels)
 
 
-def main():
-    chosen = options(__doc__, images=600, times=(1, 10), seeds=3)
-    torch.set_num_threads(1)
-    rows = []
-    ways = [(n, t) for n in NETWORKS for t in chosen.times]
-    for name, times in bar(iterable=ways):
-        schedule = ARTICLE.compressed(times * ARTICLE.epochs)
-        row = {"network": tradeoffs.label(name), "epochs": schedule.epochs}
-        for get in SETS:
-            dataset = get().head(chosen.images, 10_000)
-            errors = []
-            for seed in range(chosen.seeds):
-                network = tradeoffs.build(name, "pytorch", seed=seed, **NETWORKS[name])
-                errors.append(error(network, dataset, schedule, seed))
-            row[get.__name__] = percent(np.mean(errors), pd.Series(errors).std())
-        rows.append(row)
-    show(f"test error after {chosen.images} images, {chosen.seeds} seeds", rows)
-
-
-if __name__ == "__main__":
-    main()
+chosen = options(__doc__, images=600, times=(1, 10), seeds=3)
+torch.set_num_threads(1)
+rows = []
+ways = [(n, t) for n in NETWORKS for t in chosen.times]
+for name, times in bar(iterable=ways):
+    schedule = ARTICLE.compressed(times * ARTICLE.epochs)
+    row = {"network": tradeoffs.label(name), "epochs": schedule.epochs}
+    for get in SETS:
+        dataset = get().head(chosen.images, 10_000)
+        errors = []
+        for seed in range(chosen.seeds):
+            network = tradeoffs.build(name, "pytorch", seed=seed, **NETWORKS[name])
+            errors.append(error(network, dataset, schedule, seed))
+        row[get.__name__] = percent(np.mean(errors), pd.Series(errors).std())
+    rows.append(row)
+show(f"test error after {chosen.images} images, {chosen.seeds} seeds", rows)

@@ -125,18 +125,13 @@ def judged(tool, case):
     return "right" if abs(ratio - 1) < TOLERANCE else f"{ratio:.2f} x"
 
 
-def main():
-    chosen = options(__doc__, cases=(*by_hand(), *PUBLISHED))
-    rows = []
-    for case in chosen.cases:
-        # The others alter PyTorch; `measure` has processes of its own.
-        others = {
-            tool: in_fresh_process(judged, tool, case, framework="pytorch")
-            for tool in TOOLS[1:]
-        }
-        rows.append({"network": case, TOOLS[0]: judged(TOOLS[0], case)} | others)
-    show("right, refused, or a wrong count over the right one", rows)
-
-
-if __name__ == "__main__":
-    main()
+chosen = options(__doc__, cases=(*by_hand(), *PUBLISHED))
+rows = []
+for case in chosen.cases:
+    # The others alter PyTorch; `measure` has processes of its own.
+    others = {
+        tool: in_fresh_process(judged, tool, case, framework="pytorch")
+        for tool in TOOLS[1:]
+    }
+    rows.append({"network": case, TOOLS[0]: judged(TOOLS[0], case)} | others)
+show("right, refused, or a wrong count over the right one", rows)

@@ -76,19 +76,12 @@ def turn(name, count):
     }
 
 
-def main():
-    chosen = options(__doc__, turns=5, images=60_000, models=tuple(tradeoffs.MODELS))
-    rows = []
-    for name in chosen.models:
-        turns = [
-            in_fresh_process(turn, name, chosen.images) for _ in range(chosen.turns)
-        ]
-        found = pd.DataFrame(turns)
-        ratios = found.filter(like="said").median()
-        right = "yes" if (abs(ratios - 1) < TOLERANCE).all() else "no"
-        rows.append({"model": name, **found.apply(spread), "within 10 %": right})
-    show(f"batch {BATCH}, default threads", rows)
-
-
-if __name__ == "__main__":
-    main()
+chosen = options(__doc__, turns=5, images=60_000, models=tuple(tradeoffs.MODELS))
+rows = []
+for name in chosen.models:
+    turns = [in_fresh_process(turn, name, chosen.images) for _ in range(chosen.turns)]
+    found = pd.DataFrame(turns)
+    ratios = found.filter(like="said").median()
+    right = "yes" if (abs(ratios - 1) < TOLERANCE).all() else "no"
+    rows.append({"model": name, **found.apply(spread), "within 10 %": right})
+show(f"batch {BATCH}, default threads", rows)

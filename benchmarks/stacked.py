@@ -26,27 +26,22 @@ def step_ms(networks, steps, threads):
     return run.history.train_seconds.iloc[1] / steps * 1e3
 
 
-def main():
-    networks = (1, 4, 8, 16, 32, 64)
-    threads = loky.cpu_count()
-    defaults = {"threads": threads, "turns": 7, "networks": networks, "steps": 300}
-    chosen = options(__doc__, **defaults)
-    ways = {"alone, one thread": (0, chosen.steps, 1)}
-    for count in (0, *chosen.networks):
-        ways[count or "alone"] = count, chosen.steps, chosen.threads
-    times = in_turns(chosen.turns, step_ms, ways)
-    alone = times[["alone", "alone, one thread"]].min(axis=1)
-    rows = [
-        {
-            "networks": way,
-            "ms a step and network": spread(column, 3),
-            "s an epoch": round(column.median() * 60 / BATCH, 2),
-            "times as fast": spread(alone / column, 1),
-        }
-        for way, column in times.items()
-    ]
-    show(f"Small Net, batch {BATCH}, {chosen.threads} threads", rows)
-
-
-if __name__ == "__main__":
-    main()
+networks = (1, 4, 8, 16, 32, 64)
+threads = loky.cpu_count()
+defaults = {"threads": threads, "turns": 7, "networks": networks, "steps": 300}
+chosen = options(__doc__, **defaults)
+ways = {"alone, one thread": (0, chosen.steps, 1)}
+for count in (0, *chosen.networks):
+    ways[count or "alone"] = count, chosen.steps, chosen.threads
+times = in_turns(chosen.turns, step_ms, ways)
+alone = times[["alone", "alone, one thread"]].min(axis=1)
+rows = [
+    {
+        "networks": way,
+        "ms a step and network": spread(column, 3),
+        "s an epoch": round(column.median() * 60 / BATCH, 2),
+        "times as fast": spread(alone / column, 1),
+    }
+    for way, column in times.items()
+]
+show(f"Small Net, batch {BATCH}, {chosen.threads} threads", rows)

@@ -89,21 +89,16 @@ def step_ms(way, name, framework, threads, steps):
     return np.median(way(model, steps * BATCH, threads)[1:]) / steps * 1e3
 
 
-def main():
-    chosen = options(__doc__, threads=loky.cpu_count(), pairs=7, steps=200)
-    rows = []
-    for wanted in MODELS:
-        given = *wanted, chosen.threads, chosen.steps
-        ways = {
-            "ours (ms)": (step_ms, ours, *given),
-            "stock (ms)": (step_ms, STOCK[wanted[1]], *given),
-        }
-        times = in_turns(chosen.pairs, in_fresh_process, ways)
-        ratio = spread(times["stock (ms)"] / times["ours (ms)"])
-        medians = times.median().round(2)
-        rows.append({"model": " ".join(wanted), **medians, "ratio": ratio})
-    show(f"{chosen.threads} threads, batch {BATCH}", rows)
-
-
-if __name__ == "__main__":
-    main()
+chosen = options(__doc__, threads=loky.cpu_count(), pairs=7, steps=200)
+rows = []
+for wanted in MODELS:
+    given = *wanted, chosen.threads, chosen.steps
+    ways = {
+        "ours (ms)": (step_ms, ours, *given),
+        "stock (ms)": (step_ms, STOCK[wanted[1]], *given),
+    }
+    times = in_turns(chosen.pairs, in_fresh_process, ways)
+    ratio = spread(times["stock (ms)"] / times["ours (ms)"])
+    medians = times.median().round(2)
+    rows.append({"model": " ".join(wanted), **medians, "ratio": ratio})
+show(f"{chosen.threads} threads, batch {BATCH}", rows)
