@@ -1,4 +1,7 @@
-"""What every benchmark needs: its options, ways that take turns, and a table."""
+"""What every benchmark needs: its options, ways that take turns, and a table.
+
+`python benchmarks/NAME.py --help` lists what a benchmark can be told.
+"""
 
 import argparse
 
@@ -17,8 +20,8 @@ def options(page, **defaults):
     for name, default in defaults.items():
         several = isinstance(default, tuple)
         kind = type(default[0] if several else default)
-        nargs = "+" if several else None
-        parser.add_argument(f"--{name}", type=kind, nargs=nargs, default=default)
+        given = {"type": kind, "nargs": "+" if several else None, "default": default}
+        parser.add_argument(f"--{name}", **given, help="default: %(default)s")
     return parser.parse_args()
 
 

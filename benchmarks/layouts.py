@@ -1,7 +1,4 @@
-"""Milliseconds a training step in both layouts, and which one the rule takes.
-
-python benchmarks/layouts.py [--threads 1] [--turns 5] [--steps 20]
-"""
+"""Milliseconds a training step in both layouts, and which one the rule takes."""
 
 import torch
 import torchvision

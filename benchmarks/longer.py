@@ -1,7 +1,4 @@
-"""Few images: does the order of the networks depend on how long they train?
-
-python benchmarks/longer.py [--images 600] [--times 1 10] [--seeds 3]
-"""
+"""Few images: does the order of the networks depend on how long they train?"""
 
 import numpy as np
 import pandas as pd

@@ -2,8 +2,6 @@
 
 Networks whose count is known: by hand, or as torchvision publishes it. Right is
 within two per cent, as tools differ on whether biases and rectifiers count.
-
-    python benchmarks/macs.py [--cases "a linear layer" resnet18 ...]
 """
 
 import torch

@@ -1,13 +1,6 @@
 """What measuring costs and whether it is fair: time, memory, and a busy machine.
 
-1. Seconds that `measure` takes outside its timed calls, which are the first step, the
-   windows of steps and of batches, and the single answers, warm-ups included. Trying
-   both layouts and waiting for a quiet machine count as outside, and are shown.
-2. Peaks of memory in forked processes, which is how `measure` starts them, beside
-   those in processes that have started anew.
-3. Latencies with one busy core beside quiet ones, with the default threads.
-
-    python benchmarks/overhead.py [--turns 5]
+Three tables; docs/benchmarks.md says what is in each, and what it should be.
 """
 
 import contextlib

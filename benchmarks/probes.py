@@ -4,8 +4,6 @@ A turn is one process, since processes that are started alike can differ in spee
 a third. The steps are timed before and after the epoch, since one process can too.
 The epoch is the second of `tradeoffs.fit`: evaluation is left out. One image is timed
 by `timeit`, in PyTorch in both layouts, of which the faster counts.
-
-    python benchmarks/probes.py [--turns 5] [--images 60000] [--models MODEL ...]
 """
 
 import copy

@@ -1,7 +1,4 @@
-"""Ways to quantize in ONNX Runtime: labels that change, bytes and latency.
-
-python benchmarks/quantizing.py [--turns 3] [--images 512]
-"""
+"""Ways to quantize in ONNX Runtime: labels that change, bytes and latency."""
 
 import operator
 import tempfile

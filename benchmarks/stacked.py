@@ -2,8 +2,6 @@
 
 All ways take turns within one process; a ratio is of one turn's times, against the
 network alone, on one thread or on all, whichever was faster.
-
-    python benchmarks/stacked.py [--threads 2] [--turns 7] [--networks 1 2 4 ...]
 """
 
 import loky

@@ -4,8 +4,6 @@ Both ways train the same network on the same images with the same optimizer, eac
 processes of its own, which take turns: one process can be slower than the next from
 start to end. The stock way is PyTorch's own MNIST example with a `DataLoader`, or
 `model.fit` on NumPy arrays for Keras. The first of a process's epochs warms it up.
-
-    python benchmarks/training_step.py [--threads 2] [--pairs 7] [--steps 200]
 """
 
 import time
