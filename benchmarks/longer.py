@@ -16,8 +16,9 @@ NETWORKS = {"small_net": CHOSEN_SMALL_NET, "pytorch_cnn": {}, "keras_cnn": {}}
 SETS = tradeoffs.mnist, tradeoffs.fashion_mnist
 
 
-def error(network, dataset, schedule, seed):
+def error(name, dataset, schedule, seed):
     """The share of the test images, read once, after the last epoch."""
+    network = tradeoffs.build(name, "pytorch", seed=seed, **NETWORKS[name])
     looked_at = dataset.head(len(dataset.train_images), 100)
     tradeoffs.fit(network, looked_at, schedule, seed, progress=False)
     _, found = Trainer(network, dataset, schedule, seed).evaluate()
@@ -32,11 +33,8 @@ for name, times in bar(iterable=ways):
     schedule = ARTICLE.compressed(times * ARTICLE.epochs)
     row = {"network": tradeoffs.label(name), "epochs": schedule.epochs}
     for get in SETS:
-        dataset = get().head(chosen.images, 10_000)
-        errors = []
-        for seed in range(chosen.seeds):
-            network = tradeoffs.build(name, "pytorch", seed=seed, **NETWORKS[name])
-            errors.append(error(network, dataset, schedule, seed))
-        row[get.__name__] = percent(np.mean(errors), pd.Series(errors).std())
+        given = name, get().head(chosen.images, 10_000), schedule
+        errors = pd.Series([error(*given, seed) for seed in range(chosen.seeds)])
+        row[get.__name__] = percent(errors.mean(), errors.std())
     rows.append(row)
 show(f"test error after {chosen.images} images, {chosen.seeds} seeds", rows)
