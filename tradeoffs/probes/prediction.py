@@ -70,8 +70,11 @@ class CachingAllocator:
         if fitting:
             found = min(fitting, key=lambda block: block.size)
             self._free[small].remove(found)
-        else:
-            found = self._segment(size, small)
+        else:  # a new segment
+            large = LARGE_SEGMENT if size < LARGE else _round_up(size, ROUND_LARGE)
+            found = Block(self._next_segment, SMALL_SEGMENT if small else large, small)
+            self._next_segment += found.size + 1
+            self.peak_reserved += found.size
         rest = found.size - size
         if rest >= BLOCK if small else rest > SMALL:
             self._free[small].append(Block(found.start + size, rest, small))
@@ -79,13 +82,6 @@ class CachingAllocator:
         self.allocated += found.size
         self.peak_allocated = max(self.peak_allocated, self.allocated)
         return found
-
-    def _segment(self, size, small):
-        large = LARGE_SEGMENT if size < LARGE else _round_up(size, ROUND_LARGE)
-        segment = Block(self._next_segment, SMALL_SEGMENT if small else large, small)
-        self._next_segment += segment.size + 1
-        self.peak_reserved += segment.size
-        return segment
 
     def free(self, block: Block) -> None:
         """Give a block back; it merges with free neighbours."""
