@@ -36,7 +36,10 @@ def ask(task, source: Source, *arguments, batch_size, threads=None, on_cpu=True)
     call = functools.partial(in_fresh_process, *given, threads=threads)
     options = {"batch_size": batch_size, "threads": threads, "on_cpu": on_cpu}
     # A model on a device gets a process that has imported nothing yet.
-    framework = (source.framework or _the_callers()) if on_cpu else None
+    framework = source.framework if on_cpu else None
+    if on_cpu and framework is None:  # a guess: what the caller has imported, if one
+        held = [name for name, package in FRAMEWORKS.items() if package in sys.modules]
+        framework = held[0] if len(held) == 1 else None
     try:
         try:
             return call(framework=framework)
@@ -66,12 +69,6 @@ def ask_for(task, source: Source, profile, parts: list, *others, **options) -> d
         rest = [part for part in parts if part not in lost]
         found = ask(task, source, profile, rest, *others, **options) if rest else {}
         return found | {"failures": dict.fromkeys(lost, str(error))}
-
-
-def _the_callers():
-    """The framework that the caller has imported, if it is one: a guess."""
-    found = [name for name, package in FRAMEWORKS.items() if package in sys.modules]
-    return found[0] if len(found) == 1 else None
 
 
 def _advice(batch_size):

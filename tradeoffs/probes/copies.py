@@ -100,17 +100,13 @@ def of_keras(model):
         if type(layer).__name__ == "Sequential" and len({*map(id, inner)}) < len(inner):
             raise TypeError(f"{layer.name} has a layer twice, and its copy only once")
     trainable = [part.trainable for part in _parts(model)]
-    compiled = getattr(model, "compiled", False)
-    model.compiled = False
-    try:
-        with contextlib.ExitStack() as patched:
-            for kind in filter(_is_plain_model, parts):
-                empty = mock.patch.object(kind, "get_config", lambda model: {})
-                patched.enter_context(empty)
-            content = cloudpickle.dumps(model)
-        return functools.partial(_made_again, content, trainable, own)
-    finally:
-        model.compiled = compiled
+    with contextlib.ExitStack() as patched:
+        patched.enter_context(mock.patch.object(model, "compiled", False))
+        for kind in filter(_is_plain_model, parts):
+            empty = mock.patch.object(kind, "get_config", lambda model: {})
+            patched.enter_context(empty)
+        content = cloudpickle.dumps(model)
+    return functools.partial(_made_again, content, trainable, own)
 
 
 def _is_own(part):

@@ -1,6 +1,5 @@
 """What inputs a model takes: of which shape, and of which numbers."""
 
-import contextlib
 import importlib
 import re
 
@@ -19,13 +18,13 @@ def shapes_of(source, profile, framework, model):
     if profile.input_shape:
         given = profile.input_shape
         return given if isinstance(given[0], tuple) else (given,)
+    example = (28, 28, 1) if framework == "keras" else (1, 28, 28)
     if source.kind == "name":
-        return ((28, 28, 1),) if framework == "keras" else ((1, 28, 28),)
+        return (example,)
     known = page_of("keras").known_shapes(model) if framework == "keras" else None
     if known and None not in (size for shape in known for size in shape):
         return known
     says = f"says that it takes {known}" if known else "does not say what it takes"
-    example = (28, 28, 1) if framework == "keras" else (1, 28, 28)
     raise MeasureError(
         f"the model {says}; give input_shape, the shape of one input without the "
         f"batch, such as {example}, or one shape an input"
@@ -42,9 +41,8 @@ def answering(probe, dtype):
     Raises:
         MeasureError: it takes none of them; the message is about the first.
     """
-    if probe.framework == "pytorch":  # count before the model has kept anything
-        with contextlib.suppress(Exception):
-            _ = probe.counted
+    if probe.framework == "pytorch":
+        probe.step_macs()  # counted before the model has kept anything
     failures, usual = [], probe.whole_numbers
     for candidate, kind in _candidates(probe, dtype):
         try:
