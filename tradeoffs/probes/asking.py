@@ -1,7 +1,6 @@
 """Asking a process of its own, and what went wrong there in one sentence."""
 
 import contextlib
-import functools
 import sys
 
 from tradeoffs.frameworks import FRAMEWORKS
@@ -14,14 +13,12 @@ class OutOfMemoryError(MeasureError):
     """The process of a measurement was killed."""
 
 
-class AnotherFramework(Exception):
-    """A model is of another framework than its process had imported for it."""
+class Again(BaseException):
+    """This process is of no use for a source; its argument: what to change in that.
 
-
-class TensorsLeft(BaseException):
-    """A model keeps tensors outside of itself, such as in the cache of a function.
-
-    Some have no contents, as it was counted with: this process is of no use now.
+    The model is of another framework than the process had imported for it; or it keeps
+    tensors outside of itself, such as in the cache of a function, and some of those
+    have no contents, as it was counted with.
     """
 
 
@@ -32,27 +29,22 @@ def ask(task, source: Source, *arguments, batch_size, threads=None, on_cpu=True)
         MeasureError: it failed; one sentence says why.
         OutOfMemoryError: it was killed.
     """
-    given = _carry_out, task, source, arguments, batch_size
-    call = functools.partial(in_fresh_process, *given, threads=threads)
-    options = {"batch_size": batch_size, "threads": threads, "on_cpu": on_cpu}
     # A model on a device gets a process that has imported nothing yet.
     framework = source.framework if on_cpu else None
     if on_cpu and framework is None:  # a guess: what the caller has imported, if one
         held = [name for name, package in FRAMEWORKS.items() if package in sys.modules]
         framework = held[0] if len(held) == 1 else None
+    given = _carry_out, task, source, arguments, batch_size
+    options = {"batch_size": batch_size, "threads": threads}
     try:
-        try:
-            return call(framework=framework)
-        except AnotherFramework:
-            pass
-        except ProcessKilled as error:
-            # Importing one framework after the other can be the end of a process.
-            if source.framework or "SIGSEGV" not in str(error):
-                raise
-        return call(framework=None)
-    except TensorsLeft:  # count it on real numbers
-        return ask(task, source._replace(keeps_tensors=True), *arguments, **options)
+        return in_fresh_process(*given, threads=threads, framework=framework)
+    except Again as error:
+        source = source._replace(**error.args[0])
+        return ask(task, source, *arguments, **options, on_cpu=on_cpu)
     except ProcessKilled as error:
+        # Importing one framework after the other can be the end of a process.
+        if framework != source.framework and "SIGSEGV" in str(error) and on_cpu:
+            return ask(task, source, *arguments, **options, on_cpu=False)
         advice = _advice(batch_size)
         raise OutOfMemoryError(f"{source.label}: {error}, {advice}") from None
 
@@ -83,8 +75,6 @@ def _carry_out(task, source, arguments, batch_size):
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return task(source, *arguments)
-    except AnotherFramework:
-        raise
     except (Exception, SystemExit) as error:
         # Without the model's own exception, whose class may not exist out there.
         raise MeasureError(f"{source.label}: {reason_of(error, batch_size)}") from None

@@ -5,6 +5,7 @@ import functools
 import math
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -119,16 +120,13 @@ class Probe:
         """The graph of a forward pass of one input."""
         kinds = zip(self.shapes, self.dtypes, strict=True)
         one = [tf.TensorSpec((1, *shape), dtype) for shape, dtype in kinds]
-        loops, before = self._loops(), tf.config.functions_run_eagerly()
-        tf.config.run_functions_eagerly(True)  # those of layers show what they do
-        try:
-            for layer in loops:  # a loop does not show how often it goes round
-                layer.unroll = True
+        before = tf.config.functions_run_eagerly()
+        with contextlib.ExitStack() as shown:
+            shown.callback(tf.config.run_functions_eagerly, before)
+            tf.config.run_functions_eagerly(True)  # those of layers show what they do
+            for layer in self._loops():  # a loop does not show how often it goes round
+                shown.enter_context(mock.patch.object(layer, "unroll", True))
             return tf.function(self.call).get_concrete_function(one).graph
-        finally:
-            tf.config.run_functions_eagerly(before)
-            for layer in loops:
-                layer.unroll = False
 
     def _loops(self):
         """Recurrent layers to unroll: of few steps; stacked cells would take more."""

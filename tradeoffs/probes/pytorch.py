@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from tradeoffs.frameworks import in_mode
-from tradeoffs.probes.asking import TensorsLeft
+from tradeoffs.probes.asking import Again
 from tradeoffs.probes.source import MeasureError
 from tradeoffs.probes.timing import seconds_of
 from tradeoffs.probes.units import (
@@ -64,7 +64,7 @@ class Probe:
 
     framework, trainer = "pytorch", Trainer
     sees_values = False  # as one that can be counted on real numbers alone
-    keeps_tensors = False  # as known before, outside of itself: see `TensorsLeft`
+    keeps_tensors = False  # as known before, outside of itself: see `Again`
 
     def __init__(self, model, shapes, dtype, device, batch_size):
         if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
@@ -179,7 +179,7 @@ class Probe:
         """Multiply-accumulates of one input, as far as known, and what is not.
 
         Raises:
-            TensorsLeft: the model has kept tensors without contents.
+            Again: the model has kept tensors without contents.
         """
         for count in (1, 2, self.batch_size):  # some models take no input alone
             try:
@@ -196,7 +196,7 @@ class Probe:
             found, mode = self._counted_without_contents(count)
             gc.collect()
             if mode() is not None:  # which each of its tensors holds
-                raise TensorsLeft
+                raise Again({"keeps_tensors": True})
             self.sees_values = found is None
             if found:
                 return found
@@ -262,14 +262,11 @@ class Probe:
         for tensor in filter(torch.is_tensor, tree_leaves(saved)):
             keep(tensor)
         loss.backward()
-        states = [s for of in trainer.optimizer.state.values() for s in of.values()]
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        states = filter(torch.is_tensor, tree_leaves(dict(trainer.optimizer.state)))
         return {
-            "gradient_bytes": bytes_of(
-                p.grad for p in self.model.parameters() if p.grad is not None
-            ),
-            "optimizer_bytes": bytes_of(
-                s for s in states if isinstance(s, torch.Tensor)
-            ),
+            "gradient_bytes": bytes_of(gradients),
+            "optimizer_bytes": bytes_of(states),
             "activation_bytes": sum(kept.values()),
         }
 

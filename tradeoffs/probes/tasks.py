@@ -17,7 +17,7 @@ from tradeoffs.frameworks import (
     keep_freed_memory,
     num_threads,
 )
-from tradeoffs.probes.asking import AnotherFramework, reason_of
+from tradeoffs.probes.asking import Again, reason_of
 from tradeoffs.probes.inputs import answering, page_of, shapes_of
 from tradeoffs.probes.memory import PeakMemory, accelerator_memory, peak_bytes
 from tradeoffs.probes.profile import MIB
@@ -68,7 +68,7 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
     framework = framework_of(model)
     one_of("framework", source.framework or framework, [framework])
     if imported not in (None, framework):
-        raise AnotherFramework
+        raise Again({"framework": framework})
     page = page_of(framework)
     one_of("device", profile.device, page.devices())
     shapes = shapes_of(source, profile, framework, model)
