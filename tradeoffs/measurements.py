@@ -7,6 +7,7 @@ those of exported ones. `results/gpu_memory.json` (predicted),
 what takes long to find out. `recording` and `device` make them.
 """
 
+import contextlib
 import functools
 import itertools
 import json
@@ -20,7 +21,7 @@ from tradeoffs.models import MODELS, model_info
 from tradeoffs.probes.profile import Profile
 from tradeoffs.records import RecordError
 from tradeoffs.schedules import ARTICLE
-from tradeoffs.search_table import read_table
+from tradeoffs.search_table import FILE, read_table
 
 RECORD = "python -m tradeoffs measure --record"
 
@@ -43,6 +44,19 @@ class EvidenceError(RecordError):
         ...
     tradeoffs.measurements.EvidenceError: ...weather.json is missing; ... makes it
     """
+
+
+@contextlib.contextmanager
+def _evidence(path, made_by=RECORD):
+    """Within it a file that is missing, or not whole, is an `EvidenceError`."""
+    try:
+        yield
+    except FileNotFoundError:
+        said = f"{path} is missing; {records.WHERE}; '{made_by}' makes it"
+        raise EvidenceError(said) from None
+    except (ValueError, KeyError, TypeError) as error:
+        said = f"{path} is not whole ({error!r}); '{made_by}' makes it anew"
+        raise EvidenceError(said) from error
 
 
 def profile_path(model: str, framework: str | None = None) -> Path:
@@ -69,13 +83,8 @@ def recorded_profile(model: str, framework: str | None = None) -> Profile:
         EvidenceError: it is missing, or no whole profile of this model.
     """
     path = profile_path(model, framework)
-    try:
+    with _evidence(path):
         profile = Profile.load(path)
-    except FileNotFoundError:
-        said = f"{path} is missing; '{RECORD}' makes it; {records.WHERE}"
-        raise EvidenceError(said) from None
-    except ValueError as error:
-        raise EvidenceError(f"{error}; '{RECORD}' makes it anew") from None
     if path != profile_path(profile.name, profile.framework):
         raise EvidenceError(f"{path} is the profile of {profile.name}")
     return profile
@@ -113,10 +122,8 @@ def recorded_device_profiles() -> list[Profile]:
     >>> sorted({profile.framework for profile in profiles})
     ['ai-edge-litert', 'keras', 'onnxruntime', 'pytorch']
     """
-    try:
+    with _evidence(device_folder()):
         found = [Profile.load(path) for path in sorted(device_folder().glob("*.json"))]
-    except ValueError as error:
-        raise EvidenceError(f"{error}; '{RECORD}' makes it anew") from error
     if not found:
         raise EvidenceError(f"{device_folder()} is empty; '{RECORD}' fills it")
     return sorted(found, key=lambda profile: [*MODELS].index(profile.name))
@@ -151,14 +158,8 @@ def recorded_rows(subject: str) -> list[dict]:
         EvidenceError: the file is missing or damaged.
     """
     path = measurements_path(subject)
-    try:
+    with _evidence(path):
         return list(json.loads(path.read_text())["rows"])
-    except FileNotFoundError:
-        raise EvidenceError(f"{path} is missing; '{RECORD}' makes it") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise EvidenceError(
-            f"{path} is not whole ({error!r}); '{RECORD}' makes it anew"
-        ) from error
 
 
 def write_rows(subject: str, rows: list[dict]) -> None:
@@ -213,12 +214,9 @@ class Evidence:
     @functools.cached_property
     def search(self):
         """The table of the recorded search."""
-        try:
-            return read_table()
-        except FileNotFoundError as error:
-            raise EvidenceError(
-                f"{error.filename} is missing; 'python -m tradeoffs search' makes it"
-            ) from None
+        path = records.results_folder() / FILE
+        with _evidence(path, "python -m tradeoffs search"):
+            return read_table(path)
 
     def memory_mib(self, model: str, shape: tuple[int, ...], batch_size: int) -> float:
         """Predicted MiB on a GPU for a training step, as PyTorch reserves it."""
