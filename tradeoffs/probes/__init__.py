@@ -108,7 +108,12 @@ def measure(
     if threads is not None:
         threads = whole_number("threads", threads, most=MAX_THREADS)
     if is_model_file(model):
-        _only_for_networks(given)
+        for name, value in given.items():
+            if name not in _OF_FILES and value != measure.__kwdefaults__.get(name):
+                raise ValueError(
+                    f"{name} is {value!r}; a model file is measured as it is, on the "
+                    "CPU, and takes no option but threads"
+                )
         return measure_file(model, threads or 1)
     in_use = inference_batch_size
     if in_use is not None:
@@ -166,16 +171,6 @@ def measure(
         except MeasureError as error:
             notes.append(f"GPU memory was not predicted: {error}")
     return dataclasses.replace(profile, notes=tuple(dict.fromkeys(notes)))
-
-
-def _only_for_networks(given):
-    """Refuse what would change nothing for a model file."""
-    for name, value in given.items():
-        if name not in _OF_FILES and value != measure.__kwdefaults__.get(name):
-            raise ValueError(
-                f"{name} is {value!r}; a model file is measured as it is, on the CPU, "
-                "and takes no option but threads"
-            )
 
 
 def measure_in_turns(
