@@ -143,15 +143,11 @@ class Probe:
 
     def _untracked(self):
         """A note on variables that a forward pass uses, and the model does not know."""
-        known = {id(variable.value) for variable in self.model.variables}
+        known, names = {id(variable.value) for variable in self.model.variables}, []
         with contextlib.suppress(Exception):  # the weights need no forward pass
-            others = [v for v in self._graph.variables if id(v) not in known]
-            names = ", ".join(variable.name for variable in others)
-            text = (
-                f"variables that Keras does not see are not counted or trained: {names}"
-            )
-            return [text] if others else []
-        return []
+            names = [v.name for v in self._graph.variables if id(v) not in known]
+        said = "variables that Keras does not see are not counted or trained: "
+        return [said + ", ".join(names)] if names else []
 
     def file_bytes(self):
         """Of a `.keras` file."""
