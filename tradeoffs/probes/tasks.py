@@ -165,15 +165,7 @@ def _training(probe, peak, classes, parts, max_seconds):
     if isinstance(classes, str):
         raise MeasureError(f"the model {classes}")
     batch = probe.batch_size
-    data = SimpleNamespace(  # of noise
-        train_images=probe.inputs(batch)[0],
-        train_labels=np.random.default_rng(0).integers(0, classes, batch),
-        test_images=probe.inputs(1)[0],
-        test_labels=np.zeros(1, np.int64),
-    )
-    schedule = ARTICLE.replace(batch_size=batch)
-    trainer = probe.trainer(probe.model, data, schedule, 0)
-    step = np.arange(batch)[np.newaxis]
+    trainer, step = _trainer(probe, classes), np.arange(batch)[np.newaxis]
     yield "first_step_seconds", seconds_of(trainer.train_steps, step)
     failure = None
     if "training_memory" in parts:
@@ -204,6 +196,19 @@ def _training(probe, peak, classes, parts, max_seconds):
         yield "epoch_seconds", seconds.times(EPOCH_IMAGES / batch)
     if failure:
         raise failure
+
+
+def _trainer(probe, classes):
+    """A trainer on a batch of noise, of which it alone keeps what it needs."""
+    batch = probe.batch_size
+    data = SimpleNamespace(
+        train_images=probe.inputs(batch)[0],
+        train_labels=np.random.default_rng(0).integers(0, classes, batch),
+        test_images=probe.inputs(1)[0],
+        test_labels=np.zeros(1, np.int64),
+    )
+    schedule = ARTICLE.replace(batch_size=batch)
+    return probe.trainer(probe.model, data, schedule, 0)
 
 
 def _inference(probe, peak, batch, parts, max_seconds):
