@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import tradeoffs
+import tradeoffs.data
 from tradeoffs import DataError, fetching
 
 FILES = fetching.SOURCES["mnist"]

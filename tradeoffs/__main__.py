@@ -214,7 +214,7 @@ def _measure(options):
     profile = probes.measure(
         options.model,
         options.input_shape,
-        input_dtype=dtypes[0] if len(dtypes) == 1 else dtypes,
+        input_dtype=dtypes[0] if len(dtypes) == 1 else tuple(dtypes),
         framework=options.framework,
         batch_size=options.batch_size or ARTICLE.batch_size,
         threads=options.threads,

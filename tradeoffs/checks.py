@@ -91,18 +91,23 @@ def instance(name: str, value, kind: type, example: str) -> None:
         raise TypeError(f"{name} is {found}; give {wanted}, such as {example}")
 
 
-def one_data_set(runs) -> None:
-    """Raise a ValueError if runs are of several, and have other test images.
+def list_of_runs(runs, *, one_data_set: bool = True) -> list:
+    """Runs as a list.
 
     Raises:
-        TypeError: one is no `Run`.
+        TypeError: one is no `Run`, or there is but one, and no list.
+        ValueError: they are of several data sets, and have other test images.
     """
+    instance("runs", runs, Iterable, "tradeoffs.runs('gap_cnn')")
+    runs = list(runs)
     for run in runs:
         if not hasattr(run, "experiment"):
             raise TypeError(f"{run!r} is no Run; give runs, as of tradeoffs.runs")
-    if len(names := {run.experiment.dataset for run in runs}) > 1:
+    names = {run.experiment.dataset for run in runs}
+    if one_data_set and len(names) > 1:
         found = " and ".join(sorted(names))
         raise ValueError(f"the runs are of {found}; give those of one")
+    return runs
 
 
 def input_shapes(given, *, several: bool = True) -> tuple:

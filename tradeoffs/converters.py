@@ -137,7 +137,8 @@ def _needed(*packages):
 @contextlib.contextmanager
 def _quiet():
     """Without what converters write beside their result."""
-    logging.disable(logging.WARNING)
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
     try:
         with (
             warnings.catch_warnings(),
@@ -147,4 +148,4 @@ def _quiet():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from tradeoffs.checks import one_data_set
+from tradeoffs.checks import list_of_runs
 from tradeoffs.experiments import Run
 from tradeoffs.labels import label
 from tradeoffs.models import MODELS
@@ -68,7 +68,7 @@ def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
             )
     if not profiles:
         raise ValueError("there are no profiles to compare")
-    one_data_set(runs := list(runs))
+    runs = list_of_runs(runs)
     known = {}
     for row in summarize(runs)[::-1].itertuples() if runs else ():
         for size in (row.num_parameters, None):  # not every profile has it measured

@@ -54,6 +54,18 @@ class Figure(plt.Figure):
         return data, {"image/png": {"alt": self.said()}}
 
 
+def with_lines(named: dict):
+    """Pairs of an item and a line of its own.
+
+    Raises:
+        ValueError: there are more than can be told apart.
+    """
+    if len(named) > len(LINES):
+        names = ", ".join(named)
+        raise ValueError(f"{names}: lines of at most {len(LINES)} can be told apart")
+    return zip(named.items(), LINES, strict=False)
+
+
 def axes(height=3.4, columns: int = 1, rows: int = 1, *, title=None, **options):
     """A figure of the common width, and its axes.
 

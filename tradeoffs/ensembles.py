@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tradeoffs import measurements, records, series, weights
-from tradeoffs.checks import array_view, one_data_set
+from tradeoffs.checks import array_view, list_of_runs
 from tradeoffs.data import dataset_named
 from tradeoffs.experiments import Experiment, Run
 from tradeoffs.processes import FreshProcesses
@@ -73,10 +73,10 @@ def ensemble(runs: list[Run], labels: np.ndarray) -> Ensemble:
     >>> tradeoffs.ensemble(runs, tradeoffs.mnist().test_labels)
     Ensemble(5 runs, 35,450 parameters, test_accuracy=0.9936)
     """
-    runs, labels = tuple(runs), array_view("labels", labels, {1: "[n]"}, np.integer)
+    labels = array_view("labels", labels, {1: "[n]"}, np.integer)
+    runs = tuple(list_of_runs(runs))
     if not runs:
         raise ValueError("there are no runs to vote")
-    one_data_set(runs)
     for run in runs:
         if len(run.test_predictions) != len(labels):
             raise ValueError(

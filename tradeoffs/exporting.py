@@ -53,7 +53,7 @@ def export(
         precision: "float32", "float16" (LiteRT alone) or "int8".
         calibration: training inputs as the network takes them, [n, ...]; or a
             `Dataset`, whose training images are standardized. For "int8"; a run has
-            its own.
+            its own, and its own input shape.
         input_shape: of one input, without the batch; by default that of the
             calibration, of a Keras model that knows it, or in PyTorch MNIST's.
 
@@ -93,6 +93,9 @@ def export(
         )
     records.check_writable(path)
     if isinstance(run, Run):
+        for name, value in (("calibration", calibration), ("input_shape", input_shape)):
+            if value is not None:
+                raise ValueError(f"a run has its own {name}; leave it out")
         # The caller may hold Keras.
         in_fresh_process(_export_run, run, path, precision, framework="pytorch")
         return path

@@ -13,7 +13,7 @@ import pandas as pd
 from tradeoffs.decisions import Choice, choose
 from tradeoffs.drawing import error, style
 from tradeoffs.labels import label
-from tradeoffs.limits import LIMITS
+from tradeoffs.limits import LIMITS, as_table
 
 # JupyterLab and VS Code draw this version themselves.
 MIME_TYPE = "application/vnd.vegalite.v5+json"
@@ -61,6 +61,7 @@ def decision_panel(table, **limits: float) -> DecisionPanel:
     >>> panel.choice.fitting.index.tolist()
     ['gap_cnn', 'small_net']
     """
+    table = as_table(table)
     choice = choose(table, **limits)
     if not choice.limits:
         raise ValueError(f"give limits to move, of {', '.join(LIMITS)}")

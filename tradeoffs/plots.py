@@ -99,13 +99,8 @@ def error_by_epoch(
     Raises:
         ValueError: more than four networks.
     """
-    if len(runs_by_label) > len(draw.LINES):
-        raise ValueError(
-            f"runs_by_label has {len(runs_by_label)} networks; lines of at most "
-            f"{len(draw.LINES)} can be told apart"
-        )
     figure, axis = draw.axes(3.4)
-    for (name, runs), line in zip(runs_by_label.items(), draw.LINES, strict=False):
+    for (name, runs), line in draw.with_lines(runs_by_label):
         draw.by_epoch(axis, runs, column, label=name, **line)
     for place, run in enumerate(mine):
         text = f"my runs ({len(mine)})" if not place else None

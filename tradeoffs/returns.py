@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from tradeoffs.checks import number, one_data_set, whole_number
+from tradeoffs.checks import list_of_runs, number, whole_number
 from tradeoffs.experiments import Run
 from tradeoffs.limits import as_table, numbers_in
 from tradeoffs.schedules import ARTICLE
@@ -111,8 +111,7 @@ def epoch_returns(runs: list[Run], epoch_seconds: float, price_per_hour: float):
 
     Raises:
         TypeError, ValueError: a number is none or negative, or the price 0; no runs,
-            of two data sets, or of
-            different lengths.
+            or of two networks, schedules, data sets or lengths.
 
     >>> import tradeoffs
     >>> runs = tradeoffs.runs("gap_cnn")
@@ -127,13 +126,14 @@ def epoch_returns(runs: list[Run], epoch_seconds: float, price_per_hour: float):
     price = number("price_per_hour", price_per_hour, least=0)
     if not price:
         raise ValueError("price_per_hour is 0; it must be above 0")
-    runs = list(runs)
-    one_data_set(runs)
-    lengths = {len(run.history) for run in runs}
-    if len(lengths) != 1:
+    runs = list_of_runs(runs)
+    of = {
+        (r.experiment.variant, r.experiment.schedule.name, len(r.history)) for r in runs
+    }
+    if len(of) != 1:
         raise ValueError(
-            "give runs of equal length, at least one; these have "
-            f"{sorted(lengths)} epochs"
+            "give runs of one network and schedule and of equal length, at least one; "
+            f"these are of {sorted(of)}"
         )
     accuracy = np.mean([run.history.test_accuracy for run in runs], axis=0)
     gain = np.diff(accuracy, prepend=0.1) * 100

@@ -46,9 +46,12 @@ def search_efficiency(found: dict[str, object], title: str):
     Args:
         found: a way of searching to the lower quartile, median and upper quartile of
             its best accuracy after 1, 2, ... networks, [3, n]; NaN at first.
+
+    Raises:
+        ValueError: more than four ways.
     """
     figure, axis = draw.axes(3.6)
-    for (name, quartiles), line in zip(found.items(), draw.LINES, strict=False):
+    for (name, quartiles), line in draw.with_lines(found):
         low, median, high = draw.error(np.asarray(quartiles))
         tried = range(1, len(median) + 1)
         axis.plot(tried, median, label=name, **line)

@@ -119,7 +119,7 @@ class Plan:
             instance("dataset", self.dataset, Dataset, "tradeoffs.mnist()")
             images = len(self.dataset.train_images)
         one_of("sampler", self.sampler, SAMPLERS)
-        whole_number("seed", self.seed, least=0)
+        whole_number("seed", self.seed, least=0, most=2**32 - 1)
         if self.num_trials is not None:
             whole_number("num_trials", self.num_trials)
         if self.num_images is not None:
@@ -208,4 +208,6 @@ def _objective_names(objective):
 
 def _name_of_images(data):
     parts = data.train_images, data.train_labels, data.test_images, data.test_labels
-    return f"{data.name}-{digest_of(b''.join(part.tobytes() for part in parts))}"
+    content = [part.tobytes() for part in parts]
+    content.append(repr((*(part.shape for part in parts), data.pixels)).encode())
+    return f"{data.name}-{digest_of(b''.join(content))}"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from tradeoffs.checks import array_view, instance, number, one_data_set, whole_number
+from tradeoffs.checks import array_view, instance, list_of_runs, number, whole_number
 from tradeoffs.experiments import Run
 from tradeoffs.labels import label
 from tradeoffs.probes.profile import NOT_MEASURED
@@ -22,7 +22,7 @@ def summarize(runs: list[Run]):
         accuracy of any seed) and epoch_seconds (median, evaluation left out).
 
     Raises:
-        ValueError: there are no runs, or two of one network and seed.
+        TypeError, ValueError: there are no runs, or two of one network and seed.
 
     >>> import tradeoffs
     >>> runs = tradeoffs.runs("gap_cnn") + tradeoffs.runs("pytorch_cnn")
@@ -31,6 +31,7 @@ def summarize(runs: list[Run]):
     0      gap_cnn     10         0.9918
     1  pytorch_cnn     10         0.9889
     """
+    runs = list_of_runs(runs, one_data_set=False)
     if not runs:
         raise ValueError("there are no runs to summarize")
     table = pd.DataFrame(
@@ -176,6 +177,7 @@ def accuracy_table(runs: list[Run], references: dict[str, dict[str, float]]):
     >>> table.loc["GAP CNN", ["measured", "the article"]].to_dict()
     {'measured': '99.18 ± 0.08 %', 'the article': '98.93 %'}
     """
+    instance("references", references, Mapping, "{'others': {'gap_cnn': 0.99}}")
     summary = summarize(runs)
     cells = {"model": summary.variant.map(label), "framework": summary.framework}
     cells |= _scores(summary, "measured")
@@ -232,7 +234,7 @@ def paired_test(first: Run, second: Run, labels: np.ndarray) -> dict[str, float]
     """
     from scipy.stats import binomtest
 
-    one_data_set((first, second))
+    first, second = list_of_runs((first, second))
     a, b = (run.test_predictions for run in (first, second))
     labels = array_view("labels", labels, {1: "[n]"}, np.integer)
     if not len(a) == len(b) == len(labels):

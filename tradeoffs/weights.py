@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tradeoffs import records
+from tradeoffs.checks import instance
 from tradeoffs.data import mnist
 from tradeoffs.experiments import Experiment, Run
 from tradeoffs.models import MODELS, build
@@ -100,6 +101,7 @@ def trained(run: Run, folder: Path | None = None, *, framework: str = "pytorch")
         An `nn.Module` in evaluation mode, or a `keras.Model`.
 
     Raises:
+        TypeError: it is no `Run`.
         ValueError: weights of such a run are not kept, or no such model in Keras.
         FileNotFoundError: there is no file.
         RecordError: the file is cut short, or does not fit the network.
@@ -109,6 +111,7 @@ def trained(run: Run, folder: Path | None = None, *, framework: str = "pytorch")
     >>> tradeoffs.as_recorded(network, "small_net"), network.training
     (True, False)
     """
+    instance("run", run, Run, "tradeoffs.run('gap_cnn', seed=5)")
     experiment, path = run.experiment, _weights_path(run.experiment, folder)
     if path is None:
         raise ValueError(

@@ -202,6 +202,8 @@ def measure_in_turns(
     >>> [profile.num_parameters for profile in profiles]
     [518, 7090]
     """
+    if isinstance(models, (str, Mapping)):
+        raise TypeError(f"models is {models!r}; give a list, such as ['gap_cnn']")
     given = [one if isinstance(one, Mapping) else {"model": one} for one in models]
     found = [[] for _ in given]
     in_turns = list(zip(given, found, strict=True)) * whole_number("turns", turns)
