@@ -35,11 +35,13 @@ _PYTORCHS_OWN = "aten", "prims", "prim", "profiler", "_operator", "quantized_dec
 
 def macs_of(function, *arguments) -> tuple[int, set[str]]:
     """Multiply-accumulates of a call, and the operators that could not be counted."""
-    # Without the shortcuts that do several products in one operator.
-    plain, counter = sdpa_kernel(SDPBackend.MATH), Counter()
+    counter = Counter()
+    # Without the shortcuts that do several products in one operator. That of whole
+    # attention layers is not taken within a mode of functions.
+    keep = {"deterministic": None, "allow_tf32": None, "fp32_precision": None}
     with (
-        _plain_operators(),
-        plain,
+        torch.backends.mkldnn.flags(enabled=False, **keep),
+        sdpa_kernel(SDPBackend.MATH),
         _threads_noted(counter),
         counter,
         _Functions(counter),
@@ -82,38 +84,10 @@ def macs_in_use(model, inputs, mode) -> tuple[int, set[str]]:
         # The first call computes norms of weights and the like, which are kept; the
         # second sees what a model keeps of the first.
         first = macs_of(model, *inputs)
-        with _without_norms_of_weights(model):
+        # The older kind of norms leaves its weights behind, and is a hook.
+        with mock.patch.object(SpectralNorm, "__call__", lambda *_: None):
             second = macs_of(model, *inputs)
     return min(second, first, key=lambda found: found[0])
-
-
-@contextlib.contextmanager
-def _without_norms_of_weights(model):
-    """Without the older kind of norms, whose weights a call before has left behind."""
-    kept = []
-    for layer in model.modules():
-        for key, hook in list(layer._forward_pre_hooks.items()):
-            if isinstance(hook, SpectralNorm):
-                kept.append((layer._forward_pre_hooks, key, hook))
-                del layer._forward_pre_hooks[key]
-    try:
-        yield
-    finally:
-        for hooks, key, hook in kept:
-            hooks[key] = hook
-
-
-@contextlib.contextmanager
-def _plain_operators():
-    mha, onednn = torch.backends.mha, torch.backends.mkldnn
-    before = mha.get_fastpath_enabled(), onednn.enabled
-    mha.set_fastpath_enabled(False)
-    onednn.enabled = False
-    try:
-        yield
-    finally:
-        mha.set_fastpath_enabled(before[0])
-        onednn.enabled = before[1]
 
 
 class Counter(TorchDispatchMode):
