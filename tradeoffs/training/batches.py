@@ -22,13 +22,7 @@ def chunks(order, batch_size: int):
         yield order[..., None, whole:]
 
 
-def evaluation_sizes(num_images: int, batch_size: int) -> list[int]:
-    """Of the batches in which so many images are evaluated; see `chunks`."""
+def batch_sizes(num_images: int, batch_size: int) -> list[int]:
+    """Of the batches that so many images come in; see `chunks`."""
     parts = chunks(np.arange(num_images), batch_size)
     return [len(batch) for part in parts for batch in part]
-
-
-def shares_of_steps(schedule, num_images: int):
-    """`Schedule.shares` of a training on so many images."""
-    order = np.arange(num_images)
-    return schedule.shares(sum(map(len, chunks(order, schedule.batch_size))))

@@ -13,7 +13,7 @@ import numpy as np
 from tradeoffs.frameworks import import_keras, keep_freed_memory
 from tradeoffs.models.keras import count_parameters, seeded
 from tradeoffs.training import TrainingError, first_outputs, one_sentence
-from tradeoffs.training.batches import chunks, evaluation_sizes
+from tradeoffs.training.batches import batch_sizes
 from tradeoffs.training.keras_checks import (
     check_inputs,
     last_operation,
@@ -119,12 +119,11 @@ class Trainer:
         self._steps = tf.function(self._train_steps)
         # Tracing now keeps compilation out of the first epoch's time. A batch
         # of a size known to the graph is faster; the last one may differ.
-        order = np.arange(len(self.train_labels))
         data = [
             tf.TensorSpec([None, *each.shape[1:]], each.dtype)
             for each in (self.train_images, self.train_labels)
         ]
-        for size in {part.shape[1] for part in chunks(order, schedule.batch_size)}:
+        for size in {*batch_sizes(len(self.train_labels), schedule.batch_size)}:
             indices = tf.TensorSpec([None, size], tf.int32)
             self._trace(*data, indices)
         # It can be traced now.
@@ -177,7 +176,7 @@ class Trainer:
 
     def evaluate(self):
         """Mean test loss, and the predicted labels, [n]."""
-        sizes = evaluation_sizes(len(self.test_labels), EVALUATION_BATCH)
+        sizes = batch_sizes(len(self.test_labels), EVALUATION_BATCH)
         parts = map(self._predict, tf.split(self.test_images, sizes))
         outputs = tf.concat([*parts], axis=0)
         loss = float(self.test_loss(self.test_labels, _at_least_float32(outputs)))

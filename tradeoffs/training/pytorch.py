@@ -18,7 +18,7 @@ from tradeoffs.training import (
     num_classes,
 )
 from tradeoffs.training.augmenting import Augmenter
-from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
+from tradeoffs.training.batches import batch_sizes
 from tradeoffs.training.layouts import lay_out_by_rule, trial_of
 from tradeoffs.training.macs import macs_of
 from tradeoffs.training.optimizers import make_optimizer
@@ -160,7 +160,8 @@ class Trainer:
         self.model, self.batch_size = model, schedule.batch_size
         self.rate = schedule.learning_rate
         self.optimizer = make_optimizer(schedule, parameters)
-        self.shares = shares_of_steps(schedule, len(self.train_labels))
+        sizes = batch_sizes(len(self.train_labels), schedule.batch_size)
+        self.shares = schedule.shares(len(sizes))
         self.label_smoothing = schedule.label_smoothing
         by = schedule.augmentation
         self.augment = Augmenter(by, [seed], self.train_images) if by else None
@@ -234,7 +235,7 @@ class Trainer:
         """Mean test loss, and the predicted labels, [n]."""
         in_mode(self.model, training=False)
         loss, predictions = 0.0, []
-        sizes = evaluation_sizes(len(self.test_labels), EVALUATION_BATCH)
+        sizes = batch_sizes(len(self.test_labels), EVALUATION_BATCH)
         parts = self.test_images.split(sizes), self.test_labels.split(sizes)
         with self.randomness:  # some networks drop values out in use, too
             for images, labels in zip(*parts, strict=True):

@@ -12,6 +12,7 @@ either, and they stay what they are; a depthwise filter sees one of those channe
 
 import torch
 from torch import nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from tradeoffs.training import one_sentence
 from tradeoffs.training.stacked_layers import STACKED, slope_of, stack_padded
@@ -132,7 +133,6 @@ class Stack:
     Attributes:
         size: K.
         flat: every parameter of every network, [n].
-        network_of: the network that each element of `flat` belongs to, [n].
         parameters: views of `flat`, [K, ...] each, to differentiate by.
         statistics: the running statistics of batch norms, [K, ...] each.
         layers: functions of values and of whether this is training.
@@ -151,16 +151,9 @@ class Stack:
         if not parameters:
             raise ValueError("the networks have nothing to train")
         stacked = [stack_padded(tensors) for tensors in parameters]
-        self.flat = torch.cat([tensor.flatten() for tensor in stacked])
-        networks = torch.arange(self.size, device=self.flat.device)
-        self.network_of = torch.cat(
-            [networks.repeat_interleave(t[0].numel()) for t in stacked]
-        )
-        views = self.flat.split([tensor.numel() for tensor in stacked])
-        self.parameters = [
-            view.view(tensor.shape).detach().requires_grad_()
-            for view, tensor in zip(views, stacked, strict=True)
-        ]
+        self.flat = parameters_to_vector(stacked)
+        vector_to_parameters(self.flat, stacked)
+        self.parameters = [tensor.requires_grad_() for tensor in stacked]
         self.statistics = [stack_padded(tensors) for tensors in buffers]
         self._sources = [*parameters, *buffers]
         weights, running = iter(self.parameters), iter(self.statistics)

@@ -25,7 +25,7 @@ from tradeoffs.training import (
     train_epochs,
 )
 from tradeoffs.training.augmenting import Augmenter
-from tradeoffs.training.batches import evaluation_sizes, shares_of_steps
+from tradeoffs.training.batches import batch_sizes
 from tradeoffs.training.optimizers import make_optimizer
 from tradeoffs.training.pytorch import (
     at_least_float32,
@@ -149,7 +149,8 @@ class StackedTrainer:
         check_outputs(self.models[0], images, dataset)
         _check_answers(self.stack, models, images[:2])
         self.shape, self.batch_size = images.shape[1:], schedule.batch_size
-        self.shares = shares_of_steps(schedule, len(images))
+        sizes = batch_sizes(len(images), schedule.batch_size)
+        self.shares = schedule.shares(len(sizes))
         self.label_smoothing = schedule.label_smoothing
         by = schedule.augmentation
         self.augment = Augmenter(by, seeds, images) if by else None
@@ -179,7 +180,8 @@ class StackedTrainer:
     def set_learning_rates(self, learning_rates: list[float]) -> None:
         """Set the rate of each network."""
         rates = torch.tensor(learning_rates, dtype=torch.float64).to(self.stack.flat)
-        self.rates = rates[self.stack.network_of]
+        each = (rates.repeat_interleave(p[0].numel()) for p in self.stack.parameters)
+        self.rates = torch.cat([*each])
 
     @torch.inference_mode(False)
     @torch.enable_grad()
@@ -242,7 +244,7 @@ class StackedTrainer:
         networks = self.stack.size
         total = at_least_float32(torch.zeros(networks).to(self.stack.flat))
         predictions = []
-        sizes = evaluation_sizes(len(self.test_labels), EVALUATION_BATCH)
+        sizes = batch_sizes(len(self.test_labels), EVALUATION_BATCH)
         parts = self.test_images.split(sizes), self.test_labels.split(sizes)
         for images, labels in zip(*parts, strict=True):
             logits = self.stack.logits(images.repeat(1, networks, 1, 1))
