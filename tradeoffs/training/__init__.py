@@ -154,7 +154,12 @@ def train_epochs(
                 losses = float(train_losses[k]), float(test_losses[k])
                 for kind, loss in zip(("training", "test"), losses, strict=True):
                     if errors[k] is None and not np.isfinite(loss):
-                        errors[k] = _error_of(kind, loss, epoch, schedules[k])
+                        rate = schedules[k].learning_rate_of(epoch)
+                        errors[k] = TrainingError(
+                            f"the {kind} loss became {loss} in epoch {epoch}; try a "
+                            f"learning rate below {rate:g}, another seed, or look for "
+                            "a division or logarithm in the model"
+                        )
                 row = epoch, *losses, float(accuracies[k]), seconds / len(runs)
                 for column, value in zip(HISTORY_COLUMNS, row, strict=True):
                     history[column].append(value)
@@ -265,14 +270,6 @@ def one_sentence(error) -> str:
     if len(text) > 300:
         text = re.sub(r"(\[\[.*?\]\]+ ?)+", "[...] ", text)  # the values of a tensor
     return text if len(text) <= 300 else f"{text[:130]} ... {text[-165:]}"
-
-
-def _error_of(kind, loss, epoch, schedule):
-    return TrainingError(
-        f"the {kind} loss became {loss} in epoch {epoch}; try a "
-        f"learning rate below {schedule.learning_rate_of(epoch):g}, "
-        "another seed, or look for a division or logarithm in the model"
-    )
 
 
 def _train_epoch(trainer, order, schedule, shown):

@@ -95,7 +95,7 @@ def check_outputs(model, images, dataset) -> tuple[int, bool]:
             f"{name} returns probabilities, and its training takes them for logits: "
             f"a softmax of a {last}. Leave the last {last} out",
             TrainingWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return outputs.shape[1], False
 
@@ -125,12 +125,6 @@ def logits_in_training(model, images) -> bool:
     return False
 
 
-def forward_macs(model, inputs) -> int:
-    """Multiply-accumulates of a forward pass, as far as they are known."""
-    with trial_of(model):
-        return macs_of(model, inputs)[0]
-
-
 class Trainer:
     """Trains one module on the device it is on."""
 
@@ -138,44 +132,49 @@ class Trainer:
 
     @torch.inference_mode(False)
     def __init__(self, model, dataset, schedule, seed):
-        keep_freed_memory()
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:
             raise ValueError(f"{type(model).__name__} has nothing to train")
         known = (p for p in model.parameters() if not is_lazy(p))
         tables = (p for p in known if p.is_floating_point() and p.dim() > 1)
         first = next(tables, parameters[0])
-        self.train_images, self.train_labels, self.test_images, self.test_labels = (
-            data_tensors(dataset, schedule.input_scaling, first)
-        )
         if first.is_meta:
             raise ValueError(f"{type(model).__name__} is on the meta device, empty")
-        self.num_classes, self.shares_in_use = check_outputs(
-            model, self.train_images, dataset
-        )
+        self._begin([model], dataset, schedule, [seed], first)
         for text in untracked(model, self.train_images[:2].clone()):
             warnings.warn(text, TrainingWarning, stacklevel=3)
         _check_places(model)
         lay_out_by_rule(model, self.train_images)
-        self.model, self.batch_size = model, schedule.batch_size
-        self.rate = schedule.learning_rate
+        self.model, self.rate = model, schedule.learning_rate
         self.optimizer = make_optimizer(schedule, parameters)
-        sizes = batch_sizes(len(self.train_labels), schedule.batch_size)
+        self.randomness = _Randomness(seed, parameters[0].device)
+
+    def _begin(self, models, dataset, schedule, seeds, like):
+        """What one network has in common with several: data like a tensor, a plan."""
+        keep_freed_memory()
+        self.models, self.batch_size = models, schedule.batch_size
+        self.train_images, self.train_labels, self.test_images, self.test_labels = (
+            data_tensors(dataset, schedule.input_scaling, like)
+        )
+        images, self.shape = self.train_images, self.train_images.shape[1:]
+        self.num_classes, self.shares_in_use = check_outputs(models[0], images, dataset)
+        sizes = batch_sizes(len(images), schedule.batch_size)
         self.shares = schedule.shares(len(sizes))
         self.label_smoothing = schedule.label_smoothing
         by = schedule.augmentation
-        self.augment = Augmenter(by, [seed], self.train_images) if by else None
-        self.randomness = _Randomness(seed, parameters[0].device)
+        self.augment = Augmenter(by, seeds, images) if by else None
 
     def num_parameters(self):
-        """Of each network: one."""
-        return [sum(p.numel() for p in self.model.parameters())]
+        """Of each network."""
+        return [sum(p.numel() for p in model.parameters()) for model in self.models]
 
     def step_macs(self):
         """Multiply-accumulates of a step's forward pass, as far as known."""
-        few = self.train_images[:2].clone()  # some models take no image alone
-        with contextlib.suppress(Exception):
-            return forward_macs(self.model, few) * self.batch_size // len(few)
+        # Some models take no image alone.
+        few = self.train_images[:2].clone().view(-1, *self.shape)
+        with contextlib.suppress(Exception), trial_of(self.models[0]):
+            macs, _ = macs_of(self.models[0], few)
+            return macs * self.batch_size * len(self.models) // len(few)
         return 0
 
     def set_learning_rates(self, learning_rates):

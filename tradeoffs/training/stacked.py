@@ -15,7 +15,7 @@ from torch.nn import functional
 from tradeoffs.checks import whole_number
 from tradeoffs.data import Dataset
 from tradeoffs.experiments import Experiment, Run
-from tradeoffs.frameworks import evaluating, in_mode, keep_freed_memory
+from tradeoffs.frameworks import evaluating, in_mode
 from tradeoffs.schedules import Schedule
 from tradeoffs.training import (
     TrainingError,
@@ -24,15 +24,9 @@ from tradeoffs.training import (
     one_sentence,
     train_epochs,
 )
-from tradeoffs.training.augmenting import Augmenter
 from tradeoffs.training.batches import batch_sizes
 from tradeoffs.training.optimizers import make_optimizer
-from tradeoffs.training.pytorch import (
-    at_least_float32,
-    check_outputs,
-    data_tensors,
-    forward_macs,
-)
+from tradeoffs.training.pytorch import Trainer, at_least_float32
 from tradeoffs.training.stack import Stack
 from tradeoffs.training.stacked_layers import FirstLayers
 
@@ -133,27 +127,18 @@ def _check_answers(stack, models, images):
     raise TypeError(f"these networks cannot be stacked: side by side, {said}")
 
 
-class StackedTrainer:
+class StackedTrainer(Trainer):
     """Takes steps of K networks at once, on the device they are on."""
 
-    framework, stacked = "pytorch", True
+    stacked = True
 
     @torch.inference_mode(False)
     @torch.enable_grad()
     def __init__(self, models, dataset, schedule, seeds):
-        keep_freed_memory()
-        self.models, self.stack = models, Stack(models)
-        images, self.train_labels, self.test_images, self.test_labels = data_tensors(
-            dataset, schedule.input_scaling, self.stack.flat
-        )
-        check_outputs(self.models[0], images, dataset)
+        self.stack = Stack(models)
+        self._begin(models, dataset, schedule, seeds, self.stack.flat)
+        images = self.train_images
         _check_answers(self.stack, models, images[:2])
-        self.shape, self.batch_size = images.shape[1:], schedule.batch_size
-        sizes = batch_sizes(len(images), schedule.batch_size)
-        self.shares = schedule.shares(len(sizes))
-        self.label_smoothing = schedule.label_smoothing
-        by = schedule.augmentation
-        self.augment = Augmenter(by, seeds, images) if by else None
         self.first = FirstLayers.of(self.stack, images, changing=bool(self.augment))
         self.train_images = images.flatten(1)
         # The optimizer moves this from zero at a learning rate of 1, and each
@@ -166,16 +151,6 @@ class StackedTrainer:
             schedule.replace(learning_rate=1.0, weight_decay=0.0),
             [self.move.requires_grad_()],
         )
-
-    def num_parameters(self):
-        """Of each network."""
-        return [sum(p.numel() for p in model.parameters()) for model in self.models]
-
-    def step_macs(self):
-        """Multiply-accumulates of a step's forward pass, of all networks."""
-        image = self.train_images[:1].clone().view(1, *self.shape)
-        one = forward_macs(self.models[0], image)
-        return one * self.batch_size * len(self.models)
 
     def set_learning_rates(self, learning_rates: list[float]) -> None:
         """Set the rate of each network."""
