@@ -125,21 +125,18 @@ class Trainer:
         ]
         for size in {*batch_sizes(len(self.train_labels), schedule.batch_size)}:
             indices = tf.TensorSpec([None, size], tf.int32)
-            self._trace(*data, indices)
+            try:
+                with plain_errors():
+                    self._steps.get_concrete_function(*data, indices)
+            except Exception as error:
+                # TensorFlow raises it again, with its own code listed in the message.
+                reason = one_sentence(error.__context__ or error)
+                said = f"{model.name} cannot be trained: {reason}"
+                raise TrainingError(said) from error
         # It can be traced now.
         if between and not shares and last_operation(call, few) == "Sigmoid":
             warn_of_sigmoid(model)
         self._predict = tf.function(call, reduce_retracing=True)
-
-    def _trace(self, *specs):
-        try:
-            with plain_errors():
-                self._steps.get_concrete_function(*specs)
-        except Exception as error:
-            # TensorFlow raises it again, with its own code listed in the message.
-            reason = one_sentence(error.__context__ or error)
-            said = f"{self.model.name} cannot be trained: {reason}"
-            raise TrainingError(said) from error
 
     def num_parameters(self):
         """Of each network: one."""

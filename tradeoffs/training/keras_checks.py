@@ -1,6 +1,7 @@
 """What is looked at before a Keras model is trained, and said if it is odd."""
 
 import contextlib
+import functools
 import warnings
 from unittest import mock
 
@@ -41,26 +42,20 @@ def whole_places():
     with contextlib.ExitStack() as patched:
         for name in WHOLE:
             kind = getattr(keras.layers, name)
-            patched.enter_context(mock.patch.object(kind, "call", _checked(kind.call)))
+            call = functools.partialmethod(_checked, kind.call)
+            patched.enter_context(mock.patch.object(kind, "call", call))
         yield
 
 
-def _checked(call):
-    def checked(layer, inputs, *arguments, **options):
-        seen = tf.is_tensor(inputs) and not tf.is_symbolic_tensor(inputs)
-        if (
-            seen
-            and inputs.dtype.is_floating
-            and tf.reduce_any(tf.floor(inputs) != inputs)
-        ):
-            raise ValueError(
-                f"{layer.name} would cut scaled pixels to whole numbers; a table takes "
-                "float images of whole numbers, and a schedule whose input_scaling is "
-                "'unit'"
-            )
-        return call(layer, inputs, *arguments, **options)
-
-    return checked
+def _checked(layer, call, inputs, *arguments, **options):
+    seen = tf.is_tensor(inputs) and not tf.is_symbolic_tensor(inputs)
+    if seen and inputs.dtype.is_floating and tf.reduce_any(tf.floor(inputs) != inputs):
+        raise ValueError(
+            f"{layer.name} would cut scaled pixels to whole numbers; a table takes "
+            "float images of whole numbers, and a schedule whose input_scaling is "
+            "'unit'"
+        )
+    return call(layer, inputs, *arguments, **options)
 
 
 def probabilities(outputs):

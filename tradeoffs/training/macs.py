@@ -4,6 +4,7 @@ Layers that are called twice count twice, and those that are not called do not c
 """
 
 import contextlib
+import functools
 import math
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -61,17 +62,14 @@ def macs_of(function, *arguments) -> tuple[int, set[str]]:
 def _threads_noted(counter):
     """Modes of PyTorch's are of one thread: what others compute is not seen."""
 
-    def noting(begin):
-        def noted(*arguments, **options):
-            counter.unknown.add("what other threads compute")
-            return begin(*arguments, **options)
-
-        return noted
+    def noted(self, begin, *arguments, **options):
+        counter.unknown.add("what other threads compute")
+        return begin(self, *arguments, **options)
 
     with contextlib.ExitStack() as patched:
         for kind, name in ((Thread, "start"), (ThreadPoolExecutor, "submit")):
-            begin = mock.patch.object(kind, name, noting(getattr(kind, name)))
-            patched.enter_context(begin)
+            begin = functools.partialmethod(noted, getattr(kind, name))
+            patched.enter_context(mock.patch.object(kind, name, begin))
         yield
 
 
