@@ -7,7 +7,6 @@ activation each.
 """
 
 import copy
-import inspect
 from collections import OrderedDict
 
 from torch import nn
@@ -157,8 +156,8 @@ def tiny(
     """
     if parameters is not None:
         given = locals()
-        for name, parameter in inspect.signature(tiny).parameters.items():
-            if name != "parameters" and given[name] != parameter.default:
+        for name, default in tiny.__kwdefaults__.items():
+            if name != "parameters" and given[name] != default:
                 raise ValueError(
                     f"{name} is {given[name]!r} beside parameters={parameters!r}, "
                     "which says it all"
