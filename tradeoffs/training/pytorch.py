@@ -267,8 +267,7 @@ class _Randomness(contextlib.AbstractContextManager):
     def __init__(self, seed, device):
         self.generators = [torch.default_generator]
         if device.type == "cuda":
-            index = device.index or torch.cuda.current_device()
-            self.generators.append(torch.cuda.default_generators[index])
+            self.generators.append(torch.cuda.default_generators[device.index])
         elif device.type == "mps":
             self.generators.append(torch.mps._get_default_mps_generator())
         self.states = [
