@@ -95,7 +95,7 @@ def check_outputs(model, images, dataset) -> tuple[int, bool]:
             f"{name} returns probabilities, and its training takes them for logits: "
             f"a softmax of a {last}. Leave the last {last} out",
             TrainingWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
     return outputs.shape[1], False
 
@@ -142,7 +142,7 @@ class Trainer:
             raise ValueError(f"{type(model).__name__} is on the meta device, empty")
         self._begin([model], dataset, schedule, [seed], first)
         for text in untracked(model, self.train_images[:2].clone()):
-            warnings.warn(text, TrainingWarning, stacklevel=3)
+            warnings.warn(text, TrainingWarning, stacklevel=4)
         _check_places(model)
         lay_out_by_rule(model, self.train_images)
         self.model, self.rate = model, schedule.learning_rate
