@@ -114,11 +114,8 @@ class FirstLayers:
     def of(cls, stack, images, changing=False):
         """Put them in place of a stack's first layers, if these can be so computed.
 
-        Args:
-            stack: a `Stack`.
-            images: that will be trained on, float32 [n, 1, h, w].
-            changing: whether each step changes them, so that the moments of their
-                patches are not known, and a norm stays a layer of its own.
+        If each step is `changing` the images, the moments of their patches are not
+        known, and a norm stays a layer of its own.
 
         Returns:
             What was put there, or None.
