@@ -186,17 +186,14 @@ def computing_on(trainer, threads: int | None = None):
 
     A reader who has set fewer keeps them. TensorFlow's number stays what it is.
     """
-    if trainer.framework != "pytorch":
+    with contextlib.ExitStack() as afterwards:
+        if trainer.framework == "pytorch":
+            before = num_threads("pytorch")
+            if threads is None:
+                threads = min(before, default_threads(trainer.step_macs()))
+            afterwards.callback(set_threads, "pytorch", before)
+            set_threads("pytorch", threads)
         yield
-        return
-    before = num_threads("pytorch")
-    if threads is None:
-        threads = min(before, default_threads(trainer.step_macs()))
-    set_threads("pytorch", threads)
-    try:
-        yield
-    finally:
-        set_threads("pytorch", before)
 
 
 def check_options(dataset, schedule, threads, first_epochs) -> None:

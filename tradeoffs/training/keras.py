@@ -47,13 +47,11 @@ def images_to_tensor(images, input_scaling, pixels):
 @contextlib.contextmanager
 def plain_errors():
     """Let Keras' errors come as they were raised, without colours and arguments."""
-    if filtered := keras.config.is_traceback_filtering_enabled():
-        keras.config.disable_traceback_filtering()
-    try:
+    with contextlib.ExitStack() as afterwards:
+        if keras.config.is_traceback_filtering_enabled():
+            afterwards.callback(keras.config.enable_traceback_filtering)
+            keras.config.disable_traceback_filtering()
         yield
-    finally:
-        if filtered:
-            keras.config.enable_traceback_filtering()
 
 
 class FusedSGD(keras.optimizers.SGD):
