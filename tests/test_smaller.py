@@ -140,11 +140,12 @@ def test_what_was_stopped_between_goes_on_with_the_same_weights(row):
 def test_command_scores_the_ablation_anew(tmp_path, monkeypatch, few, capsys):
     monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
     row = ROWS[held_back.ABLATED]
-    short = dataclasses.replace(row, schedule=row.schedule.replace(epochs=1))
+    quick = row.schedule.replace(epochs=1, batch_size=16)
+    short = dataclasses.replace(row, schedule=quick)
     monkeypatch.setitem(ROWS, held_back.ABLATED, short)
     monkeypatch.setattr(held_back, "CHANGES", {})
     monkeypatch.setattr(held_back, "ABLATION_SEEDS", [200])
-    few(20_000, 2_000)
+    few(6_000, 1_000)
     assert main(["smaller", "--ablate"]) == 0
     (row,) = held_back.table("ablation").itertuples()
     assert (row.tried, row.seeds) == (held_back.AS_CHOSEN, "200")
