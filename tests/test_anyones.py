@@ -28,13 +28,12 @@ from tradeoffs.probes.units import input_dtype
 from tradeoffs.training import TrainingWarning
 from tradeoffs.training.pytorch import images_to_tensor
 
-QUICK = {"threads": 1, "max_seconds": 0.1, "progress": False}
+QUICK = {"threads": 1, "max_seconds": 0.1}
 PICTURE = (1, 28, 28)
 
 
 def fit_an_epoch(model, dataset, **changed):
-    schedule = ARTICLE.first(1).replace(**changed)
-    return tradeoffs.fit(model, dataset, schedule, progress=False)
+    return tradeoffs.fit(model, dataset, ARTICLE.first(1).replace(**changed))
 
 
 def measure(model, shape, parts="size", **options):
@@ -839,9 +838,7 @@ def test_blocks_may_be_left_out_at_random():
 
 def test_a_model_without_contents_is_predicted_as_any():
     empty, full = (
-        tradeoffs.predict_memory(
-            nn.Linear(900, 10, device=device), [((900,), 16)], progress=False
-        )
+        tradeoffs.predict_memory(nn.Linear(900, 10, device=device), [((900,), 16)])
         for device in ("meta", "cpu")
     )
     assert empty.equals(full)
@@ -923,7 +920,7 @@ def test_inputs_may_be_several():
 def test_lazy_layers_and_tensors_that_are_no_buffers_are_predicted():
     scale = torch.full((10,), 2.0)
     lazy = nn.LazyLinear(10), Calling(lambda m, x: x * scale)
-    table = tradeoffs.predict_memory(nn.Sequential(*lazy), [((9,), 16)], progress=False)
+    table = tradeoffs.predict_memory(nn.Sequential(*lazy), [((9,), 16)])
     assert table.allocated_mib[0] > 0
     old = nn.utils.weight_norm(nn.Linear(9, 4))
     assert measure(old, (9,), "prediction").predicted_gpu_memory_mib > 0
@@ -1162,7 +1159,7 @@ def test_a_model_that_works_in_place_leaves_the_images_alone():
     data = pictures((6, 4), [0, 1], np.float32)
     options = {"learning_rate": 1e-12, "epochs": 3, "milestones": ()}
     schedule = ARTICLE.replace(**options)
-    run = tradeoffs.fit(model, data, schedule, np.int64(3), progress=False)
+    run = tradeoffs.fit(model, data, schedule, np.int64(3))
     assert np.ptp(run.history.test_loss) < 1e-6
 
 
@@ -1203,7 +1200,7 @@ def test_data_that_do_not_fit_are_one_clear_sentence(make, said):
 )
 def test_what_cannot_be_predicted_is_said(model, said):
     with pytest.raises(tradeoffs.MeasureError, match=said):
-        tradeoffs.predict_memory(model, [((9,), 4)], progress=False)
+        tradeoffs.predict_memory(model, [((9,), 4)])
 
 
 def test_want_of_memory_names_the_batch_that_was_too_large():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tradeoffs
-from tradeoffs import ARTICLE, TrainingError
+from tradeoffs import ARTICLE, TrainingError, fit
 from tradeoffs.frameworks import import_keras
 from tradeoffs.measure_here import load
 from tradeoffs.probes import PARTS, files
@@ -45,12 +45,8 @@ def subclassed(keras, change=lambda outputs, training: outputs):
     return Own()
 
 
-def fit(model, dataset, schedule, **options):
-    return tradeoffs.fit(model, dataset, schedule, progress=False, **options)
-
-
 def measure(model, shape=None, parts="size", **options):
-    options = {"threads": 1, "max_seconds": 0.1, "progress": False} | options
+    options = {"threads": 1, "max_seconds": 0.1} | options
     return tradeoffs.measure(model, shape, parts=parts, **options)
 
 
@@ -198,7 +194,7 @@ def test_size_needs_no_forward_pass(keras, make, count, macs, says):
 def test_gpu_memory_is_predicted_for_pytorch_only(keras):
     for model in dense(keras), functools.partial(tradeoffs.build, "keras_mlp", "keras"):
         with pytest.raises(tradeoffs.MeasureError, match="for PyTorch models only"):
-            tradeoffs.predict_memory(model, [((28, 28, 1), 4)], progress=False)
+            tradeoffs.predict_memory(model, [((28, 28, 1), 4)])
 
 
 def test_a_seed_of_weights_leaves_the_readers_random_numbers_alone():

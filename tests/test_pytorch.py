@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import tradeoffs
-from tradeoffs import ARTICLE
+from tradeoffs import ARTICLE, fit
 from tradeoffs.models import count_parameters
 from tradeoffs.models.rows import ROWS
 from tradeoffs.schedule_values import Augmentation
@@ -227,10 +227,6 @@ def test_port_starts_from_keras_initial_weights(name):
             limit = (6 / (fan_in + fan_out)) ** 0.5
             assert layer.weight.abs().max().item() == pytest.approx(limit, rel=0.05)
             assert not layer.bias.any()
-
-
-def fit(model, dataset, schedule, **options):
-    return tradeoffs.fit(model, dataset, schedule, progress=False, **options)
 
 
 def test_fit_repeats_for_a_seed_and_leaves_global_randomness_alone(small):
