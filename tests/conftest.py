@@ -28,6 +28,13 @@ def small(mnist):
 
 
 @pytest.fixture
+def results(tmp_path, monkeypatch):
+    """A folder of results of its own, in which nothing is recorded."""
+    monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
 def start_command():
     """Start `python -m tradeoffs` with these arguments, in a session of its own."""
 

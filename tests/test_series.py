@@ -10,12 +10,6 @@ from tradeoffs import ARTICLE, Experiment, records, series
 from tradeoffs.recorded import recorded_experiments
 
 
-@pytest.fixture
-def results(tmp_path, monkeypatch):
-    monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
-    return tmp_path
-
-
 def read_until(process, text):
     seen = ""
     while text not in seen:
