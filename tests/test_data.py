@@ -151,10 +151,6 @@ def test_validation_split_of_an_impossible_size_is_refused(mnist, size):
         rare.validation_split(4)
 
 
-def test_good_cache_needs_no_source(cache, offline):
-    assert fetching.fetch(root=cache) == cache / "MNIST" / "raw"
-
-
 def test_damaged_file_is_found_and_fetched_again(cache, one_mirror):
     path = cache / "MNIST/raw/t10k-labels-idx1-ubyte"
     good = path.read_bytes()

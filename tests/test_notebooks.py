@@ -33,6 +33,11 @@ IGNORED = {
 }
 
 
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
 def code_cells(path):
     notebook = nbformat.read(path, as_version=4)
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -42,14 +47,12 @@ def test_the_series_is_there():
     assert [path.stem for path in NOTEBOOKS] == list(IGNORED)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook_is_executed_in_order_from_a_fresh_kernel(path):
     """nbval compares nothing for a cell without an execution count."""
     counts = [cell.execution_count for cell in code_cells(path)]
     assert counts == list(range(1, len(counts) + 1))
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_outputs_hold_no_error_path_bar_or_svg(path):
     for cell in code_cells(path):
         for output in cell.outputs:
@@ -62,14 +65,12 @@ def test_outputs_hold_no_error_path_bar_or_svg(path):
     assert path.stat().st_size < 1_000_000
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_only_what_is_listed_is_ignored_by_nbval(path):
     tags = {cell.id: cell.metadata.get("tags", []) for cell in code_cells(path)}
     assert {tag for of in tags.values() for tag in of} <= {"nbval-ignore-output"}
     assert [name for name, of in tags.items() if of] == IGNORED[path.stem]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_code_cells_are_short_and_narrow(path):
     cells = [cell.source.splitlines() for cell in code_cells(path)]
     for lines in cells:
@@ -78,7 +79,6 @@ def test_code_cells_are_short_and_narrow(path):
     assert statistics.median(map(len, cells)) <= 10
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_every_plotting_cell_shows_its_figure(path):
     """nbval ignores pictures, so it would not miss one."""
     for cell in code_cells(path):
@@ -89,7 +89,6 @@ def test_every_plotting_cell_shows_its_figure(path):
             assert "application/vnd.vegalite.v5+json" in data
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_kernel_is_named_and_nothing_of_the_machine_is(path):
     metadata = nbformat.read(path, as_version=4).metadata
     assert metadata.kernelspec.name == "python3"

@@ -1,4 +1,3 @@
-import io
 import re
 import runpy
 import subprocess
@@ -94,12 +93,6 @@ def test_a_wrong_call_says_what_is_allowed(arguments, said, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert said in capsys.readouterr().err
-
-
-def test_claims_are_printed_in_any_encoding(monkeypatch):
-    for options in ([], ["--json"]):
-        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
-        assert main(["claims", *options]) == 0
 
 
 def test_reproduce_has_nothing_to_do_in_a_whole_checkout(capsys):

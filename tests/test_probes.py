@@ -330,8 +330,8 @@ def test_models_measured_in_turns_have_medians_and_all_that_they_span():
         tradeoffs.measure_in_turns(models, turns=0)
 
 
-def test_median_of_two_turns_lies_between_them():
-    one = tradeoffs.measure("small_net", parts="size", **QUICK)
+def test_median_of_two_turns_lies_between_them(small_net_profile):
+    one = dataclasses.replace(small_net_profile, spread={})
     turns = [dataclasses.replace(one, train_step_ms=ms) for ms in (1.0, 2.0)]
     profile = median_profile(turns)
     assert (profile.train_step_ms, profile.spread["train_step_ms"]) == (1.5, (1, 2))
@@ -360,10 +360,9 @@ def in_background():
         worker.wait()
 
 
-def test_recording_refuses_a_busy_machine(monkeypatch, tmp_path):
-    monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
+def test_recording_refuses_a_busy_machine(results):
     said = r"small_net: times measured on a busy machine.*nothing was recorded"
     with in_background(), pytest.raises(RecordError, match=said):
         options = {"turns": 1, "parts": "training_time"} | QUICK
         recording.record_profiles(["small_net"], **options)
-    assert not list(tmp_path.rglob("*.json"))
+    assert not list(results.rglob("*.json"))

@@ -5,7 +5,6 @@ import pytest
 
 import tradeoffs
 from tradeoffs import article
-from tradeoffs.measurements import Evidence
 from tradeoffs.recorded import CHOSEN_SMALL_NET
 
 
@@ -67,10 +66,6 @@ def test_vote_of_small_nets_keeps_up_with_one_of_large(mnist):
     )
     large, small = (tradeoffs.ensemble(v, mnist.test_labels) for v in voters)
     assert small.test_accuracy >= large.test_accuracy - 0.0005
-
-
-def test_no_unit_of_the_small_nets_is_dead():
-    assert not any(Evidence().dead_units(slope=0.0, batch_norm=False))
 
 
 def test_replays_end_at_the_best_of_the_grid():

@@ -401,10 +401,8 @@ def small_space(tmp_path):
 
 
 def test_command_searches_in_processes_and_writes_the_table(
-    storage, small_space, tmp_path, monkeypatch, capsys
+    storage, small_space, results, capsys
 ):
-    results = tmp_path / "results"
-    monkeypatch.setenv("TRADEOFFS_RESULTS", str(results))
     options = "--storage", storage, "--jobs", "2", "--epochs", "1", "--images", "300"
     assert main(["search", *small_space, *options]) == 0
     shown = capsys.readouterr().out

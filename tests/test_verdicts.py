@@ -1,11 +1,13 @@
 """The claims of the article, their evidence, and how a verdict comes about."""
 
 import dataclasses
+import io
 import itertools
 import json
 import math
 import re
 import shutil
+import sys
 
 import numpy as np
 import pandas as pd
@@ -376,6 +378,7 @@ def test_recorded_dead_units_are_those_of_the_recorded_weights(mnist):
             for run in found.runs("small_net", **net)[:SEEDS_KEPT]
         ]
         assert found.dead_units(**net)[:SEEDS_KEPT] == dead
+        assert not any(found.dead_units(**net))
         recorded = found.accuracies("small_net", **net)
         after = found.accuracies_after(tradeoffs.ARTICLE.epochs, **net)
         assert after[: len(recorded)] == pytest.approx(recorded, abs=1e-6)
@@ -391,12 +394,17 @@ def test_a_convolution_has_as_many_parameters_as_the_last_layer():
     assert counts == [LAST_LINEAR, LAST_CONVOLUTION]
 
 
-def test_command_prints_the_claims_for_people_and_for_machines(table, capsys):
-    assert main(["claims"]) == 0
-    shown = capsys.readouterr().out.strip()
-    assert shown.splitlines()[-1] == verdicts.tally(table)
-    assert main(["claims", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
+def test_command_prints_the_claims_for_people_and_for_machines(table, monkeypatch):
+    """In any encoding."""
+    shown = []
+    for options in ([], ["--json"]):
+        page = io.TextIOWrapper(io.BytesIO(), "ascii")
+        monkeypatch.setattr(sys, "stdout", page)
+        assert main(["claims", *options]) == 0
+        page.seek(0)
+        shown.append(page.read())
+    assert shown[0].splitlines()[-1] == verdicts.tally(table)
+    rows = json.loads(shown[1])
     assert len(rows) == len(table)
     assert {row["verdict"] for row in rows} <= set(VERDICTS)
     assert rows[0].keys() >= {"id", "statement", "article", "ours", "unit", "verdict"}
@@ -422,9 +430,8 @@ def test_a_wrong_call_of_measure_says_what_is_allowed(arguments, said, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_measuring_records_a_profile_where_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setenv("TRADEOFFS_RESULTS", str(tmp_path))
+def test_measuring_records_a_profile_where_it_is_read(results):
     (made,) = record_profiles(["small_net"], turns=1, parts="size", threads=1)
     assert measurements.recorded_profile("small_net") == made
     assert made.num_parameters == 518
-    assert records.results_folder() == tmp_path
+    assert records.results_folder() == results
