@@ -243,54 +243,49 @@ def test_fit_repeats_for_a_seed_and_leaves_global_randomness_alone(small):
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_fit_equals_a_plain_training_loop(small):
-    """Batches, milestones, updates and loss, against a loop written plainly."""
-    schedule = ARTICLE.first(3).replace(milestones=(1, 2), batch_size=48)
-    ours, plain = (tradeoffs.build("gap_cnn", seed=0) for _ in range(2))
-    fit(ours, small, schedule, seed=7)
-
-    images = torch.tensor(small.train_images).float()[:, None] / 255
-    images = (images - 0.1307) / 0.3081
-    labels = torch.tensor(small.train_labels).long()
-    optimizer = torch.optim.SGD(plain.parameters(), 5e-3, 0.9, nesterov=True)
-    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 2], gamma=0.1)
-    order = np.random.default_rng(7)
-    for _ in range(3):
-        permutation = torch.from_numpy(order.permutation(len(labels)))
-        for batch in permutation.split(48):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(plain(images[batch]), labels[batch]).backward()
-            optimizer.step()
-        scheduler.step()
-    for one, other in zip(ours.parameters(), plain.parameters(), strict=True):
-        assert torch.allclose(one, other, atol=1e-5)
+ADAMW = {"optimizer": "adamw", "momentum": 0, "nesterov": False, "weight_decay": 0.5}
+ALL = ADAMW | {"milestones": (), "cycle": True, "label_smoothing": 0.2}
 
 
-def test_fit_with_all_that_a_schedule_has_equals_a_plain_training_loop(small):
-    """AdamW, a cycle and smoothed labels, written plainly."""
-    values = {"optimizer": "adamw", "momentum": 0, "nesterov": False}
-    values |= {"weight_decay": 0.5, "label_smoothing": 0.2}
-    schedule = ARTICLE.first(2).replace(batch_size=48, cycle=True, **values)
-    few = small.head(300, 100)
-    ours, plain = (tradeoffs.build("tiny", seed=0).double() for _ in range(2))
+@pytest.mark.parametrize(
+    ("name", "dtype", "changes"),
+    [
+        ("gap_cnn", torch.float32, {"milestones": (1, 2)}),
+        ("tiny", torch.float64, ALL),
+    ],
+)
+def test_fit_equals_a_plain_training_loop(small, name, dtype, changes):
+    """Batches, rates, updates, smoothed labels and loss, as written plainly."""
+    schedule, few = (
+        ARTICLE.replace(epochs=3, batch_size=48, **changes),
+        small.head(600, 100),
+    )
+    ours, plain = (tradeoffs.build(name, seed=0).to(dtype) for _ in range(2))
     fit(ours, few, schedule, seed=7)
 
-    images = torch.tensor(few.train_images).double()[:, None] / 255
-    images = (images.float().double() - 0.1307) / 0.3081
+    images = (torch.tensor(few.train_images)[:, None] / 255).to(dtype)
+    images = (images - 0.1307) / 0.3081
     labels = torch.tensor(few.train_labels).long()
-    optimizer = torch.optim.AdamW(plain.parameters(), eps=1e-7, weight_decay=0.5)
-    order, shares = np.random.default_rng(7), list(schedule.shares(7))
-    for epoch in range(2):
-        permutation = torch.from_numpy(order.permutation(300))
-        for n, batch in enumerate(permutation.split(48), 7 * epoch):
+    if schedule.cycle:
+        optimizer = torch.optim.AdamW(plain.parameters(), eps=1e-7, weight_decay=0.5)
+        shares = list(schedule.shares(13))
+    else:
+        optimizer = torch.optim.SGD(plain.parameters(), momentum=0.9, nesterov=True)
+        shares = np.repeat([1, 0.1, 0.01], 13)
+    order = np.random.default_rng(7)
+    for epoch in range(3):
+        permutation = torch.from_numpy(order.permutation(600))
+        for n, batch in enumerate(permutation.split(48), 13 * epoch):
             optimizer.param_groups[0]["lr"] = 5e-3 * shares[n]
             optimizer.zero_grad()
-            outputs = plain(images[batch])
-            wanted = nn.functional.one_hot(labels[batch], 10) * 0.8 + 0.02
-            nn.functional.cross_entropy(outputs, wanted).backward()
+            wanted = nn.functional.one_hot(labels[batch], 10).to(dtype)
+            if schedule.label_smoothing:
+                wanted = wanted * 0.8 + 0.02
+            nn.functional.cross_entropy(plain(images[batch]), wanted).backward()
             optimizer.step()
-    for name, tensor in ours.state_dict().items():
-        assert torch.allclose(tensor, plain.state_dict()[name], atol=1e-6), name
+    closeness = 1e-5 if dtype == torch.float32 else 1e-6
+    for part, tensor in ours.state_dict().items():
+        assert torch.allclose(tensor, plain.state_dict()[part], atol=closeness), part
 
 
 @pytest.fixture
