@@ -12,6 +12,7 @@ import tradeoffs
 from tradeoffs import ARTICLE, TrainingError, fit
 from tradeoffs.frameworks import import_keras
 from tradeoffs.measure_here import load
+from tradeoffs.models.keras import count_parameters
 from tradeoffs.probes import PARTS, files
 from tradeoffs.processes import in_fresh_process
 from tradeoffs.training import TrainingWarning
@@ -117,8 +118,6 @@ IN_TORCHVISION = {
 
 
 def test_parameters_of_keras_applications_are_those_published(keras):
-    from tradeoffs.models.keras import count_parameters
-
     # Weights have shapes there and no values, so a model takes a second.
     with keras.StatelessScope(initialize_variables=False):
         for name, millions in PUBLISHED.items():
@@ -138,31 +137,25 @@ def test_parameters_of_keras_applications_are_those_published(keras):
     keras.utils.clear_session()  # or a later scope gives all of them their values
 
 
-@pytest.mark.parametrize(
-    ("change", "count"),
-    [
-        (lambda layer: layer.enable_lora(2), 7_850 + 2 * (784 + 10)),
-        (lambda layer: layer.quantize("int8"), 7_850),
-        (lambda layer: layer.quantize("int4"), 7_850),
-        (lambda layer: layer.quantize("float8"), 7_850),
-    ],
-)
-def test_frozen_and_quantized_weights_are_parameters(keras, change, count):
-    from tradeoffs.models.keras import count_parameters
-
-    model = dense(keras)
-    change(model.layers[-1])
-    assert count_parameters(model) == count
-
-
-@pytest.mark.parametrize("dtype", ["gptq/4/-1_from_float32", "gptq/8/-1_from_float32"])
-def test_weights_that_were_fitted_to_few_bits_are_parameters(keras, dtype):
-    from tradeoffs.models.keras import count_parameters
-
-    layer = keras.layers.Dense(7, dtype=dtype)
+@pytest.mark.parametrize("bits", [4, 8])
+def test_weights_that_were_fitted_to_few_bits_are_parameters(keras, bits):
+    layer = keras.layers.Dense(7, dtype=f"gptq/{bits}/-1_from_float32")
     model = keras.Sequential([keras.Input((8,)), layer])
     layer.is_gptq_calibrated = True
     assert count_parameters(model) == 8 * 7 + 7
+    own = dense(keras)
+    own.layers[-1].quantize(f"int{bits}")
+    assert count_parameters(own) == 7_850
+
+
+def test_frozen_weights_and_those_of_float8_are_parameters(keras):
+    for change, count in (
+        (lambda layer: layer.enable_lora(2), 7_850 + 2 * (784 + 10)),
+        (lambda layer: layer.quantize("float8"), 7_850),
+    ):
+        model = dense(keras)
+        change(model.layers[-1])
+        assert count_parameters(model) == count
 
 
 def reads_text(keras, layers):
@@ -330,17 +323,22 @@ def test_fit_refuses_a_model_in_a_line(keras, small, make, change, says):
     assert "\n" not in str(caught.value)
 
 
-def test_scaling_of_ones_own_is_warned_of(keras, small):
-    layers = keras.layers.Rescaling(1 / 255, name="mine"), *dense(keras).layers
-    own = keras.Sequential([keras.Input((28, 28, 1)), *layers])
-    with pytest.warns(UserWarning, match="scales its images in mine"):
-        fit(own, small.head(50, 50), QUICK)
+def test_what_is_odd_is_warned_of(keras, small):
+    class Own(keras.Sequential):
+        def compute_loss(self, *arguments, **options):
+            return 0.0
 
-
-def test_last_sigmoid_is_warned_of(keras, small):
-    own = keras.Sequential([*dense(keras).layers, keras.layers.Activation("sigmoid")])
-    with pytest.warns(TrainingWarning, match="a softmax of a sigmoid"):
-        fit(own, small.head(50, 50), QUICK)
+    layers, inputs = dense(keras).layers, keras.Input((28, 28, 1))
+    scaling = keras.layers.Rescaling(1 / 255, name="mine")
+    sigmoid = keras.layers.Activation("sigmoid")
+    for kind, given, says in (
+        (UserWarning, [inputs, scaling, *layers], "scales its images in mine"),
+        (TrainingWarning, [*layers, sigmoid], "a softmax of a sigmoid"),
+    ):
+        with pytest.warns(kind, match=says):
+            fit(keras.Sequential(given), small.head(50, 50), QUICK)
+    with pytest.warns(TrainingWarning, match="its own compute_loss, not used"):
+        fit(Own(layers), small.head(50, 50), QUICK)
 
 
 def test_softmax_in_use_or_in_training_alone_changes_no_loss(keras, small):
@@ -393,15 +391,6 @@ def test_float16_and_variables_out_of_sight_are_noted(keras):
     profile = measure(hides, (4,))
     assert (profile.num_parameters, profile.macs) == (0, 12)
     assert "variables that Keras does not see are not counted" in profile.notes[0]
-
-
-def test_steps_of_ones_own_are_warned_of(keras, small):
-    class Own(keras.Sequential):
-        def compute_loss(self, *arguments, **options):
-            return 0.0
-
-    with pytest.warns(TrainingWarning, match="its own compute_loss, not used"):
-        fit(Own(dense(keras).layers), small.head(50, 50), QUICK)
 
 
 def test_start_up_of_numbers_by_name(keras):
@@ -475,7 +464,7 @@ def test_a_copy_has_layers_and_functions_of_ones_own(keras):
     assert (profile.num_parameters, profile.macs) == (32 + 40, 32 + 32)
 
 
-def of_own_class(keras):
+def test_a_copy_may_be_of_a_class_of_ones_own(keras):
     class Own(keras.Model):
         def __init__(self):
             super().__init__()
@@ -485,11 +474,7 @@ def of_own_class(keras):
         def call(self, inputs):
             return self.norm(self.head(inputs))
 
-    return Own()
-
-
-def test_a_copy_may_be_of_a_class_of_ones_own(keras):
-    model = of_own_class(keras)
+    model = Own()
     model(np.zeros((1, 8)))
     model.norm.trainable = False
     profile = measure(model, (8,))
