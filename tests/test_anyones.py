@@ -40,6 +40,10 @@ def measure(model, shape, parts="size", **options):
     return tradeoffs.measure(model, shape, parts=parts, **QUICK | options)
 
 
+def allocated_mib(model, shape=(256, 16), batch_size=8):
+    return training_memory(lambda: model, (shape,), batch_size)["allocated_mib"]
+
+
 def contrasts(self, x, y):
     return self.a(x) @ self.b(y).t()
 
@@ -338,9 +342,9 @@ def test_what_an_lstm_keeps_is_predicted():
         return self.head(self.lstm(x)[0][:, -1])
 
     layers = {"lstm": nn.LSTM(64, 128, batch_first=True), "head": nn.Linear(128, 5)}
-    found = training_memory(lambda: Calling(last, **layers), ((50, 64),), 64)
+    found = allocated_mib(Calling(last, **layers), (50, 64), 64)
     # Of each step the four gates, the cell, its hyperbolic tangent and the output.
-    assert found["allocated_mib"] > 4 * 50 * 64 * 7 * 128 / 2**20
+    assert found > 4 * 50 * 64 * 7 * 128 / 2**20
 
 
 def test_what_is_compiled_in_place_wants_a_function():
@@ -689,22 +693,21 @@ def drops(self, x):
     ],
 )
 def test_attention_keeps_no_mask_of_dropout_on_a_gpu(make):
-    def allocated_mib(p):
-        model = nn.Sequential(make(p), nn.Flatten(), nn.Linear(4096, 2))
-        return training_memory(lambda: model, ((256, 16),), 8)["allocated_mib"]
-
-    plain, dropping = allocated_mib(0.0), allocated_mib(0.3)
+    plain, dropping = (
+        allocated_mib(nn.Sequential(make(p), nn.Flatten(), nn.Linear(4096, 2)))
+        for p in (0.0, 0.3)
+    )
     assert dropping < plain + 1.5 < plain + 4 * 2 * 8 * 256**2 / 2**20
 
 
 def test_no_fused_attention_takes_double_precision():
-    def allocated_mib(dtype):
+    def kept(dtype):
         bias = nn.Parameter(torch.zeros(16, dtype=dtype))
         model = Calling(lambda m, x: by_name(x, m.b + x, x).mean(1), b=bias)
-        return training_memory(lambda: model, ((1_024, 16),), 8)["allocated_mib"]
+        return allocated_mib(model, (1_024, 16))
 
     products = 8 * 1_024**2 * 8 / 2**20
-    assert allocated_mib(torch.float32) < products < allocated_mib(torch.float64)
+    assert kept(torch.float32) < products < kept(torch.float64)
 
 
 @pytest.mark.parametrize("begin", [torch.autocast, torch.amp.autocast])
@@ -716,7 +719,7 @@ def test_autocast_on_a_gpu_is_predicted(begin):
     def kept(dtype):
         layers = nn.Sequential(*[nn.Linear(64, 64) for _ in range(8)])
         model = Calling(functools.partial(forward, dtype=dtype), layers=layers)
-        return training_memory(lambda: model, ((64,),), 10_000)["allocated_mib"]
+        return allocated_mib(model, (64,), 10_000)
 
     assert kept(torch.bfloat16) < 0.75 * kept(torch.float32)
 
@@ -792,23 +795,21 @@ class Square(torch.autograd.Function):
         return 2 * gradient * ctx.x
 
 
-def test_activations_are_counted_also_those_kept_as_an_attribute():
-    layers = {"a": nn.Linear(6, 5), "b": nn.Linear(5, 3)}
-    model = Calling(lambda m, x: m.b(Square.apply(m.a(x))), **layers)
-    profile = measure(model, (6,), "training_memory", batch_size=8)
-    # The input, what is squared, the squares, log-probabilities, labels, and the
-    # weight that the mean divides by.
-    assert profile.activation_bytes == 8 * (6 + 5 + 5 + 3) * 4 + 8 * 8 + 4
+def packs(self, x):
+    with torch.autograd.graph.save_on_cpu():
+        return self.b(torch.relu(self.a(x)))
 
 
-def test_activations_are_counted_also_those_that_are_packed():
-    def forward(self, x):
-        with torch.autograd.graph.save_on_cpu():
-            return self.b(torch.relu(self.a(x)))
-
+@pytest.mark.parametrize(
+    ("forward", "kept"),
+    # What is squared and the squares, which are an attribute; or what is packed.
+    [(lambda m, x: m.b(Square.apply(m.a(x))), 5 + 5), (packs, 5)],
+)
+def test_activations_are_counted_however_they_are_kept(forward, kept):
     model = Calling(forward, a=nn.Linear(6, 5), b=nn.Linear(5, 3))
     profile = measure(model, (6,), "training_memory", batch_size=8)
-    assert profile.activation_bytes == 8 * (6 + 5 + 3) * 4 + 8 * 8 + 4
+    # The input, log-probabilities, labels, and the weight that the mean divides by.
+    assert profile.activation_bytes == 8 * (6 + kept + 3) * 4 + 8 * 8 + 4
 
 
 def test_steps_are_timed_where_activations_cannot_be_had():
