@@ -159,14 +159,24 @@ def test_damaged_file_is_found_and_fetched_again(cache, one_mirror):
     assert path.read_bytes() == good
 
 
-def test_damaged_download_is_never_accepted(tmp_path, offline, monkeypatch):
-    def damaged(mirror, names, scratch):
-        for name in names:
-            (scratch / name).write_bytes(b"not MNIST")
-            yield scratch / name
+def damaged(mirror, names, scratch):
+    for name in names:
+        (scratch / name).write_bytes(b"not MNIST")
+        yield scratch / name
 
-    monkeypatch.setattr(fetching, "_from_mirror", damaged)
-    with pytest.raises(DataError, match="arrived damaged"):
+
+def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"), [(damaged, "arrived damaged"), (full, "free some space")]
+)
+def test_damaged_download_is_never_accepted(
+    tmp_path, offline, monkeypatch, answer, said
+):
+    monkeypatch.setattr(fetching, "_from_mirror", answer)
+    with pytest.raises(DataError, match=said):
         fetching.fetch(root=tmp_path)
     assert not list((tmp_path / "MNIST/raw").iterdir())
 
@@ -214,15 +224,6 @@ def test_no_source_gives_one_message_that_names_all(tmp_path, offline, name):
     for file, md5 in source.md5.items():
         assert file in message
         assert md5 in message
-
-
-def test_full_disk_is_one_clear_error(tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(fetching, "_from_mirror", full)
-    with pytest.raises(DataError, match="free some space"):
-        fetching.fetch(root=tmp_path)
 
 
 def test_two_processes_at_once_fetch_once(
