@@ -240,16 +240,8 @@ def test_profile_of_a_file_has_all_of_a_file_and_nothing_of_training(tiny_file):
 
 def test_file_that_takes_few_inputs_at_once_is_measured(tmp_path):
     """As of an operator inside that fixes their number, or for want of memory."""
-    shape = numpy_helper.from_array(np.array([1, 4]), "shape")
-    values = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4])
-        for name in ("inputs", "outputs")
-    ]
-    node = helper.make_node("Reshape", ["inputs", "shape"], ["outputs"])
-    graph = helper.make_graph([node], "one", values[:1], values[1:], [shape])
-    opset = [helper.make_opsetid("", 17)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=9)
-    onnx.save(model, tmp_path / "one.onnx")
+    given = {"operator": "Reshape", "weight": np.array([1, 4])}
+    written(tmp_path / "one.onnx", "FLOAT", [["n", 4]], **given)
     profile = tradeoffs.measure(tmp_path / "one.onnx")
     assert profile.latency_ms_p50 > 0
     assert profile.inference_batch_size == 1
@@ -269,15 +261,16 @@ def test_what_is_no_model_file_is_said(tmp_path):
         tradeoffs.measure(tmp_path / "net.onnx", threads=0)
 
 
-def written(path, kind, shapes, outputs=1, **options):
+def written(path, kind, shapes, outputs=1, operator="MatMul", weight=None, **options):
     """An ONNX file: each output is the first input times ones, [4, 3]."""
     kinds, versions = TensorProto.DataType.Value(kind), {"ir_version": 9}
-    ones = np.ones((4, 3), helper.tensor_dtype_to_np_dtype(kinds))
+    if weight is None:
+        weight = np.ones((4, 3), helper.tensor_dtype_to_np_dtype(kinds))
     info = helper.make_tensor_value_info
     inputs = [info(f"x{number}", kinds, shape) for number, shape in enumerate(shapes)]
     answers = [info(f"y{number}", kinds, None) for number in range(outputs)]
-    nodes = [helper.make_node("MatMul", ["x0", "w"], [one.name]) for one in answers]
-    weights = [numpy_helper.from_array(ones, "w")]
+    nodes = [helper.make_node(operator, ["x0", "w"], [one.name]) for one in answers]
+    weights = [numpy_helper.from_array(weight, "w")]
     graph = helper.make_graph(nodes, "own", inputs, answers, weights)
     versions["opset_imports"] = [helper.make_opsetid("", 17)]
     model = helper.make_model(graph, **versions)
