@@ -330,7 +330,7 @@ def test_median_of_two_turns_lies_between_them(small_net_profile):
 
 def test_other_work_on_the_machine_is_noted():
     quiet = timing.OtherWork()
-    quiet._began = (0.0, *quiet._began[1:])  # a long time, and nothing of others
+    quiet.since = (0.0, *quiet.since[1:])  # a long time, and nothing of others
     assert quiet.note() == []
     others = timing.OtherWork()
     with in_background():

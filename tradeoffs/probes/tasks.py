@@ -179,6 +179,7 @@ def _training(probe, peak, classes, parts, max_seconds):
             failure = error
     if "training_time" in parts:
         # An epoch's images, unless they are large.
+        before = OtherWork()
         most = DATA_BYTES // (4 * math.prod(probe.shapes[0]))
         count = max(min(EPOCH_IMAGES, most), batch)
         some, random = probe.inputs(min(count, DIFFERENT))[0], np.random.default_rng(0)
@@ -188,7 +189,7 @@ def _training(probe, peak, classes, parts, max_seconds):
         def train(steps):
             trainer.train_steps(random.integers(0, count, (steps, batch)))
 
-        wait_for_quiet(min(max_seconds, 5.0))
+        wait_for_quiet(min(max_seconds, 5.0), before)
         others = OtherWork()
         seconds = steady_seconds(train, max_seconds)
         yield "notes", others.note()
@@ -212,7 +213,7 @@ def _trainer(probe, classes):
 
 
 def _inference(probe, peak, batch, parts, max_seconds):
-    inputs = probe.inputs(batch)
+    before, inputs = OtherWork(), probe.inputs(batch)
 
     def infer(batches):
         for _ in range(batches):
@@ -222,7 +223,7 @@ def _inference(probe, peak, batch, parts, max_seconds):
     if "inference_memory" in parts:
         yield "peak_inference_memory_mib", peak.mib()
     if "inference_time" in parts:
-        wait_for_quiet(min(max_seconds, 5.0))
+        wait_for_quiet(min(max_seconds, 5.0), before)
         others, one = OtherWork(), probe.inputs(1)
         layouts = [probe.take_faster_layout(inputs, max_seconds)]
         seconds = steady_seconds(infer, max_seconds)

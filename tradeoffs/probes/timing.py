@@ -86,12 +86,12 @@ class OtherWork:
     """What other processes take of the processors, from now on."""
 
     def __init__(self):
-        self._began = _seconds_spent()
+        self.since = _seconds_spent()
 
     def processors(self) -> float:
         """How many they kept busy since then, on average."""
         now = _seconds_spent()
-        wall, everyone, this = (b - a for a, b in zip(self._began, now, strict=True))
+        wall, everyone, this = (b - a for a, b in zip(self.since, now, strict=True))
         return max(everyone - this, 0) / max(wall, 1e-9)
 
     def note(self) -> list[str]:
@@ -101,14 +101,18 @@ class OtherWork:
         return [text + "processors at work meanwhile"] if busy > QUIET else []
 
 
-def wait_for_quiet(max_seconds: float) -> None:
-    """Wait until other processes leave the processors alone, but not for long."""
-    began = time.perf_counter()
+def wait_for_quiet(max_seconds: float, others: OtherWork | None = None) -> None:
+    """Wait until other processes leave the processors alone, but not for long.
+
+    What they took is looked at over a tenth of a second and more; if it has been
+    watched since before, so much less is waited.
+    """
+    began, others = time.perf_counter(), others or OtherWork()
     while time.perf_counter() - began < max_seconds:
-        others = OtherWork()
-        time.sleep(0.1)
+        time.sleep(max(others.since[0] + 0.1 - time.perf_counter(), 0))
         if others.processors() <= QUIET:
             return
+        others = OtherWork()
 
 
 def _seconds_spent():

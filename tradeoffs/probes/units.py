@@ -52,8 +52,6 @@ def dead_units(network, images) -> np.ndarray:
 
     kinds = nn.ReLU, nn.LeakyReLU
     rectifiers = [layer for layer in network.modules() if isinstance(layer, kinds)]
-    if not rectifiers:
-        raise ValueError(f"{type(network).__name__} has no ReLU or LeakyReLU")
     handles = [layer.register_forward_hook(note) for layer in rectifiers]
     try:
         with torch.inference_mode(), evaluating(network):
@@ -61,7 +59,10 @@ def dead_units(network, images) -> np.ndarray:
     finally:
         for handle in handles:
             handle.remove()
-    highest = torch.cat(highest)
+    if not highest:
+        name = type(network).__name__
+        raise ValueError(f"{name} has no ReLU or LeakyReLU that it calls")
+    highest = torch.cat(highest).cpu()
     if not highest.isfinite().all():
         raise ValueError("what reaches a rectifier is not finite: NaN or infinite")
     return highest.le(0).numpy()
