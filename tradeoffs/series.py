@@ -255,7 +255,7 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1) -> None:
     """
     for experiment in experiments:
         records.check_writable(records.results_folder() / experiment.path)
-    epochs = sum(e.schedule.epochs for e in experiments)
+    epochs, failures = sum(e.schedule.epochs for e in experiments), []
     with (
         FreshProcesses(jobs, threads=THREADS) as processes,
         bar(total=epochs, desc="recorded", unit=" epochs") as shown,
@@ -267,11 +267,14 @@ def reproduce(experiments: list[Experiment], *, jobs: int = 1) -> None:
             for number, stack in enumerate(stacks(experiments))
         }
         for future in as_completed(waiting):
-            for experiment in [] if future.exception() else waiting[future]:
+            if failure := future.exception():
+                failures.append(failure)
+                continue
+            for experiment in waiting[future]:
                 shown.update(experiment.schedule.epochs)
                 shown.write(f"recorded {experiment.path}")
-    for future in waiting:
-        future.result()
+    if failures:
+        raise failures[0]
 
 
 def stacks(experiments: list[Experiment]) -> list[list[Experiment]]:
