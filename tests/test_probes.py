@@ -82,6 +82,16 @@ def test_only_the_parts_asked_for_are_measured_of_the_variant_asked_for(tmp_path
     assert Profile.load(profile.save(tmp_path / "profile.json")) == profile
 
 
+def test_own_module_and_own_function_reach_the_process():
+    class Own(nn.Linear):
+        def forward(self, images):
+            return super().forward(images.flatten(1))
+
+    for model in (Own(784, 10), lambda: Own(784, 10)):
+        profile = tradeoffs.measure(model, (1, 28, 28), parts="size", **QUICK)
+        assert (profile.framework, profile.macs) == ("pytorch", 7_840)
+
+
 def test_frameworks_do_not_meet_where_a_function_makes_the_other_one():
     def of_keras():
         import keras
