@@ -210,11 +210,10 @@ def _measure(options):
         )
     if options.json is not None:
         records.check_writable(Path(options.json))
-    dtypes = options.input_dtype or [None]
     profile = probes.measure(
         options.model,
-        options.input_shape,
-        input_dtype=dtypes[0] if len(dtypes) == 1 else tuple(dtypes),
+        _one_or_several(options.input_shape),
+        input_dtype=_one_or_several(options.input_dtype),
         framework=options.framework,
         batch_size=options.batch_size or ARTICLE.batch_size,
         threads=options.threads,
@@ -223,6 +222,10 @@ def _measure(options):
     print(profile)
     if options.json is not None:
         profile.save(options.json)
+
+
+def _one_or_several(given):
+    return given[0] if given and len(given) == 1 else given and tuple(given)
 
 
 def _record_measurements(options):

@@ -55,8 +55,9 @@ def _evidence(path, made_by=RECORD):
         said = f"{path} is missing; {records.WHERE}; '{made_by}' makes it"
         raise EvidenceError(said) from None
     except (ValueError, KeyError, TypeError) as error:
-        said = f"{path} is not whole ({error!r}); '{made_by}' makes it anew"
-        raise EvidenceError(said) from error
+        named = str(path) in str(error)
+        said = error if named else f"{path} is not whole ({error!r})"
+        raise EvidenceError(f"{said}; '{made_by}' makes it anew") from error
 
 
 def profile_path(model: str, framework: str | None = None) -> Path:

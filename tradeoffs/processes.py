@@ -216,7 +216,7 @@ def _in_fork(framework, *call):
             importlib.import_module(_PAGES[framework])
         except Exception as error:
             said = f"{framework} cannot be imported: {type(error).__name__}: {error}"
-            return cloudpickle.dumps((False, RuntimeError(said)))
+            raise RuntimeError(said) from None  # and this process is of no more use
         _import_seconds[framework] = time.perf_counter() - began
         gc.freeze()  # what is there now need not be looked through in each fork
     context = multiprocessing.get_context("fork")

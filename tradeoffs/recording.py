@@ -131,10 +131,9 @@ def count_dead_units(arguments: dict, epochs: int) -> dict:
     from tradeoffs.probes.units import dead_units
     from tradeoffs.training.pytorch import images_to_tensor
 
-    stacks = (
-        seeds_of("small_net", SIDE_BY_SIDE, first=first, **arguments)
-        for first in range(0, seeds_counted(arguments, epochs), SIDE_BY_SIDE)
-    )
+    experiments = seeds_of("small_net", seeds_counted(arguments, epochs), **arguments)
+    starts = range(0, len(experiments), SIDE_BY_SIDE)
+    stacks = [experiments[start : start + SIDE_BY_SIDE] for start in starts]
     made = [one for some in stacks for one in series.train(some, first_epochs=epochs)]
     images = images_to_tensor(mnist().test_images, ARTICLE.input_scaling)
     return {

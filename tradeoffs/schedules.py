@@ -92,7 +92,12 @@ class Schedule:
         >>> ARTICLE.first(12).milestones
         (10,)
         """
-        epochs = whole_number("epochs", epochs, most=self.epochs)
+        epochs = whole_number("epochs", epochs)
+        if epochs > self.epochs:
+            raise ValueError(
+                f"first({epochs}) of a schedule of {self.epochs} epochs; "
+                "use .replace(epochs=...) to lengthen it"
+            )
         if self.cycle and epochs < self.epochs:
             raise ValueError(
                 f"first({epochs}) of a cycle of {self.epochs} epochs is no cycle; "

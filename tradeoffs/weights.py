@@ -65,7 +65,7 @@ def _rounded(run, network):
 
     trainer = Trainer(network, mnist(), run.experiment.schedule, run.experiment.seed)
     state = network.state_dict().items()
-    halves = {name: tensor.half().contiguous() for name, tensor in state}
+    halves = {name: t.clone().half().contiguous() for name, t in state}
     for spare in (6, 5, 4, 3, 2, 1, 0):
         found = {name: _shortened(half, spare) for name, half in halves.items()}
         network.load_state_dict(found)

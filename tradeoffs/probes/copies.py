@@ -101,7 +101,8 @@ def of_keras(model):
             raise TypeError(f"{layer.name} has a layer twice, and its copy only once")
     trainable = [part.trainable for part in _parts(model)]
     with contextlib.ExitStack() as patched:
-        patched.enter_context(mock.patch.object(model, "compiled", False))
+        patched.callback(setattr, model, "compiled", getattr(model, "compiled", False))
+        model.compiled = False
         for kind in filter(_is_plain_model, parts):
             empty = mock.patch.object(kind, "get_config", lambda model: {})
             patched.enter_context(empty)

@@ -200,7 +200,7 @@ def _training(probe, peak, classes, parts, max_seconds):
 
 
 def _trainer(probe, classes):
-    """A trainer on a batch of noise, of which it alone keeps what it needs."""
+    """A trainer on a batch of noise, which is freed but for what the trainer keeps."""
     batch = probe.batch_size
     data = SimpleNamespace(
         train_images=probe.inputs(batch)[0],

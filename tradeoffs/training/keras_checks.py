@@ -47,7 +47,7 @@ def whole_places():
         yield
 
 
-def _checked(layer, call, inputs, *arguments, **options):
+def _checked(layer, call, /, inputs, *arguments, **options):
     seen = tf.is_tensor(inputs) and not tf.is_symbolic_tensor(inputs)
     if seen and inputs.dtype.is_floating and tf.reduce_any(tf.floor(inputs) != inputs):
         raise ValueError(

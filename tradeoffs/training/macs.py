@@ -36,17 +36,18 @@ _PYTORCHS_OWN = "aten", "prims", "prim", "profiler", "_operator", "quantized_dec
 
 def macs_of(function, *arguments) -> tuple[int, set[str]]:
     """Multiply-accumulates of a call, and the operators that could not be counted."""
-    counter = Counter()
+    counter, onednn = Counter(), torch.backends.mkldnn
     # Without the shortcuts that do several products in one operator. That of whole
     # attention layers is not taken within a mode of functions.
-    keep = {"deterministic": None, "allow_tf32": None, "fp32_precision": None}
     with (
-        torch.backends.mkldnn.flags(enabled=False, **keep),
+        contextlib.ExitStack() as plain,
         sdpa_kernel(SDPBackend.MATH),
         _threads_noted(counter),
         counter,
         _Functions(counter),
     ):
+        plain.callback(setattr, onednn, "enabled", onednn.enabled)
+        onednn.enabled = False
         try:
             function(*arguments)
         except NotImplementedError as error:
@@ -62,7 +63,7 @@ def macs_of(function, *arguments) -> tuple[int, set[str]]:
 def _threads_noted(counter):
     """Modes of PyTorch's are of one thread: what others compute is not seen."""
 
-    def noted(self, begin, *arguments, **options):
+    def noted(self, begin, /, *arguments, **options):
         counter.unknown.add("what other threads compute")
         return begin(self, *arguments, **options)
 

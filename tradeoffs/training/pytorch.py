@@ -126,7 +126,7 @@ def logits_in_training(model, images) -> bool:
 
 
 class Trainer:
-    """Trains one module on the device it is on."""
+    """Trains one module on the device it is on; `StackedTrainer` trains several."""
 
     framework, stacked = "pytorch", False
 
@@ -150,7 +150,14 @@ class Trainer:
         self.randomness = _Randomness(seed, parameters[0].device)
 
     def _begin(self, models, dataset, schedule, seeds, like):
-        """What one network has in common with several: data like a tensor, a plan."""
+        """What one network begins with as several do.
+
+        Args:
+            models: the first is tried on two images.
+            dataset, schedule: to train on, and by.
+            seeds: of each network's augmentation.
+            like: a tensor, on whose device and in whose type the images will be.
+        """
         keep_freed_memory()
         self.models, self.batch_size = models, schedule.batch_size
         self.train_images, self.train_labels, self.test_images, self.test_labels = (
