@@ -202,7 +202,7 @@ def measure_in_turns(
     >>> [profile.num_parameters for profile in profiles]
     [518, 7090]
     """
-    if isinstance(models, (str, Mapping)):
+    if isinstance(models, str):
         raise TypeError(f"models is {models!r}; give a list, such as ['gap_cnn']")
     given = [one if isinstance(one, Mapping) else {"model": one} for one in models]
     found = [[] for _ in given]
