@@ -970,10 +970,13 @@ def test_what_other_threads_compute_is_named():
     def forward(self, x):
         return sum(self.pool.map(lambda layer: layer(x), (self.one, self.other)))
 
+    def by_keyword(self, x):
+        return self.pool.submit(lambda begin: begin(x), begin=self.one).result()
+
     layers = {"one": nn.Linear(8, 8), "other": nn.Linear(8, 8)}
     with ThreadPoolExecutor(2) as pool:
-        model = Calling(forward, pool=pool, **layers)
-        for _ in range(2):  # its threads have begun
+        ways = forward, forward, by_keyword  # at the second its threads have begun
+        for model in [Calling(way, pool=pool, **layers) for way in ways]:
             counted = Probe(model, ((8,),), None, "cpu", 4).macs()
             assert counted == (None, {"what other threads compute"})
 

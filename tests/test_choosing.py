@@ -306,6 +306,8 @@ def test_epoch_returns_add_up():
     assert table.cost_per_point[table.gain_points <= 0].isna().all()
     with pytest.raises(ValueError, match="equal length"):
         tradeoffs.epoch_returns([], 1, 1)
+    with pytest.raises(ValueError, match="give runs of one network and schedule"):
+        tradeoffs.epoch_returns([runs[0], tradeoffs.run("gap_cnn")], 1, 1)
     with pytest.raises(ValueError, match="epoch_seconds is nan"):
         tradeoffs.epoch_returns(runs, math.nan, 1)
     with pytest.raises(ValueError, match="price_per_hour is 0; it must be above 0"):

@@ -145,6 +145,7 @@ def _(x):
         (tiny(), "net.onnx", {"precision": "int4"}, "one of float32, float16, int8"),
         (tiny(), "net.onnx", {"precision": "float16"}, "give float32 or int8"),
         (tiny(), "net.onnx", {"precision": "int8"}, "int8 needs calibration"),
+        (tradeoffs.run("gap_cnn"), "net.onnx", {"input_shape": (1, 8, 8)}, "its own"),
         (tiny(), "net.onnx", {"calibration": IMAGES[:0]}, "at least one input"),
         (tiny(), "net.onnx", {"calibration": IMAGES * np.nan}, "finite numbers"),
         (tiny(), "net.onnx", {"input_shape": (3, 5)}, "cannot be exported"),

@@ -283,23 +283,39 @@ def test_missing_or_damaged_weights_are_named(tmp_path):
         tradeoffs.trained(tradeoffs.run("small_net", seed=SEEDS_KEPT))
 
 
+MLP = "keras_mlp", "keras"
+
+
 @pytest.mark.parametrize(
     ("given", "error", "said"),
     [
-        *(((ARTICLE, seed), ValueError, str(seed)) for seed in (-1, 2**32)),
-        ((ARTICLE, 1.0), TypeError, "1.0"),
-        ((ARTICLE, 0, [True]), TypeError, "model_arguments is a list; give a Mapping"),
+        *(((*MLP, ARTICLE, seed), ValueError, str(seed)) for seed in (-1, 2**32)),
+        ((*MLP, ARTICLE, 1.0), TypeError, "1.0"),
+        (
+            (*MLP, ARTICLE, 0, [True]),
+            TypeError,
+            "model_arguments is a list; give a Mapping",
+        ),
+        (
+            (1, "pytorch", ARTICLE),
+            TypeError,
+            "model is an int; give a str, such as 'gap_cnn'",
+        ),
+        (("keras_mlp", "jax", ARTICLE), ValueError, "pytorch, keras"),
     ],
 )
 def test_experiment_names_what_it_cannot_take(given, error, said):
     with pytest.raises(error, match=said):
-        Experiment("keras_mlp", "keras", *given)
-    with pytest.raises(TypeError, match="model is an int; give a str, such as 'gap_c"):
-        Experiment(1, "pytorch", ARTICLE)
-    with pytest.raises(ValueError, match="pytorch, keras"):
-        Experiment("keras_mlp", "jax", ARTICLE)
+        Experiment(*given)
+
+
+def test_what_is_no_run_or_of_no_such_framework_is_refused():
     with pytest.raises(ValueError, match="it must be one of pytorch"):
         tradeoffs.run("pytorch_cnn", "keras")
+    with pytest.raises(TypeError, match="run is a str; give a Run, such as"):
+        tradeoffs.trained("gap_cnn")
+    with pytest.raises(TypeError, match="runs is a Run; give an Iterable, such as"):
+        tradeoffs.summarize(tradeoffs.run("gap_cnn"))
 
 
 def test_numpys_numbers_are_arguments_too():

@@ -132,8 +132,13 @@ def test_network_that_diverges_is_a_result(search):
 
 
 def test_changed_plan_is_a_study_of_another_name():
-    plan = Plan(space=SPACE)
+    plan, images = Plan(space=SPACE), np.zeros((4, 8, 8), np.uint8)
+    own = [images, np.arange(4), images, np.arange(4)]
+    wide = [images.reshape(4, 4, 16), np.arange(4)] * 2
     changed = [
+        Plan(space=SPACE, dataset=tradeoffs.Dataset("own", *own)),
+        Plan(space=SPACE, dataset=tradeoffs.Dataset("own", *wide)),
+        Plan(space=SPACE, dataset=tradeoffs.Dataset("own", *own, pixels=(0.5, 0.1))),
         Plan(space=SPACE | {"slope": [0.0, 0.2]}),
         Plan(space=SPACE, schedule=SCHEDULE),
         Plan(space=SPACE, seed=1),
