@@ -85,6 +85,10 @@ def test_altered_is_the_articles_but_for_what_is_changed():
     for optimizer in ("adam", "rmsprop", "adadelta"):
         assert altered(1, optimizer=optimizer).momentum == 0
     assert not altered(1, momentum=0).nesterov
+    with pytest.raises(ValueError, match="compressed is 'no'; it must be one of True"):
+        altered(1, compressed="no")
+    with pytest.raises(ValueError, match="epochs is 25"):
+        altered(25)
 
 
 def test_names_are_stable_and_distinct():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import tradeoffs
-from tradeoffs import Experiment, held_back, records, series, smaller
+from tradeoffs import Experiment, held_back, records, searches, series, smaller
 from tradeoffs.__main__ import main
 from tradeoffs.models import count_parameters
 from tradeoffs.models.rows import ROWS, Row
@@ -43,8 +43,10 @@ def few(monkeypatch, mnist):
     """Of the images that are held back, or trained on beside these, only so many."""
 
     def take(num_train, num_test):
-        held = SimpleNamespace(validation_split=lambda: mnist.head(num_train, num_test))
-        monkeypatch.setattr(held_back, "mnist", lambda: held)
+        held = SimpleNamespace(
+            validation_split=lambda _: mnist.head(num_train, num_test)
+        )
+        monkeypatch.setattr(searches, "mnist", lambda: held)
 
     return take
 
@@ -142,17 +144,25 @@ def test_command_scores_the_ablation_anew(results, monkeypatch, few, capsys):
     quick = row.schedule.replace(epochs=1, batch_size=16)
     short = dataclasses.replace(row, schedule=quick)
     monkeypatch.setitem(ROWS, held_back.ABLATED, short)
-    monkeypatch.setattr(held_back, "CHANGES", {})
-    monkeypatch.setattr(held_back, "ABLATION_SEEDS", [200])
+    wild = {"too fast": ({"norm": None}, {"learning_rate": 1e9})}
+    monkeypatch.setattr(held_back, "CHANGES", wild)
+    monkeypatch.setattr(held_back, "ABLATION_SEEDS", [200, 201])
     # Another process would not see that the images are few.
     here = lambda jobs, *, threads: ThreadPoolExecutor(jobs)  # noqa: E731
     monkeypatch.setattr(held_back, "FreshProcesses", here)
     few(6_000, 1_000)
     assert main(["smaller", "--ablate"]) == 0
-    (row,) = held_back.table("ablation").itertuples()
-    assert (row.tried, row.seeds) == (held_back.AS_CHOSEN, "200")
+    row, wild = held_back.table("ablation").itertuples()
+    assert (row.tried, row.seeds, row.diverged) == (held_back.AS_CHOSEN, "200 201", 0)
+    assert json.loads(row.schedule) == {
+        "epochs": 1,
+        "batch_size": 16,
+        "learning_rate": 0.1,
+    }
     assert 0.8 < row.mean < 1
     assert f"{row.mean:g}" in capsys.readouterr().out
+    assert (wild.accuracies, wild.diverged) == ("0.1000 0.1000", 2)
+    assert json.loads(wild.network)["norm"] is None
 
 
 def test_a_row_that_there_is_not(capsys):
@@ -161,19 +171,6 @@ def test_a_row_that_there_is_not(capsys):
     with pytest.raises(SystemExit):
         main(["smaller", "--test", "517"])
     assert "invalid choice: 517" in capsys.readouterr().err
-
-
-def test_scores_are_of_each_network_and_seed(few):
-    few(1_000, 500)
-    networks = [SMALL, SMALL | {"filters": [3, 3]}]
-    for rate, diverged in ((0.02, 0), (1e9, 2)):
-        schedule = QUICK.replace(learning_rate=rate)
-        table = held_back.score(networks, schedule, [0, 1], progress=False)
-        assert list(table.num_parameters) == [87, 109]
-        assert list(table.diverged) == [diverged] * 2
-        assert (set(table.accuracies) == {"0.1000 0.1000"}) == (diverged == 2)
-        changed = {"epochs": 2, "batch_size": 100, "learning_rate": rate}
-        assert json.loads(table.schedule[0]) == changed
 
 
 @pytest.mark.parametrize("name", ["candidates", "ablation"])

@@ -92,6 +92,7 @@ def test_run_table_shows_what_was_set():
     table = tradeoffs.run_table(tradeoffs.runs("pytorch_cnn")[:2])
     assert table.index.tolist() == [1, 2]
     assert table.loc[1, ["parameters", "epochs"]].tolist() == ["21,840", 20]
+    assert table["optimizer, momentum"].unique() == ["sgd, 0.9"]
     assert tradeoffs.run_table([]).empty
 
 

@@ -1,20 +1,18 @@
 """Scores of tiny networks on training images that were held back."""
 
 import dataclasses
-import functools
 import json
-from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pandas as pd
 
 from tradeoffs import records, series
-from tradeoffs.data import mnist
-from tradeoffs.models import build, count_parameters
 from tradeoffs.models.rows import ROWS
 from tradeoffs.processes import FreshProcesses
 from tradeoffs.progress import bar
-from tradeoffs.schedules import CYCLE, Schedule
+from tradeoffs.schedules import CYCLE
+from tradeoffs.searches import search
+from tradeoffs.studies import IN_MEMORY
 
 CHANCE = 0.1  # the accuracy that one that diverged counts as
 ABLATED = 518
@@ -39,63 +37,6 @@ CHANGES = {
 }
 
 
-def score(
-    networks: list[dict],
-    schedule: Schedule,
-    seeds: Iterable[int],
-    *,
-    progress: bool = True,
-):
-    """Accuracies of tiny networks on 10,000 training images that were held back.
-
-    Each is trained side by side with the others on the other 50,000, to the last
-    epoch, on one thread.
-
-    Args:
-        networks: arguments of `tradeoffs.build("tiny", ...)` for each, of equal layers.
-        schedule: a `Schedule`.
-        seeds: each network is trained with each.
-        progress: show a bar.
-
-    Returns:
-        A DataFrame of a row a network: its arguments and what the schedule has other
-        than `CYCLE`, as JSON; its parameters, seeds, and accuracies in the order of the
-        seeds; how many diverged, which count as chance; and the seconds of a training.
-    """
-    from tradeoffs.training import TrainingError
-    from tradeoffs.training.stacked import fit_stacked
-
-    seeds = list(seeds)
-    runs = fit_stacked(
-        [build("tiny", seed=seed, **a) for a in networks for seed in seeds],
-        mnist().validation_split(),
-        schedule,
-        seeds * len(networks),
-        threads=series.THREADS,
-        progress=progress,
-    )
-    usual, given = map(dataclasses.asdict, (CYCLE, schedule))
-    changes = {name: value for name, value in given.items() if value != usual[name]}
-    rows = []
-    for place, arguments in enumerate(networks):
-        of_seeds = runs[place * len(seeds) : (place + 1) * len(seeds)]
-        fine = [run for run in of_seeds if not isinstance(run, TrainingError)]
-        found = [CHANCE if run not in fine else run.test_accuracy for run in of_seeds]
-        seconds = [sum(run.history_columns["train_seconds"]) for run in fine]
-        rows.append(
-            {
-                "network": json.dumps(arguments),
-                "schedule": json.dumps(changes),
-                "num_parameters": count_parameters("tiny", **arguments),
-                "seeds": " ".join(map(str, seeds)),
-                "accuracies": " ".join(f"{accuracy:.4f}" for accuracy in found),
-                "diverged": len(of_seeds) - len(fine),
-                "seconds": round(float(np.mean(seconds or [0])), 1),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
 def record_ablation(*, jobs: int = 1) -> None:
     """Score the 518 row as it is, and with each of `CHANGES` taken back; five seeds.
 
@@ -106,15 +47,40 @@ def record_ablation(*, jobs: int = 1) -> None:
     """
     path = records.results_folder() / "smaller" / "ablation.csv"
     records.check_writable(path)
-    row, tried = ROWS[ABLATED], {AS_CHOSEN: ({}, {}), **CHANGES}
-    networks = [[row.arguments | arguments] for arguments, _ in tried.values()]
-    schedules = [row.schedule.replace(**changes) for _, changes in tried.values()]
-    alike = functools.partial(score, seeds=ABLATION_SEEDS, progress=False)
+    tried = {AS_CHOSEN: ({}, {}), **CHANGES}
     with FreshProcesses(jobs, threads=series.THREADS) as processes:
-        scored = processes.map(alike, networks, schedules)
-        found = pd.concat(bar(iterable=scored, total=len(tried), desc="ablation"))
-    found.insert(0, "tried", list(tried))
-    records.write(path, found.to_csv(index=False))
+        scored = processes.map(_scored, *zip(*tried.values(), strict=True))
+        rows = list(bar(iterable=scored, total=len(tried), desc="ablation"))
+    found = pd.DataFrame(rows, index=pd.Index(tried, name="tried"))
+    records.write(path, found.to_csv())
+
+
+def _scored(arguments, changes):
+    """The line of a change: what `search` finds on the images that are held back."""
+    row = ROWS[ABLATED]
+    network, schedule = row.arguments | arguments, row.schedule.replace(**changes)
+    space = {name: [value] for name, value in network.items()}
+    with ThreadPoolExecutor(1) as here:
+        found = search(
+            space | {"seed": list(ABLATION_SEEDS)},
+            schedule=schedule,
+            executor=here,
+            storage=IN_MEMORY,
+            model="tiny",
+            progress=False,
+        )
+    usual, given = map(dataclasses.asdict, (CYCLE, schedule))
+    changed = {name: value for name, value in given.items() if value != usual[name]}
+    accuracies = found.validation_accuracy.mask(found.diverged, CHANCE)
+    return {
+        "network": json.dumps(network),
+        "schedule": json.dumps(changed),
+        "num_parameters": found.num_parameters[0],
+        "seeds": " ".join(map(str, found.seed)),
+        "accuracies": " ".join(map("{:.4f}".format, accuracies)),
+        "diverged": found.diverged.sum(),
+        "seconds": round(found.seconds.mean(), 1),
+    }
 
 
 def table(name: str):

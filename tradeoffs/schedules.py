@@ -269,12 +269,11 @@ def altered(
     >>> altered(3, optimizer="adam").momentum
     0.0
     """
-    if compressed:
-        schedule = ARTICLE.compressed(max(whole_number("epochs", epochs), 5))
-    else:
-        schedule = ARTICLE.first(epochs)
+    one_of("compressed", compressed, (True, False))
+    epochs = whole_number("epochs", epochs, most=ARTICLE.epochs)
+    taken = ARTICLE.compressed(max(epochs, 5)) if compressed else ARTICLE.first(epochs)
     momentum = number("momentum", momentum) if optimizer == "sgd" else 0.0
-    return schedule.replace(
+    return taken.replace(
         learning_rate=learning_rate,
         batch_size=batch_size,
         optimizer=optimizer,

@@ -112,8 +112,7 @@ def run_table(runs: list[Run]):
             "learning rate": f"{run.experiment.schedule.learning_rate:g}",
             "falls after": ", ".join(map(str, run.experiment.schedule.milestones)),
             "batch size": run.experiment.schedule.batch_size,
-            "optimizer": run.experiment.schedule.optimizer,
-            "momentum": f"{run.experiment.schedule.momentum:g}",
+            "optimizer, momentum": _optimizer(run.experiment.schedule),
             "seed": run.experiment.seed,
             "accuracy": percent(run.test_accuracy),
             "training (s)": f"{run.history.train_seconds.sum():.1f}",
@@ -121,6 +120,11 @@ def run_table(runs: list[Run]):
         for run in runs
     ]
     return pd.DataFrame(rows, pd.RangeIndex(1, len(rows) + 1, name="my run"))
+
+
+def _optimizer(schedule):
+    momentum = f", {schedule.momentum:g}" if schedule.momentum else ""
+    return schedule.optimizer + momentum
 
 
 def score_table(runs_by_name: dict[str, list[Run]]):
