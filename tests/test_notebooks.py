@@ -20,7 +20,7 @@ IGNORED = {
         *("cell-12", "cell-14", "cell-18", "cell-24", "cell-27"),
     ],
     "04_gap_slimming": [
-        *("cell-02", "cell-10", "cell-11", "cell-13", "cell-14", "cell-28"),
+        *("cell-02", "cell-10", "cell-11", "cell-28", "cell-13", "cell-14"),
     ],
     "05_small_net": [
         *("cell-02", "cell-09", "cell-10", "cell-16", "cell-18", "cell-44", "cell-45"),

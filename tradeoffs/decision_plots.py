@@ -48,6 +48,7 @@ def expected_best(accuracies, hours_a_network: float, title: str):
     above = axis.secondary_xaxis("top", functions=there_and_back)
     above.set_xlabel("hours of training")
     above.xaxis.set_major_formatter(draw.plain)
+    above.xaxis.set_minor_formatter("")
     return figure
 
 

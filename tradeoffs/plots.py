@@ -212,7 +212,7 @@ def canvas(image, evidence, title: str):
     shown = right.imshow(evidence, cmap="viridis")
     figure.colorbar(shown, ax=right, label="last convolution's output")
     draw.finish(left, "column", "row", "{} × {} pixels".format(*image.shape))
-    draw.finish(right, "column", "row", "the digit's picture, before its average")
+    draw.finish(right, "column", "row", "the digit's picture, before it is pooled")
     for axis in (left, right):
         axis.grid(visible=False)
     return figure

@@ -259,6 +259,15 @@ def predict_memory(
     """
     import pandas as pd
 
+    points, found = _predicted(model, points, input_dtype, progress, model_arguments)
+    return pd.DataFrame(
+        {"input_shape": shape, "batch_size": batch_size, **memory}
+        for (shape, batch_size), memory in zip(points, found, strict=True)
+    )
+
+
+def _predicted(model, points, input_dtype, progress, model_arguments):
+    """The points, checked, and what is predicted for each, by name."""
     try:
         points = [(shape, batch_size) for shape, batch_size in points]
         largest = max(batch_size for _, batch_size in points)
@@ -277,10 +286,7 @@ def predict_memory(
         task = tasks.predicted, source, points, input_dtype
         found = ask(*task, batch_size=largest, threads=1)
         shown.update(len(points))
-    return pd.DataFrame(
-        {"input_shape": shape, "batch_size": batch_size, **memory}
-        for (shape, batch_size), memory in zip(points, found, strict=True)
-    )
+    return points, found
 
 
 def _predicted_mib(model, profile, input_dtype):
@@ -289,6 +295,6 @@ def _predicted_mib(model, profile, input_dtype):
         if model != profile.name:
             raise MeasureError(PYTORCH_ALONE)
         shape = (shape[-1], *shape[:-1])
-    options = {"input_dtype": input_dtype, "progress": False} | profile.model_arguments
-    table = predict_memory(model, [(shape, profile.batch_size)], **options)
-    return float(table.reserved_mib[0])
+    asked = [(shape, profile.batch_size)], input_dtype, False, profile.model_arguments
+    _, (found,) = _predicted(model, *asked)
+    return found["reserved_mib"]

@@ -41,7 +41,7 @@ from tradeoffs.training.untracked import untracked
 logging.getLogger("torch._subclasses.fake_tensor").disabled = True
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-LAYOUT_TURNS = 3
+LAYOUT_TURNS = 2
 _SMALL = {torch.bool: 2, torch.uint8: 256}  # types, and how many numbers they have
 
 
@@ -118,7 +118,7 @@ class Probe:
     def take_faster_layout(self, inputs, max_seconds: float) -> str | None:
         """Bring the weights into the layout in which a forward pass is faster here.
 
-        Each is tried three times, but no more once the time is spent.
+        Each is tried twice, but no more once the time is spent.
 
         Returns:
             Its name; None where there is no choice.
