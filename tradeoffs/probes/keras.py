@@ -62,7 +62,7 @@ class Probe:
                 f"the model takes {len(known)} inputs, and input_shape has {shapes}"
             )
         self.dtypes = known
-        self._compiled = tf.function(self.call, reduce_retracing=True)
+        self._compiled = tf.function(self.call, autograph=False, reduce_retracing=True)
 
     def inputs(self, count):
         """Inputs of [count, *shape] each, of the kind that the model takes."""
@@ -126,7 +126,8 @@ class Probe:
             tf.config.run_functions_eagerly(True)  # those of layers show what they do
             for layer in self._loops():  # a loop does not show how often it goes round
                 shown.enter_context(mock.patch.object(layer, "unroll", True))
-            return tf.function(self.call).get_concrete_function(one).graph
+            traced = tf.function(self.call, autograph=False)
+            return traced.get_concrete_function(one).graph
 
     def _loops(self):
         """Recurrent layers to unroll: of few steps; stacked cells would take more."""

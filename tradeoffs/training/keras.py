@@ -114,7 +114,7 @@ class Trainer:
         _seed_dropout(model, seed)
         self.optimizer = _optimizer(schedule)
         self.optimizer.build(model.trainable_variables)
-        self._steps = tf.function(self._train_steps)
+        self._steps = tf.function(self._train_steps, autograph=False)
         # Tracing now keeps compilation out of the first epoch's time. A batch
         # of a size known to the graph is faster; the last one may differ.
         data = [
@@ -134,7 +134,7 @@ class Trainer:
         # It can be traced now.
         if between and not shares and last_operation(call, few) == "Sigmoid":
             warn_of_sigmoid(model)
-        self._predict = tf.function(call, reduce_retracing=True)
+        self._predict = tf.function(call, autograph=False, reduce_retracing=True)
 
     def num_parameters(self):
         """Of each network: one."""
@@ -151,8 +151,8 @@ class Trainer:
 
     def _train_steps(self, train_images, train_labels, indices):
         variables = self.model.trainable_variables
-        total = tf.zeros(())
-        for batch in indices:
+
+        def step(total, batch):
             images = tf.gather(train_images, batch)
             labels = tf.gather(train_labels, batch)
             with tf.GradientTape() as tape:
@@ -166,8 +166,9 @@ class Trainer:
                 if self.model.losses:  # regularisation
                     loss += sum(tf.cast(one, loss.dtype) for one in self.model.losses)
             self.optimizer.apply(tape.gradient(loss, variables), variables)
-            total += tf.cast(loss, total.dtype)
-        return total
+            return total + tf.cast(loss, total.dtype)
+
+        return tf.foldl(step, indices, tf.zeros(()), parallel_iterations=1)
 
     def evaluate(self):
         """Mean test loss, and the predicted labels, [n]."""

@@ -71,7 +71,8 @@ def last_operation(call, few) -> str:
 
     Layers that a subclassed model makes in this call have their weights then.
     """
-    last = tf.function(call).get_concrete_function(few).graph.outputs[0].op
+    traced = tf.function(call, autograph=False).get_concrete_function(few)
+    last = traced.graph.outputs[0].op
     while last.type in ("Identity", "Cast"):
         last = last.inputs[0].op
     return last.type
