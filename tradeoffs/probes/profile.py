@@ -55,7 +55,7 @@ class Profile:
         epoch_seconds: of the steps of 60,000 images.
         first_step_seconds: of the first step, with tracing and compilation.
         import_seconds: of the framework and of what measures, once for several
-            models; without the collection of garbage, which takes a fifth of it.
+            models.
         inference_seconds, images_per_second: for 10,000 images.
         latency_ms_p50, latency_ms_p90, latency_ms_p99: of one image alone.
         peak_train_memory_mib, peak_inference_memory_mib: of resident memory, above

@@ -41,7 +41,7 @@ from tradeoffs.training.untracked import untracked
 logging.getLogger("torch._subclasses.fake_tensor").disabled = True
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-LAYOUT_TURNS = 2
+LAYOUT_TURNS, LAYOUT_SECONDS = 10, 0.1  # at most
 _SMALL = {torch.bool: 2, torch.uint8: 256}  # types, and how many numbers they have
 
 
@@ -118,7 +118,7 @@ class Probe:
     def take_faster_layout(self, inputs, max_seconds: float) -> str | None:
         """Bring the weights into the layout in which a forward pass is faster here.
 
-        Each is tried twice, but no more once the time is spent.
+        Each is tried several times, but once where that takes long.
 
         Returns:
             Its name; None where there is no choice.
@@ -127,7 +127,7 @@ class Probe:
             return None
         fewest, began = {}, time.perf_counter()
         for turn in range(LAYOUT_TURNS):
-            if turn and time.perf_counter() - began > max_seconds:
+            if turn and time.perf_counter() - began > min(max_seconds, LAYOUT_SECONDS):
                 break
             for name, layout in LAYOUTS.items():
                 lay_out(self.model, 4, layout)
