@@ -212,15 +212,12 @@ def _in_fork(framework, *call):
 
     if framework not in _import_seconds:
         began = time.perf_counter()
-        usual = gc.get_threshold()
-        gc.set_threshold(10_000)  # or an import looks for garbage an eighth of its time
         try:
             importlib.import_module(_PAGES[framework])
         except Exception as error:
             said = f"{framework} cannot be imported: {type(error).__name__}: {error}"
             raise RuntimeError(said) from None  # and this process is of no more use
         _import_seconds[framework] = time.perf_counter() - began
-        gc.set_threshold(*usual)
         gc.freeze()  # what is there now need not be looked through in each fork
     context = multiprocessing.get_context("fork")
     answers, end = context.Pipe(duplex=False)
