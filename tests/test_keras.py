@@ -298,6 +298,13 @@ def turned(keras, _):
     return keras.Sequential([keras.Input((14, 56, 1)), *dense(keras).layers])
 
 
+def chained(outputs, training):
+    try:
+        return {}["side"] if training else outputs
+    except KeyError:
+        raise ValueError("the model's own sentence")  # noqa: B904
+
+
 def regularized(keras):
     options = {"dtype": "float64", "kernel_regularizer": "l2"}
     layers = keras.layers.Flatten(), keras.layers.Dense(10, **options)
@@ -315,6 +322,7 @@ def test_fit_takes_a_model_that_returns_logits(keras, small, make):
         (dense, "uint8", "takes uint8 inputs, and images come as scaled float32"),
         (subclassed, lambda out, training: out.no, "cannot take images .* 'no'$"),
         (subclassed, lambda out, training: (out,) if training else out, "a tuple"),
+        (subclassed, chained, "cannot be trained: the model's own sentence$"),
         (subclassed, lambda out, training: out > 0, "cannot be trained: No gradients"),
         (subclassed, lambda out, training: np.array(out), "a ndarray of shape"),
         (words, (), "would cut scaled pixels to whole numbers"),

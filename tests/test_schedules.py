@@ -87,6 +87,7 @@ def test_altered_is_the_articles_but_for_what_is_changed():
     assert not altered(1, momentum=0).nesterov
     with pytest.raises(ValueError, match="compressed is 'no'; it must be one of True"):
         altered(1, compressed="no")
+    assert altered(30, compressed=True).milestones == (15, 22)
     with pytest.raises(ValueError, match="epochs is 25"):
         altered(25)
 

@@ -35,8 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.command(options)
         return 0
-    except KeyboardInterrupt:
-        print("\nstopped; what has finished is kept", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        kept = str(stop) or "what has finished is kept"
+        print(f"\nstopped; {kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -145,7 +145,10 @@ def run_smaller(options) -> None:
         smaller.read_test_images(options.test, jobs=options.jobs)
     if options.ablate:
         fetching.fetch()
-        held_back.record_ablation(jobs=options.jobs)
+        try:
+            held_back.record_ablation(jobs=options.jobs)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("the recorded table is as it was") from None
         print(held_back.table("ablation")[["tried", "mean", "std"]].round(4))
         return
     print(smaller.row_table().to_string(index=False))

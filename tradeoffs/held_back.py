@@ -40,7 +40,8 @@ CHANGES = {
 def record_ablation(*, jobs: int = 1) -> None:
     """Score the 518 row as it is, and with each of `CHANGES` taken back; five seeds.
 
-    All have the row's own epochs, and seeds that neither a candidate nor a row had.
+    All have the row's own epochs, and seeds that neither a candidate nor a row had. The
+    table is written when all are there; what was stopped starts anew.
 
     Args:
         jobs: changes at once, a process and a thread each.
@@ -71,6 +72,7 @@ def _scored(arguments, changes):
         )
     usual, given = map(dataclasses.asdict, (CYCLE, schedule))
     changed = {name: value for name, value in given.items() if value != usual[name]}
+    fine = found[~found.diverged]
     accuracies = found.validation_accuracy.mask(found.diverged, CHANCE)
     return {
         "network": json.dumps(network),
@@ -79,7 +81,7 @@ def _scored(arguments, changes):
         "seeds": " ".join(map(str, found.seed)),
         "accuracies": " ".join(map("{:.4f}".format, accuracies)),
         "diverged": found.diverged.sum(),
-        "seconds": round(found.seconds.mean(), 1),
+        "seconds": round(fine.seconds.mean(), 1) if len(fine) else 0.0,
     }
 
 

@@ -261,7 +261,7 @@ def altered(
     """The first epochs of the article's schedule, with some values changed.
 
     Args:
-        epochs: how many, up to 20.
+        epochs: how many, up to 20 unless compressed.
         compressed: the whole schedule in so many epochs, at least 5, instead.
         learning_rate, batch_size, optimizer: of `Schedule`.
         momentum: Nesterov's, for "sgd" alone; other optimizers take none.
@@ -270,7 +270,8 @@ def altered(
     0.0
     """
     one_of("compressed", compressed, (True, False))
-    epochs = whole_number("epochs", epochs, most=ARTICLE.epochs)
+    most = math.inf if compressed else ARTICLE.epochs
+    epochs = whole_number("epochs", epochs, most=most)
     taken = ARTICLE.compressed(max(epochs, 5)) if compressed else ARTICLE.first(epochs)
     momentum = number("momentum", momentum) if optimizer == "sgd" else 0.0
     return taken.replace(

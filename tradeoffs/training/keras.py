@@ -127,9 +127,7 @@ class Trainer:
                 with plain_errors():
                     self._steps.get_concrete_function(*data, indices)
             except Exception as error:
-                # TensorFlow raises it again, with its own code listed in the message.
-                reason = one_sentence(error.__context__ or error)
-                said = f"{model.name} cannot be trained: {reason}"
+                said = f"{model.name} cannot be trained: {one_sentence(error)}"
                 raise TrainingError(said) from error
         # It can be traced now.
         if between and not shares and last_operation(call, few) == "Sigmoid":
