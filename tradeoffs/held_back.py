@@ -94,8 +94,11 @@ def table(name: str):
             time.
 
     Returns:
-        A DataFrame with the columns of `score`, what was tried ("tried"), and mean and
-        std, from 0 to 1; the sample deviation, NaN for a single seed.
+        A DataFrame, a row a network and schedule: what was tried ("tried"); network,
+        the arguments of `tiny`, and schedule, what differs from `CYCLE`, as JSON;
+        num_parameters; seeds, and accuracies in their order, as text; diverged, how
+        many did, which count as chance; seconds of a training; and mean and std of the
+        accuracies, from 0 to 1, the sample deviation, NaN for a single seed.
 
     Raises:
         RecordError: the file is missing or damaged.
