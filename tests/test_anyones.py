@@ -920,6 +920,8 @@ def test_lazy_layers_and_tensors_that_are_no_buffers_are_predicted():
     lazy = nn.LazyLinear(10), Calling(lambda m, x: x * scale)
     table = tradeoffs.predict_memory(nn.Sequential(*lazy), [((9,), 16)])
     assert table.allocated_mib[0] > 0
+    found = measure(nn.Sequential(nn.LazyLinear(5), nn.Linear(5, 2)), (9,), "size")
+    assert (found.macs, found.notes) == (9 * 5 + 5 * 2, ())
     old = nn.utils.weight_norm(nn.Linear(9, 4))
     assert measure(old, (9,), "prediction").predicted_gpu_memory_mib > 0
 

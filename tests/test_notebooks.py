@@ -18,9 +18,18 @@ IGNORED = {
     "03_trade_offs": [
         *("cell-02", "cell-04", "cell-06", "cell-08", "cell-10"),
         *("cell-12", "cell-14", "cell-18", "cell-24", "cell-27"),
+        *("my-training", "my-runs"),
     ],
     "04_gap_slimming": [
-        *("cell-02", "cell-10", "cell-11", "cell-28", "cell-13", "cell-14"),
+        *(
+            "cell-02",
+            "cell-10",
+            "cell-11",
+            "cell-28",
+            "time-to-98",
+            "cell-13",
+            "cell-14",
+        ),
     ],
     "05_small_net": [
         *("cell-02", "cell-09", "cell-10", "cell-16", "cell-18", "cell-44", "cell-45"),

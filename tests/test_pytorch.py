@@ -194,6 +194,10 @@ def test_as_recorded_sees_the_layers_and_not_the_weights():
     assert not tradeoffs.as_recorded(named, "gap_cnn", filters=(10, 21))
     assert not tradeoffs.as_recorded(nn.Sequential(*named, nn.ReLU()), "gap_cnn")
     assert not tradeoffs.as_recorded(nn.Linear(784, 10), "gap_cnn")
+    first = [*tradeoffs.build("pytorch_cnn")]
+    first[8] = nn.LazyLinear(50)
+    assert tradeoffs.as_recorded(nn.Sequential(*first), "pytorch_cnn")
+    assert not tradeoffs.as_recorded(nn.Sequential(*first[:9]), "pytorch_cnn")
     counts = tradeoffs.parameters_by_layer(named)
     assert counts["conv3 Conv2d"] == 1810
     assert sum(counts.values()) == 7_090

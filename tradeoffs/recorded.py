@@ -56,15 +56,15 @@ SMALL_NETS = tuple(
 # CNN does.
 KERNELS = {}, {"kernel_size": 5}
 NETS_OF_THE_TEXT = tuple(KERNELS[1] | net for net in SMALL_NETS)
-POOLINGS = (
-    {},
-    {"pool": 3},
-    {"pool": 4},
-    {"pool_after": 2},
-    {"pool_after": 2, "pool": 3},
-    {"pool_after": 2, "pool": 4},
-    {"pool_after": "both"},
-)
+POOLINGS = {  # after which convolution, and of which window
+    "the first, by 2": {},
+    "the first, by 3": {"pool": 3},
+    "the first, by 4": {"pool": 4},
+    "the second, by 2": {"pool_after": 2},
+    "the second, by 3": {"pool_after": 2, "pool": 3},
+    "the second, by 4": {"pool_after": 2, "pool": 4},
+    "both, by 2": {"pool_after": "both"},
+}
 # Seeds of each, by kernel; the first is above. Most for what comes nearest to the
 # article, by a second look and a third: a pool of 3 had five seeds at first, one of 4
 # had ten, and of 518 parameters then twenty.
@@ -72,7 +72,7 @@ SEEDS_OF_READINGS = (20, 10, 35, 5, 5, 5, 10), (10, 10, 30, 5, 5, 5, 10)
 READINGS = tuple(
     seeds_of("small_net", num_seeds, **kernel, **pooling)
     for kernel, seeds in zip(KERNELS, SEEDS_OF_READINGS, strict=True)
-    for pooling, num_seeds in zip(POOLINGS, seeds, strict=True)
+    for pooling, num_seeds in zip(POOLINGS.values(), seeds, strict=True)
 )
 # The best of the finer search, with at most the article's 518 parameters: of the
 # networks whose pool's windows do not overlap, and of all.

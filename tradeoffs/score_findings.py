@@ -96,7 +96,7 @@ def _ahead(evidence, first, second, **options):
 def _best_reading(evidence, kernel, quantity="accuracies", one_more=True):
     """The best accuracy, or loss, of the readings of where it pools."""
     best = smallest if quantity == "losses" else largest
-    nets = [kernel | pooling for pooling in POOLINGS]
+    nets = [kernel | pooling for pooling in POOLINGS.values()]
     values = [getattr(evidence, quantity)("small_net", **net) for net in nets]
     several = len(nets) + 3  # one was looked at twice, and one three times
     return best([mean(some, one_more=one_more, of_several=several) for some in values])

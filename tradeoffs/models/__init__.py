@@ -181,7 +181,7 @@ def as_recorded(model, name: str, **arguments) -> bool:
     """Whether a network has the layers of a named one; weights and names may differ.
 
     Args:
-        model: an `nn.Sequential` or `keras.Model` that has seen an input.
+        model: an `nn.Sequential`, or a `keras.Model` that has seen an input.
         name: one of `MODELS` or `FURTHER_MODELS`.
         arguments: of the named model's function.
 

@@ -5,8 +5,11 @@ All take images [n, 1, 28, 28] and return logits [n, 10]. Source of
 written; of `gap_cnn` and `small_net`: the article.
 """
 
+import copy
+
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from tradeoffs.checks import one_of, whole_number
 from tradeoffs.frameworks import RANDOM_NUMBERS
@@ -16,6 +19,10 @@ from tradeoffs.models.tiny import checked_filters, sequence, small_net, tiny  # 
 
 def layers_of(network):
     """The kind of a network, and each layer's with its settings."""
+    if any(map(is_lazy, network.parameters())):  # an image tells it its sizes
+        network = copy.deepcopy(network).eval()
+        with RANDOM_NUMBERS, torch.random.fork_rng(devices=[]):
+            network(torch.zeros(1, 1, 28, 28))
     kind = nn.Sequential if isinstance(network, nn.Sequential) else type(network)
     # Not `children`, which has a layer that comes twice once.
     return kind, [str(layer) for layer in network._modules.values()]

@@ -190,6 +190,8 @@ class Probe:
         raise failure
 
     def _counted_of(self, count):
+        if any(map(is_lazy, self.model.parameters())):
+            self.call(self.inputs(count))  # it then has its weights
         if not self.keeps_tensors:
             # On tensors without contents a forward pass takes no time; a model that
             # looks at its values needs real ones.
