@@ -21,7 +21,7 @@ from tradeoffs.probes.files import SUFFIXES
 from tradeoffs.probes.profile import PRECISIONS
 from tradeoffs.processes import in_fresh_process
 from tradeoffs.schedules import ARTICLE
-from tradeoffs.training import one_sentence
+from tradeoffs.training import kind_of, one_sentence
 from tradeoffs.weights import trained
 
 CALIBRATED, CHECKED = 512, 256  # inputs
@@ -219,8 +219,8 @@ def _call(model, inputs):
     shape = tuple(output.shape) if hasattr(type(output), "shape") else ()
     if shape[:1] != inputs.shape[:1]:
         raise ExportError(
-            f"the network returned a {type(output).__name__} of shape {shape} for "
-            f"{len(inputs)} inputs; to be exported it must return one tensor [n, ...]"
+            f"the network returned a {kind_of(output)} for {len(inputs)} inputs; to be "
+            "exported it must return one tensor [n, ...]"
         )
     output = np.asarray(output)
     if np.isnan(output).any():

@@ -251,9 +251,16 @@ def num_classes(outputs, count: int) -> int | str:
     if len(shape) == 2 and shape[0] == count and not isinstance(outputs, np.ndarray):
         return int(shape[1])
     return (
-        f"returned a {type(outputs).__name__} of shape {shape} for {count} inputs; to "
-        "be trained it must return one tensor [n, classes]"
+        f"returned a {kind_of(outputs)} for {count} inputs; to be trained it must "
+        "return one tensor [n, classes]"
     )
+
+
+def kind_of(outputs) -> str:
+    """What a model returned: a dict, or a Tensor of shape (2, 10)."""
+    name = type(outputs).__name__.removeprefix("Fake")
+    tensor = hasattr(type(outputs), "shape")
+    return f"{name} of shape {tuple(outputs.shape)}" if tensor else name
 
 
 def one_sentence(error) -> str:
