@@ -110,6 +110,8 @@ def test_a_run_without_errors_is_drawn():
     ):
         lines = [line for axis in figure.axes for line in axis.lines]
         assert min(min(line.get_ydata(), default=1) for line in lines) == 5e-5
+    with pytest.raises(ValueError, match="have no epochs"):
+        plots.curves({"mine": []}, "t")
 
 
 def test_a_cycle_of_the_learning_rate_is_drawn_as_it_is():

@@ -184,7 +184,14 @@ def by_epoch(axis, runs: list, column: str, **style) -> None:
     """A column of the runs' histories, as a `band` over their seeds.
 
     "test_error" is what "test_accuracy" leaves.
+
+    Raises:
+        ValueError: there are no runs, or they are of several lengths.
     """
+    lengths = {len(run.history.epoch) for run in runs}
+    if len(lengths) != 1:
+        found = " and ".join(map(str, sorted(lengths))) or "no"
+        raise ValueError(f"the runs have {found} epochs; give some of one length")
     values = [
         error(run.history.test_accuracy)
         if column == "test_error"

@@ -7,6 +7,7 @@ import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tradeoffs.checks import number
 from tradeoffs.experiments import variant
 from tradeoffs.frameworks import FRAMEWORKS
 from tradeoffs.records import write
@@ -222,11 +223,16 @@ class Profile:
             content = json.loads(Path(path).read_text())
             if content["format"] != FORMAT:
                 raise ValueError(f"format {content['format']}, not {FORMAT}")
-            return cls(**content["profile"])
+            found = cls(**content["profile"])
+            for name in NUMBERS:
+                if (value := getattr(found, name)) is not None:
+                    number(name, value, least=0)
+            return found
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is not a whole profile ({error!r})") from error
 
 
+NUMBERS = [row.name for row in dataclasses.fields(Profile) if row.metadata]
 OF_FILES, OF_BOTH = (
     [row.name for row in dataclasses.fields(Profile) if row.metadata.get("of") == kind]
     for kind in ("files", "both")
@@ -238,9 +244,10 @@ def median_profile(profiles: list[Profile]) -> Profile:
 
     A time spans the windows of all turns, or the turns where it has no windows.
     """
-    names = [each.name for each in dataclasses.fields(Profile) if each.metadata]
-    values = {name: [getattr(profile, name) for profile in profiles] for name in names}
-    times = [name for name in names if name.endswith("_seconds") or "_ms" in name]
+    values = {
+        name: [getattr(profile, name) for profile in profiles] for name in NUMBERS
+    }
+    times = [name for name in NUMBERS if name.endswith("_seconds") or "_ms" in name]
     ends = {
         name: [end for p in profiles for end in p.spread.get(name, [getattr(p, name)])]
         for name in times
