@@ -31,7 +31,7 @@ from tradeoffs.intervals import (
 )
 from tradeoffs.measurements import Evidence, EvidenceError
 from tradeoffs.models import MODELS
-from tradeoffs.recorded import NETS_OF_THE_TEXT, SMALL_NETS
+from tradeoffs.recorded import NETS_OF_THE_TEXT, POOLINGS, SMALL_NETS
 from tradeoffs.recording import (
     DEAD_AFTER,
     MEMORY_POINTS,
@@ -99,6 +99,21 @@ def test_claims_cover_numbers_and_words_of_every_section(table):
         row = table.loc[f"{model.replace('_', '-')}-parameters"]
         assert row.article == row.ours == parameters
         assert row.verdict == "holds"
+
+
+def test_readings_of_the_small_net_name_the_best():
+    found = Evidence()
+    for kernel in ({}, {"kernel_size": 5}):
+        for quantity, best in (("accuracies", max), ("losses", min)):
+            of = getattr(found, quantity)
+            scores = {
+                place: of("small_net", **kernel, **pooling).mean()
+                for place, pooling in POOLINGS.items()
+            }
+            assert best(scores, key=scores.get) == "the first, by 4"
+    named = [c for c in verdicts.listed() if "best of seven readings" in c.statement]
+    assert len(named) == 6
+    assert all("(by 4 after the first convolution)" in c.statement for c in named)
 
 
 def test_every_verdict_follows_the_figures():

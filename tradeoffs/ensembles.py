@@ -94,6 +94,23 @@ def ensemble(runs: list[Run], labels: np.ndarray) -> Ensemble:
     )
 
 
+def vote_shares(runs: list[Run], labels: np.ndarray) -> np.ndarray:
+    """How far the vote is right on each image, whoever votes first.
+
+    Args:
+        runs, labels: as of `ensemble`.
+
+    Returns:
+        float [n]: 1 where the true label has most votes, 1/k where it shares them
+        with k - 1 others, and else 0.
+    """
+    votes = np.stack([run.test_predictions for run in runs])  # [runs, n]
+    support = (votes[:, np.newaxis] == votes).sum(1)
+    most = support.max(0)
+    sharing = (support == most).sum(0) / most  # labels with as many votes
+    return np.where((votes == labels).sum(0) == most, 1 / sharing, 0.0)
+
+
 def recorded_ensembles() -> list[dict]:
     """The recorded ensembles: one mapping for each model of `MEMBERS`.
 

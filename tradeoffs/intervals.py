@@ -83,7 +83,9 @@ def of_samples(
     margin = student(freedom, of_several) * math.sqrt(of_a_run + total)
 
     def again(seeds):
-        return of_samples(value, variances, np.maximum(sizes, seeds), **options)
+        grown = np.maximum(sizes, seeds)
+        more = {"degrees": degrees and degrees + sum(grown - sizes)}
+        return of_samples(value, variances, grown, **options | more)
 
     return Finding(value, RUNS, value - margin, value + margin, again)
 
