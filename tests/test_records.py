@@ -164,6 +164,16 @@ def test_classes_above_9_are_kept_as_they_are(made, tmp_path):
 FAULTS = {
     "has 'evil'": lambda c: c.update(evil=1),
     "has 'f1'": lambda c: c["history"].update(f1=[1]),
+    "has 'hostname'": lambda c: c["environment"].update(hostname="h"),
+    "test_accuracy has not one finite": lambda c: c["history"][
+        "test_accuracy"
+    ].__setitem__(0, True),
+    "test_loss goes from -1.5": lambda c: c["history"]["test_loss"].__setitem__(
+        0, -1.5
+    ),
+    "test_accuracy goes from .* to 1.5": lambda c: c["history"][
+        "test_accuracy"
+    ].__setitem__(0, 1.5),
     "train_loss has not one finite": lambda c: c["history"]["train_loss"].pop(),
     "test_loss has not one finite": lambda c: c["history"]["test_loss"].__setitem__(
         0, math.nan

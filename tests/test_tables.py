@@ -32,6 +32,16 @@ def test_cost_table_joins_profiles_and_accuracies():
     with pytest.raises(ValueError, match="no profiles"):
         cost_table([])
     assert cost_table(PROFILES[0]).equals(cost_table(PROFILES[:1]))
+    run = tradeoffs.run("gap_cnn")
+    own = dataclasses.replace(
+        run, experiment=dataclasses.replace(run.experiment, model="Sequential")
+    )
+    for size, joined in ((7_090, True), (7_091, False), (None, False)):
+        measured = dataclasses.replace(
+            PROFILES[2], name="Sequential", num_parameters=size
+        )
+        found = cost_table([measured], [own]).accuracy_mean
+        assert found.notna().tolist() == [joined]
 
 
 def test_accuracies_of_two_data_sets_are_not_mixed():

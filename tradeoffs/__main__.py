@@ -36,7 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
         options.command(options)
         return 0
     except KeyboardInterrupt as stop:
-        kept = str(stop) or "what has finished is kept"
+        keeping = commands.run_reproduce, commands.run_search, _fetch
+        keeps = options.command in keeping
+        kept = str(stop) or "what has finished is kept" * keeps or "nothing is kept"
         print(f"\nstopped; {kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, such as head, has seen enough
@@ -236,7 +238,7 @@ def _record_measurements(options):
             raise ValueError(f"--record measures models as published, without --{flag}")
     records.check_writable(measurements.profile_path(options.model or "keras_mlp"))
     measured = {"threads": options.threads, "device": options.device}
-    models = [options.model] if options.model else MODELS
+    models = [options.model] if options.model else None
     for profile in recording.record_profiles(models, **measured):
         print(profile)
     if not options.model:

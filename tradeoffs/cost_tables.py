@@ -9,7 +9,7 @@ import pandas as pd
 from tradeoffs.checks import list_of_runs
 from tradeoffs.experiments import Run
 from tradeoffs.labels import label
-from tradeoffs.models import MODELS
+from tradeoffs.models import KNOWN_MODELS, MODELS
 from tradeoffs.probes.profile import NOT_MEASURED, Profile
 from tradeoffs.probes.timing import BUSY
 from tradeoffs.tables import percent, summarize
@@ -23,6 +23,7 @@ _COSTS = (
     ("inference_seconds", "10,000 images (s)", "{:,.2f}", 1),
     ("latency_ms_p50", "one image (ms)", "{:,.2f}", 1),
     ("peak_train_memory_mib", "memory, training (MiB)", "{:,.0f}", 1),
+    ("threads", "threads", "{:.0f}", 1),
 )
 
 
@@ -39,9 +40,11 @@ def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
         A DataFrame, a row a profile: the fields of `Profile`, and accuracy_mean
         and accuracy_std of the runs of the same variant, framework and number of
         parameters (of several schedules the first given; NaN where there are
-        none), or a file's own. A row is named by its variant, with the framework
-        or runtime behind it where that is not what the model was published in, and
-        a file's precision: `keras_cnn,pytorch`, `keras_cnn,onnxruntime,int8`.
+        none), or a file's own. Networks of your own go by these too: give those of
+        one name and size tables of their own. A row is named by its variant, with
+        the framework or runtime behind it where that is not what the model was
+        published in, and a file's precision: `keras_cnn,pytorch`,
+        `keras_cnn,onnxruntime,int8`.
 
     Raises:
         TypeError: something is no `Profile`.
@@ -71,7 +74,9 @@ def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
     runs = list_of_runs(runs)
     known = {}
     for row in summarize(runs)[::-1].itertuples() if runs else ():
-        for size in (row.num_parameters, None):  # not every profile has it measured
+        # Not every profile has it measured; another's own may be called alike.
+        sizes = (row.num_parameters, None)[: 1 + (row.model in KNOWN_MODELS)]
+        for size in sizes:
             key = row.variant, row.framework, size
             known[key] = row.accuracy_mean, row.accuracy_std
     table = pd.DataFrame([profile.to_series() for profile in profiles])

@@ -198,7 +198,7 @@ def _run(command, scratch):
     if done.returncode:
         raise DataError(
             f"{program} could not fetch it (exit status {done.returncode}); is there a "
-            f"network? {done.stderr.strip()}".strip()
+            f"network? {' '.join(done.stderr.strip().splitlines()[-1:])}".strip()
         )
 
 

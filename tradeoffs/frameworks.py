@@ -114,7 +114,7 @@ def default_threads(macs: int) -> int:
     """The threads to compute on where nobody asks for a number.
 
     PyTorch takes one thread for steps of few multiply-accumulates: a second one
-    gains a quarter there at most, and on a busy machine makes them three to five
+    gains a seventh to a third there, and on a busy machine makes them two to five
     times as slow, for its threads wait for each other. Larger steps, and all of
     TensorFlow's, take every processor; see docs/benchmarks.md for the times.
 

@@ -108,6 +108,9 @@ def table(name: str):
         found = pd.read_csv(path, dtype={"seeds": str, "accuracies": str})
         whole = found.accuracies.map(str.strip)  # an empty cell is no text
         seeds = whole.str.split(expand=True).astype(float)
+    except FileNotFoundError:
+        text = f"{path} is no table of scores: it is missing; {records.WHERE}"
+        raise records.RecordError(text) from None
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise records.RecordError(f"{path} is no table of scores: {error}") from error
     return found.assign(mean=seeds.mean(axis=1), std=seeds.std(axis=1))

@@ -60,10 +60,10 @@ def _evidence(path, made_by=RECORD):
         raise EvidenceError(f"{said}; '{made_by}' makes it anew") from error
 
 
-def profile_path(model: str, framework: str | None = None) -> Path:
+def profile_path(variant: str, framework: str | None = None) -> Path:
     """Where the recorded profile of a model is; see `recorded_profile`."""
-    published = framework in (None, model_info(model).frameworks[0])
-    name = model if published else f"{model}-{framework}"
+    published = framework in (None, model_info(variant.split(",")[0]).frameworks[0])
+    name = variant if published else f"{variant}-{framework}"
     return records.results_folder() / "profiles" / f"{name}.json"
 
 
@@ -72,22 +72,22 @@ def measurements_path(subject: str) -> Path:
     return records.results_folder() / f"{subject}.json"
 
 
-def recorded_profile(model: str, framework: str | None = None) -> Profile:
-    """The recorded profile of one of `MODELS`.
+def recorded_profile(variant: str, framework: str | None = None) -> Profile:
+    """The recorded profile of one of `MODELS`, or of the chosen Small Net.
 
     Args:
-        model: its name.
+        variant: its name, or `tradeoffs.labels.CHOSEN`.
         framework: of a port; by default that of the publication.
 
     Raises:
         ValueError: no such model.
         EvidenceError: it is missing, or no whole profile of this model.
     """
-    path = profile_path(model, framework)
+    path = profile_path(variant, framework)
     with _evidence(path):
         profile = Profile.load(path)
-    if path != profile_path(profile.name, profile.framework):
-        raise EvidenceError(f"{path} is the profile of {profile.name}")
+    if path != profile_path(profile.variant, profile.framework):
+        raise EvidenceError(f"{path} is the profile of {profile.variant}")
     return profile
 
 
@@ -126,7 +126,9 @@ def recorded_device_profiles() -> list[Profile]:
     with _evidence(device_folder()):
         found = [Profile.load(path) for path in sorted(device_folder().glob("*.json"))]
     if not found:
-        raise EvidenceError(f"{device_folder()} is empty; '{RECORD}' fills it")
+        raise EvidenceError(
+            f"{device_folder()} is empty; {records.WHERE}; '{RECORD}' fills it"
+        )
     return sorted(found, key=lambda profile: [*MODELS].index(profile.name))
 
 

@@ -21,7 +21,12 @@ from tradeoffs.measurements import (
 from tradeoffs.models import MODELS, model_info
 from tradeoffs.processes import FreshProcesses
 from tradeoffs.progress import bar
-from tradeoffs.recorded import NETS_OF_THE_TEXT, SMALL_NETS, seeds_of
+from tradeoffs.recorded import (
+    CHOSEN_SMALL_NET,
+    NETS_OF_THE_TEXT,
+    SMALL_NETS,
+    seeds_of,
+)
 from tradeoffs.schedules import ARTICLE
 from tradeoffs.search_table import read_table, replay
 
@@ -39,11 +44,11 @@ REPLAYED = ("grid", "tpe", "nsga2")
 REPLAYS, REPLAYED_NETWORKS = 200, 120
 
 
-def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 5, **options):
+def record_profiles(models: Iterable[str] | None = None, *, turns: int = 5, **options):
     """Measure models in turns, in every framework they have, and write the profiles.
 
     Args:
-        models: names of `MODELS`.
+        models: names of `MODELS`; by default all, and the chosen Small Net too.
         turns: how often each is measured.
         options: of `tradeoffs.measure`; by default all on one thread, as the recorded
             runs, so that their times compare and vary least.
@@ -62,14 +67,16 @@ def record_profiles(models: Iterable[str] = MODELS, *, turns: int = 5, **options
     try:
         asked = [
             {"model": model, "framework": framework}
-            for model in models
+            for model in models or MODELS
             for framework in model_info(model).frameworks
         ]
+        if models is None:
+            asked.append({"model": "small_net", **CHOSEN_SMALL_NET})
         found = measure_in_turns(asked, turns=turns, quiet=True, **options)
     except MeasureError as error:
         raise EvidenceError(f"{error}; nothing was recorded") from error
     for profile in found:
-        profile.save(profile_path(profile.name, profile.framework))
+        profile.save(profile_path(profile.variant, profile.framework))
     return found
 
 

@@ -26,6 +26,8 @@ from tradeoffs.models import KNOWN_MODELS, count_parameters
 from tradeoffs.schedules import Schedule
 
 FORMAT = 2
+ENVIRONMENT = {"versions", "processor", "system", "threads", "date"}
+ENVIRONMENT |= {"trainings_at_once", "trained_side_by_side"}  # of a series, a stack
 ROOM = 2**16  # bytes; a record has some 10,000
 MEND = (
     "Restore the file (git checkout), or delete it and run "
@@ -189,7 +191,7 @@ def _checked(content, experiment):
         _unpacked(content.pop("test_predictions"), recorded["dataset"]),
         content.pop("environment"),
     )
-    unknown = [*content, *history]
+    unknown = [*content, *history, *(run.environment.keys() - ENVIRONMENT)]
     if fault := f"it has {unknown[0]!r}" if unknown else _contradiction(run):
         raise RecordError(f"is no record of a run: {fault}")
     if run.experiment != experiment:
@@ -207,8 +209,11 @@ def _contradiction(run):
         if column.startswith("test_") and experiment.tested_once:
             *untested, last = values
             values = [0.0 if value is None else math.nan for value in untested] + [last]
-        if len(values) != len(epochs) or not all(map(math.isfinite, values)):
+        numbers = all(type(value) in (int, float) for value in values)
+        if len(values) != len(epochs) or not numbers or not np.isfinite(values).all():
             return f"{column} has not one finite number an epoch"
+        if min(values) < 0 or (column == "test_accuracy" and max(values) > 1):
+            return f"{column} goes from {min(values)} to {max(values)}"
     if experiment.model in KNOWN_MODELS:
         counted = count_parameters(experiment.model, **experiment.model_arguments)
         if run.num_parameters != counted:
