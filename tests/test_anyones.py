@@ -3,6 +3,7 @@
 import functools
 import os
 import signal
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -138,8 +139,26 @@ CONVOLUTION_AND_HEAD = 26 * 26 * 4 * 9 + 27_040
             (16, 16),
             "flex_attention",
         ),
+        # A sum over one is one; what one operand has alone is summed before.
+        *(
+            (Calling(lambda m, x, of=of: torch.einsum(of, x, m.b), b=b), *expected)
+            for of, b, *expected in (
+                ("bti,ij->btj", torch.ones(1, 5), (6, 1), 6 * 5),
+                ("bi,bj->ij", torch.ones(1, 5), (4,), 4 * 5),
+                ("...i,ij->...j", torch.ones(8, 5), (6, 8), 6 * 8 * 5),
+                ("bij,j->bij", torch.ones(8), (6, 8), 0),
+                ("bi,ijk->bj", torch.ones(4, 5, 3), (4,), 4 * 5),
+            )
+        ),
+        (
+            Calling(
+                lambda m, x: m.a(torch.nested.nested_tensor([*x])), a=nn.Linear(8, 2)
+            ),
+            *((5, 8), "aten.linear"),
+        ),
     ],
 )
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_macs_are_counted_by_operators(model, shape, macs):
     shapes = shape if isinstance(shape[0], tuple) else (shape,)
     counted, unknown = Probe(model, shapes, None, "cpu", 16).macs()
@@ -154,6 +173,18 @@ def reads(self, words, lengths):
     options = {"batch_first": True, "enforce_sorted": False}
     packed = nn.utils.rnn.pack_padded_sequence(words, lengths, **options)
     return self.lstm(packed)[1][0][-1]
+
+
+def test_what_cannot_be_copied_is_shared():
+    def make():
+        held = {"generator": torch.Generator(), "lock": threading.Lock()}
+        return Calling(
+            lambda m, x: m.a(x) + torch.rand(2, generator=m.generator),
+            **{"a": nn.Linear(8, 2)} | held,
+        )
+
+    found = measure(make, (8,), ("size", "prediction"))
+    assert (found.macs, found.notes) == (16, ())
 
 
 def test_macs_that_depend_on_values_are_none_or_noted():
@@ -264,6 +295,20 @@ def test_what_shares_one_storage_is_there_once_in_the_other_process():
     vector = nn.utils.parameters_to_vector(layers.parameters()).detach()
     nn.utils.vector_to_parameters(vector, layers.parameters())
     assert measure(layers, (9,)).weight_bytes == 4 * 5 * 90
+    rows = nn.Embedding(100, 8), nn.Linear(8, 50, bias=False)
+    rows[1].weight = nn.Parameter(rows[0].weight.data[:50])
+    turned = nn.Linear(64, 64, bias=False), nn.Linear(64, 64, bias=False)
+    turned[1].weight = nn.Parameter(turned[0].weight.data.t())
+    both = torch.ones(6, 8)
+    columns = nn.Linear(4, 6, bias=False), nn.Linear(4, 6, bias=False)
+    for layer, half in zip(columns, both.chunk(2, 1), strict=True):
+        layer.weight = nn.Parameter(half)
+    for pair, count in ((rows, 800), (turned, 64 * 64), (columns, 48)):
+        one = Calling(lambda m, x: m.a(x), a=pair[0], b=pair[1])
+        shape = (7,) if pair is rows else (pair[0].in_features,)
+        found = measure(one, shape)
+        assert found.num_parameters == count
+        assert 4 * count < found.file_bytes < 4 * count + 200
 
 
 def test_layers_and_weights_that_pytorch_does_not_know_of_are_noted(small):
@@ -401,6 +446,11 @@ def test_step_that_is_killed_leaves_the_size():
         (
             lambda m, x: m.head(x) @ torch.ones(3 + m.training, 3),
             "while it trains, the model",
+        ),
+        (lambda m, x: m.head(x) if len(x) < 9 else m.nope, "while it trains.*'nope'"),
+        (
+            lambda m, x: m.head(x) if m.training or len(x) == 2 else m.nope,
+            "while it is tested.*'nope'",
         ),
     ],
 )
@@ -809,7 +859,7 @@ def test_activations_are_counted_however_they_are_kept(forward, kept):
     assert profile.activation_bytes == 8 * (6 + kept + 3) * 4 + 8 * 8 + 4
 
 
-def test_steps_are_timed_where_activations_cannot_be_had():
+def test_what_a_step_keeps_is_counted_beside_gradients_of_its_own():
     def slopes(self, x):
         slope = torch.func.grad(lambda row: self.a(row).square().sum())
         return self.b(torch.func.vmap(slope)(x))
@@ -817,7 +867,8 @@ def test_steps_are_timed_where_activations_cannot_be_had():
     model = Calling(slopes, a=nn.Linear(6, 5), b=nn.Linear(6, 3))
     profile = measure(model, (6,), ("training_time", "training_memory"))
     assert profile.train_step_ms > 0
-    assert "training_memory not measured: Calling: Run" in " ".join(profile.notes)
+    assert (profile.gradient_bytes, profile.optimizer_bytes) == (56 * 4, 56 * 4)
+    assert profile.activation_bytes > 16 * 6 * 4
 
 
 def test_blocks_may_be_left_out_at_random():
@@ -855,7 +906,8 @@ def test_one_part_that_cannot_be_had_leaves_the_others():
     pairs = measure(nn.Sequential(nn.Linear(8, 4), norm), (8,), parts)
     assert (pairs.macs, pairs.latency_ms_p50) == (32, None)
     assert pairs.inference_seconds > 0 and pairs.train_step_ms > 0
-    assert any("inference_time not measured" in note for note in pairs.notes)
+    said = "inference_time not measured: Sequential: there is no latency, for with one"
+    assert any(said in note for note in pairs.notes)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -406,6 +406,16 @@ def test_float16_and_variables_out_of_sight_are_noted(keras):
     assert "variables that Keras does not see are not counted" in profile.notes[0]
 
 
+def test_lambdas_come_along_with_what_they_use(keras):
+    layers = (
+        keras.layers.Lambda(lambda rows: rows * np.float32(2)),
+        keras.layers.Dense(3, activation=lambda rows: np.float32(0.5) * rows),
+    )
+    profile = measure(keras.Sequential([keras.Input((8,)), *layers]))
+    assert (profile.num_parameters, profile.macs, profile.notes) == (27, 24, ())
+    assert {layers[0].function.__name__, layers[1].activation.__name__} == {"<lambda>"}
+
+
 def test_start_up_of_numbers_by_name(keras):
     numbers = keras.Input((4,), name="b"), keras.Input((3,), dtype="int32", name="a")
     ones = keras.layers.Flatten()(keras.ops.one_hot(numbers[1], 5))

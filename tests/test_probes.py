@@ -106,6 +106,21 @@ def test_frameworks_do_not_meet_where_a_function_makes_the_other_one():
     assert (profile.framework, profile.macs) == ("keras", 4)
 
 
+def test_a_file_may_import_both_frameworks(tmp_path):
+    file = tmp_path / "both.py"
+    file.write_text(
+        "import keras, torch\n"
+        "def one(): return torch.nn.Linear(8, 3)\n"
+        "def other():\n"
+        "    return keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])\n"
+    )
+    for name, framework in (("one", "pytorch"), ("other", "keras")):
+        profile = tradeoffs.measure(f"{file}:{name}", (8,), parts="size", **QUICK)
+        assert (profile.framework, profile.macs) == (framework, 24)
+    with pytest.raises(MeasureError, match="'keras'; it must be one of pytorch"):
+        tradeoffs.measure(f"{file}:one", (8,), framework="keras", **QUICK)
+
+
 def failing(self, images):
     raise type("Odd", (Exception,), {})("three\nlines\nlong")
 

@@ -155,15 +155,22 @@ def array_view(name: str, given, shapes: Mapping[int, str], *kinds: type) -> np.
         array = np.asarray(given)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f"{name} cannot be made one array: {error}") from error
-    if not any(np.issubdtype(array.dtype, kind) for kind in kinds):
-        allowed = " or ".join(kind.__name__ for kind in kinds)
-        raise TypeError(f"{name} must be {allowed}, not {array.dtype}")
     if array.ndim not in shapes:
         wanted = " or ".join(shapes.values())
         raise ValueError(f"{name} is of shape {array.shape}; it must be {wanted}")
+    if not any(np.issubdtype(array.dtype, kind) for kind in kinds):
+        allowed = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"{name} must be {allowed}, not {array.dtype}")
     apart = any(step % array.itemsize or step < 0 for step in array.strides)
     if apart or not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="), order="C")
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def kind_of(outputs) -> str:
+    """What a model returned: a dict, or a Tensor of shape (2, 10)."""
+    name = type(outputs).__name__.removeprefix("Fake")
+    tensor = hasattr(type(outputs), "shape")
+    return f"{name} of shape {tuple(outputs.shape)}" if tensor else name

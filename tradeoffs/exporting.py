@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tradeoffs import records
-from tradeoffs.checks import input_shapes, one_of
+from tradeoffs.checks import input_shapes, kind_of, one_of
 from tradeoffs.converters import ExportError, to_onnx, to_tflite
 from tradeoffs.data import Dataset, mnist
 from tradeoffs.experiments import Run
@@ -21,7 +21,7 @@ from tradeoffs.probes.files import SUFFIXES
 from tradeoffs.probes.profile import PRECISIONS
 from tradeoffs.processes import in_fresh_process
 from tradeoffs.schedules import ARTICLE
-from tradeoffs.training import kind_of, one_sentence
+from tradeoffs.training import one_sentence
 from tradeoffs.weights import trained
 
 CALIBRATED, CHECKED = 512, 256  # inputs

@@ -8,6 +8,7 @@ or crash in notebooks and on macOS.
 import contextlib
 import ctypes
 import functools
+import math
 import os
 import sys
 import threading
@@ -182,3 +183,33 @@ def keep_freed_memory() -> None:
     if set_option:
         set_option(mmap_threshold, 32 * 2**20)  # the most that it takes
         set_option(trim_threshold, 2**30)
+
+
+def einsum_macs(equation: str, shapes) -> int:
+    """Multiply-accumulates of an einsum: the product of its sizes, each once.
+
+    Without a sum over what two operands share there are none: as of a plain `*`. What
+    one operand has for itself can be summed before.
+
+    >>> einsum_macs("bti,ij->btj", [(2, 6, 1), (1, 5)])
+    60
+    >>> einsum_macs("bij,j->bij", [(2, 6, 8), (8,)])
+    0
+    """
+    given, arrow, output = equation.replace(" ", "").partition("->")
+    operands, sizes = given.split(","), {}
+    for names, shape in zip(operands, shapes, strict=True):
+        first, _, last = names.partition("...")
+        # The dimensions of an ellipsis are called -2, -1, and are aligned at the end.
+        others = range(len(first + last) - len(shape), 0)
+        for name, size in zip((*first, *others, *last), shape, strict=True):
+            sizes[name] = max(size, sizes.get(name, 1))
+    within = {name: sum(str(name) in one for one in operands) for name in sizes}
+    letters = [name for name in sizes if isinstance(name, str)]
+    kept = output if arrow else [name for name in letters if given.count(name) == 1]
+    summed = [name for name in letters if name not in kept]
+    if not any(within[name] > 1 for name in summed):
+        return 0
+    return math.prod(
+        size for name, size in sizes.items() if name not in summed or within[name] > 1
+    )

@@ -188,9 +188,9 @@ def _end_idle_at_exit(process):
 
 
 def _killed(how):
+    often = "" if "SIGSEGV" in how else ", most often for want of memory"
     return ProcessKilled(
-        f"a process was killed before its work was done ({how}), most often for want "
-        "of memory"
+        f"a process was killed before its work was done ({how}){often}"
     )
 
 

@@ -45,8 +45,8 @@ def ask(task, source: Source, *arguments, batch_size, threads=None, on_cpu=True)
         # Importing one framework after the other can be the end of a process.
         if framework != source.framework and "SIGSEGV" in str(error) and on_cpu:
             return ask(task, source, *arguments, **options, on_cpu=False)
-        advice = _advice(batch_size)
-        raise OutOfMemoryError(f"{source.label}: {error}, {advice}") from None
+        advice = "" if "SIGSEGV" in str(error) else f", {_advice(batch_size)}"
+        raise OutOfMemoryError(f"{source.label}: {error}{advice}") from None
 
 
 def ask_for(task, source: Source, profile, parts: list, *others, **options) -> dict:

@@ -83,10 +83,20 @@ def of_keras(model):
 
     It is not compiled then. Layers and functions of the reader's own come along.
     """
-    import keras
-
     layers = list(model._flatten_layers())
     held = [value for layer in layers for value in (layer, *vars(layer).values())]
+    with contextlib.ExitStack() as patched:
+        # Of a lambda Keras keeps the code alone, without the globals that it uses.
+        for one in filter(inspect.isfunction, held):
+            if one.__name__ == "<lambda>":
+                patched.callback(setattr, one, "__name__", one.__name__)
+                one.__name__ = f"lambda_{id(one)}"
+        return _copied(model, layers, held)
+
+
+def _copied(model, layers, held):
+    import keras
+
     parts = {one if inspect.isfunction(one) else type(one) for one in held}
     parts = set(filter(_is_own, parts))
     own = {keras.saving.get_registered_name(part): part for part in parts}
@@ -111,9 +121,9 @@ def of_keras(model):
 
 
 def _is_own(part):
-    """Whether Keras must be given it; it wraps `build`, and keeps lambdas itself."""
+    """Whether Keras must be given it; it wraps `build` itself."""
     theirs = str(part.__module__).partition(".")[0] == "keras"
-    kept = hasattr(part, "__wrapped__") or part.__name__ == "<lambda>"
+    kept = hasattr(part, "__wrapped__")
     wanted = inspect.isfunction(part) or hasattr(part, "get_config")
     return wanted and not (theirs or kept)
 
@@ -131,6 +141,8 @@ def _is_plain_model(part):
 def _made_again(content, trainable, own):
     import keras
 
+    for name, part in own.items():
+        part.__name__ = name if part.__name__ == "<lambda>" else part.__name__
     plain = list(filter(_is_plain_model, own.values()))
     for kind in plain:
         kind.from_config = classmethod(lambda kind, config, custom_objects=None: kind())

@@ -9,7 +9,7 @@ from unittest import mock
 
 import numpy as np
 
-from tradeoffs.frameworks import import_keras
+from tradeoffs.frameworks import einsum_macs, import_keras
 from tradeoffs.models.keras import count_parameters
 from tradeoffs.probes.source import MeasureError, dtype_of_each
 from tradeoffs.training.keras import Trainer, plain_errors
@@ -85,10 +85,11 @@ class Probe:
 
     def call(self, inputs):
         """The output of a forward pass."""
-        given = inputs[0]
-        if len(inputs) > 1:  # as the model wants them: a list, or a mapping by name
-            wanted = getattr(self.model, "input", None)
-            given = tf.nest.pack_sequence_as(wanted, inputs) if wanted else inputs
+        given = inputs[0] if len(inputs) == 1 else inputs
+        # As the model wants them: a list, or a mapping by name.
+        wanted = getattr(self.model, "input", None)
+        if isinstance(wanted, (list, tuple, dict)):
+            given = tf.nest.pack_sequence_as(wanted, inputs)
         with plain_errors():
             return self.model(given, training=False)
 
@@ -224,7 +225,7 @@ def _macs(operator):
         case "Conv2DBackpropInput" | "Conv3DBackpropInputV2":
             return inputs[2].num_elements() * math.prod(inputs[1][:-1])
         case "Einsum":
-            return _einsum_macs(operator.get_attr("equation").decode(), inputs)
+            return einsum_macs(operator.get_attr("equation").decode(), inputs)
     return None
 
 
@@ -236,17 +237,3 @@ def _joined(output):
         if use.type == "Squeeze":  # a convolution in one dimension is one in two
             return _joined(use.outputs[0])
     return output
-
-
-def _einsum_macs(equation, shapes):
-    """The product of all sizes, each once; none where there is nothing to multiply."""
-    operands, sizes = equation.split("->")[0].split(","), {}
-    if len(operands) == 1:
-        return 0
-    for names, shape in zip(operands, shapes, strict=True):
-        first, _, last = names.partition("...")
-        # The dimensions of an ellipsis are called -2, -1, and are aligned at the end.
-        others = range(len(first + last) - len(shape), 0)
-        for name, size in zip((*first, *others, *last), shape, strict=True):
-            sizes[name] = max(size, sizes.get(name, 1))
-    return math.prod(sizes.values())

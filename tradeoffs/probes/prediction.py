@@ -29,7 +29,7 @@ from tradeoffs.models.pytorch import for_input
 from tradeoffs.probes.profile import MIB
 from tradeoffs.probes.pytorch import Probe
 from tradeoffs.probes.source import PYTORCH_ALONE, MeasureError
-from tradeoffs.probes.units import input_dtypes, storages
+from tradeoffs.probes.units import input_dtypes, not_copied, storages
 from tradeoffs.training import num_classes
 from tradeoffs.training.pytorch import at_least_float32
 
@@ -238,7 +238,7 @@ def _copied_without_contents(module, mode):
             fake = torch.nn.Parameter(fake, tensor.requires_grad)
         fakes[id(tensor)] = fake
     with FakeCopyMode(mode):
-        return copy.deepcopy(module, fakes)
+        return copy.deepcopy(module, fakes | not_copied(module))
 
 
 def _taken(module, batch_size, candidates):

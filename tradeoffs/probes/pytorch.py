@@ -26,10 +26,14 @@ from tradeoffs.probes.units import (
     bytes_of,
     check_scripts,
     count_of,
+    each_place_once,
     first_is_sequence,
     input_dtypes,
+    nodes_of,
+    not_copied,
     out_of_sight,
     packed,
+    saved_by,
     storages,
 )
 from tradeoffs.training.layouts import lay_out
@@ -163,16 +167,14 @@ class Probe:
     def file_bytes(self):
         """Of a file with the model's state, in which what is shared is written once."""
         check_scripts(self.model)
-        unique, state = {}, self.model.state_dict()
-        for name, tensor in state.items():
+        state = self.model.state_dict()
+        for tensor in state.values():
             plain = type(tensor) is torch.Tensor and not tensor.is_quantized
             # safetensors holds nothing but plain tensors.
             if not plain or tensor.layout != torch.strided or tensor.is_complex():
                 torch.save(state, file := io.BytesIO())
                 return file.tell()
-            key = tensor.data_ptr(), tensor.shape, tensor.stride()
-            unique.setdefault(key, (name, tensor.detach().cpu().contiguous().clone()))
-        return len(safetensors.torch.save(dict(unique.values())))
+        return len(safetensors.torch.save(each_place_once(state)))
 
     @functools.cached_property
     def counted(self):
@@ -222,7 +224,12 @@ class Probe:
         with contextlib.suppress(Exception):
             tensors = (*self.model.parameters(), *self.model.buffers())
             known = {id(t): fake.from_tensor(t) for t in tensors if not is_lazy(t)}
+            # What old norms and pruning leave on a layer cannot be copied as it is.
+            held = [one for m in self.model.modules() for one in vars(m).values()]
+            made = [t for t in held if isinstance(t, torch.Tensor) and not t.is_leaf]
+            known |= {id(t): fake.from_tensor(t.detach()) for t in made}
             inputs = [fake.from_tensor(one) for one in self.inputs(count)]
+            known |= not_copied(self.model)
             found = macs_in_use(copy.deepcopy(self.model, known), inputs, fake)
         return found, weakref.ref(fake)
 
@@ -252,11 +259,21 @@ class Probe:
         images, labels = trainer.train_images[batch], trainer.train_labels[batch]
         trainer.optimizer.zero_grad()
         in_mode(self.model, training=True)
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+
+        def forward():
             outputs = at_least_float32(self.model(images))
-            loss = nn.functional.cross_entropy(outputs, labels)
-        nodes = _nodes(loss.grad_fn)
-        saved = [one for node in nodes for one in _saved_by(node)]
+            return nn.functional.cross_entropy(outputs, labels)
+
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                loss = forward()
+        except RuntimeError as error:  # within torch.func.grad there can be none
+            if "saved tensor hooks" not in str(error):
+                raise
+            kept.clear()
+            loss = forward()
+        nodes = nodes_of(loss.grad_fn)
+        saved = [one for node in nodes for one in saved_by(node)]
         if all(map(torch.is_tensor, saved)):  # and nothing is packed, as checkpoints
             kept.clear()  # of branches that the loss does not depend on
         # And what a function of the reader's own keeps as an attribute.
@@ -271,24 +288,3 @@ class Probe:
             "optimizer_bytes": bytes_of(states),
             "activation_bytes": sum(kept.values()),
         }
-
-
-def _nodes(last):
-    """Those of a graph of gradients."""
-    nodes = {last}
-    waiting = [last]
-    while waiting:
-        following = {node for node, _ in waiting.pop().next_functions if node} - nodes
-        nodes |= following
-        waiting += following
-    return nodes
-
-
-def _saved_by(node):
-    """What a node keeps for its gradient: tensors, but for what others packed."""
-    for name in dir(node):
-        if name.startswith("_raw_saved_"):
-            found = getattr(node, name)
-            for one in found if isinstance(found, (tuple, list)) else [found]:
-                if one.data is not None:
-                    yield one.data

@@ -57,9 +57,9 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
     if source.framework:
         page_of(source.framework)
     make = source.maker()
-    for framework, package in FRAMEWORKS.items():
-        if package in sys.modules:
-            page_of(framework)
+    held = [name for name, package in FRAMEWORKS.items() if package in sys.modules]
+    if len(held) == 1:
+        page_of(*held)
     imported, seconds = imported_before() or (None, time.perf_counter() - began)
     found = {"import_seconds": seconds}
     keep_freed_memory()  # in inference as in training: times then vary less
@@ -67,7 +67,8 @@ def measured(source, profile, parts, dtype, max_seconds) -> dict:
     peak, model = PeakMemory(), make()
     framework = framework_of(model)
     one_of("framework", source.framework or framework, [framework])
-    if imported not in (None, framework):
+    # With both, the order of the imports can be the end of a process.
+    if imported not in (None, framework) or (len(held) > 1 and not source.framework):
         raise Again({"framework": framework})
     page = page_of(framework)
     one_of("device", profile.device, page.devices())
@@ -230,8 +231,12 @@ def _inference(probe, peak, batch, parts, max_seconds):
         yield "notes", others.note()
         yield "inference_seconds", seconds.times(TEST_IMAGES / batch)
         yield "images_per_second", batch / seconds.median
-        layouts.append(probe.take_faster_layout(one, max_seconds))
-        latencies = latencies_ms(lambda: probe.predict_one(one), max_seconds / 4)
+        try:
+            layouts.append(probe.take_faster_layout(one, max_seconds))
+            latencies = latencies_ms(lambda: probe.predict_one(one), max_seconds / 4)
+        except Exception as error:
+            said = f"with one input alone the model fails: {one_sentence(error)}"
+            raise MeasureError(f"there is no latency, for {said}") from error
         if layouts[0]:
             text = f"inference in the faster layout here: {layouts[0]} for batches of "
             yield "notes", [f"{text}{batch:,}, {layouts[1]} for one image"]
@@ -281,9 +286,9 @@ def predicted(source, points, dtype) -> list[dict]:
         shapes = shape if shape and isinstance(shape[0], tuple) else (shape,)
         try:
             found.append(training_memory(make, shapes, batch_size, dtype, named))
-        except (RuntimeError, ValueError, TypeError) as error:
-            if isinstance(error, MeasureError):
-                raise
+        except MeasureError:
+            raise
+        except Exception as error:
             reason = one_sentence(error)
             if type(error).__name__.startswith(("DataDependent", "DynamicOutput")):
                 reason = f"the model looks at values ({reason})"

@@ -1,6 +1,7 @@
 """A look inside a PyTorch network: its layers, inputs, and where its numbers are."""
 
 import re
+import threading
 
 import numpy as np
 import torch
@@ -149,18 +150,76 @@ def storages(tensor):
     return [part.untyped_storage() for part in parts or [tensor]]
 
 
+def not_copied(network) -> dict:
+    """What a copy of a network shares with it, as it cannot be copied, by its id."""
+    alone = torch.Generator, type(threading.Lock()), type(threading.RLock())
+    held = [one for layer in network.modules() for one in vars(layer).values()]
+    return {id(one): one for one in held if isinstance(one, alone)}
+
+
 def count_of(tensors):
     """How many numbers are in tensors; those in the same place count once."""
-    places = {}
+    places, dense = {}, set()
     for tensor in tensors:
         plain = type(tensor) in (torch.Tensor, nn.Parameter)
         plain = plain and tensor.layout == torch.strided and not tensor.is_quantized
-        place = tensor.data_ptr() if plain else 0
-        places[(place, tensor.numel()) if place else id(tensor)] = tensor.numel()
-    return sum(places.values())
+        first, last = place_of(tensor) if plain else (0, 0)
+        size = tensor.element_size()
+        if first and last - first == size * tensor.numel():
+            dense.add((first, last, size))
+        else:  # with gaps, in which another's may be
+            places[(first, tensor.numel()) if first else id(tensor)] = tensor.numel()
+    count = sum(places.values())
+    end = 0
+    for first, last, size in sorted(dense):
+        count += max(last - max(first, end), 0) // size
+        end = max(last, end)
+    return count
+
+
+def place_of(tensor) -> tuple[int, int]:
+    """The first byte of a tensor in memory, and the one behind its last."""
+    if not tensor.numel():
+        return 0, 0
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    span = 1 + sum((size - 1) * step for size, step in steps)
+    return tensor.data_ptr(), tensor.data_ptr() + span * tensor.element_size()
+
+
+def each_place_once(state) -> dict:
+    """Those tensors of a state that lie in no other's place, on the CPU."""
+    kept, end = {}, 0
+    places = {name: place_of(tensor) for name, tensor in state.items()}
+    for name in sorted(state, key=lambda name: (places[name][0], -places[name][1])):
+        first, last = places[name]
+        if last > end or not first:
+            kept[name] = state[name].detach().cpu().contiguous().clone()
+        end = max(last, end)
+    return kept
 
 
 def bytes_of(tensors):
     """Of different storages: what is shared counts once."""
     found = [storage for tensor in tensors for storage in storages(tensor)]
     return sum({s.data_ptr(): s.nbytes() for s in found}.values())
+
+
+def nodes_of(last):
+    """Those of a graph of gradients."""
+    nodes = {last}
+    waiting = [last]
+    while waiting:
+        following = {node for node, _ in waiting.pop().next_functions if node} - nodes
+        nodes |= following
+        waiting += following
+    return nodes
+
+
+def saved_by(node):
+    """What a node keeps for its gradient: tensors, but for what others packed."""
+    for name in dir(node):
+        if name.startswith("_raw_saved_"):
+            found = getattr(node, name)
+            for one in found if isinstance(found, (tuple, list)) else [found]:
+                if one.data is not None:
+                    yield one.data

@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from tradeoffs.checks import instance, whole_number
+from tradeoffs.checks import instance, kind_of, whole_number
 from tradeoffs.data import Dataset
 from tradeoffs.experiments import HISTORY_COLUMNS, Experiment, Run, environment
 from tradeoffs.frameworks import default_threads, framework_of, num_threads, set_threads
@@ -147,7 +147,8 @@ def train_epochs(
             train_losses, seconds = _train_epoch(
                 trainer, order if trainer.stacked else order[0], first.schedule, shown
             )
-            test_losses, predictions = map(np.atleast_1d, trainer.evaluate())
+            with _failing("while it is tested"):
+                test_losses, predictions = map(np.atleast_1d, trainer.evaluate())
             predictions = predictions.reshape(len(runs), -1)
             accuracies = (predictions == dataset.test_labels).mean(1)
             for k, history in enumerate(runs):
@@ -256,13 +257,6 @@ def num_classes(outputs, count: int) -> int | str:
     )
 
 
-def kind_of(outputs) -> str:
-    """What a model returned: a dict, or a Tensor of shape (2, 10)."""
-    name = type(outputs).__name__.removeprefix("Fake")
-    tensor = hasattr(type(outputs), "shape")
-    return f"{name} of shape {tuple(outputs.shape)}" if tensor else name
-
-
 def one_sentence(error) -> str:
     """What an exception says, on one line: its two ends, where it is long."""
     text = re.sub(r"\x1b\[[\d;]*[A-Za-z]", "", str(error)).strip()  # colours
@@ -276,18 +270,25 @@ def one_sentence(error) -> str:
     return text if len(text) <= 300 else f"{text[:130]} ... {text[-165:]}"
 
 
+@contextlib.contextmanager
+def _failing(when):
+    """What a model raises is a `TrainingError`, in one sentence."""
+    try:
+        yield
+    except TrainingError:
+        raise
+    except Exception as error:
+        said = f"{when}, the model fails: {one_sentence(error)}"
+        raise TrainingError(said) from error
+
+
 def _train_epoch(trainer, order, schedule, shown):
     """One pass in the given orders: mean losses a sample [K], and seconds."""
     total, seconds = 0.0, 0.0
     for indices in chunks(order, schedule.batch_size):
         start = time.perf_counter()
-        try:
+        with _failing("while it trains"):
             losses = np.atleast_1d(trainer.train_steps(indices))
-        except TrainingError:
-            raise
-        except (RuntimeError, ValueError) as error:
-            said = f"while it trains, the model fails: {one_sentence(error)}"
-            raise TrainingError(said) from error
         seconds += time.perf_counter() - start
         total = total + losses * indices.shape[-1]
         shown.update(indices.shape[-2] * indices.shape[-1])

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from tradeoffs.frameworks import in_mode
+from tradeoffs.frameworks import einsum_macs, in_mode
 
 # Operators with these words in their names multiply matrices or kernels; those
 # that interpolate, or come after a product, do not.
@@ -107,20 +107,22 @@ class Counter(TorchDispatchMode):
             return NotImplemented
         kwargs, packet = kwargs or {}, operator._overloadpacket
         if operator.namespace == "aten" and packet not in flop_registry:
-            with self:
+            before = self.macs
+            with contextlib.suppress(RuntimeError), self:  # as of nested tensors
                 result = operator.decompose(*args, **kwargs)
-            if result is not NotImplemented:
-                return result
+                if result is not NotImplemented:
+                    return result
+            self.macs = before
         result = operator(*args, **kwargs)
         known = packet in flop_registry or packet in _SIMPLE
         odd = known and _odd_numbers((args, kwargs))
         if odd:
             self.unknown.add(f"{packet} of {odd} numbers")
-        elif packet in flop_registry:
-            # A multiplication and an addition count as two there.
-            self.macs += flop_registry[packet](*args, **kwargs, out_val=result) // 2
-        elif packet in _SIMPLE:
-            self.macs += _SIMPLE[packet](*args)
+        elif known:
+            try:
+                self.macs += _counted(packet, args, kwargs, result)
+            except Exception:  # such as of nested tensors
+                self.unknown.add(str(packet))
         elif _may_multiply(operator, args):
             self.unknown.add(str(packet))
         return result
@@ -140,6 +142,15 @@ class _Functions(TorchFunctionMode):
         elif function is torch.linalg.vecdot:
             vectors = [*args, *kwargs.values()][:2]
             self.counter.macs += torch.broadcast_tensors(*vectors)[0].numel()
+        elif function is torch.functional.einsum and isinstance(args[0], str):
+            # Where a sum is over one, its operators are not those of products.
+            equation, *operands = args
+            shapes = [one.shape for one in tree_leaves(operands)]
+            if len(shapes) == 2:
+                exact = self.counter.macs + einsum_macs(equation, shapes)
+                found = function(*args, **kwargs)
+                self.counter.macs = exact
+                return found
         return function(*args, **kwargs)
 
 
@@ -167,6 +178,13 @@ _SIMPLE = {
         query.shape[:-1].numel() * key.shape[-2] * (query.shape[-1] + value.shape[-1])
     ),
 }
+
+
+def _counted(packet, args, kwargs, result):
+    if packet in _SIMPLE and packet not in flop_registry:
+        return _SIMPLE[packet](*args)
+    # A multiplication and an addition count as two there.
+    return flop_registry[packet](*args, **kwargs, out_val=result) // 2
 
 
 def _odd_numbers(arguments):
