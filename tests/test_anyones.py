@@ -146,6 +146,8 @@ CONVOLUTION_AND_HEAD = 26 * 26 * 4 * 9 + 27_040
                 ("bti,ij->btj", torch.ones(1, 5), (6, 1), 6 * 5),
                 ("bi,bj->ij", torch.ones(1, 5), (4,), 4 * 5),
                 ("...i,ij->...j", torch.ones(8, 5), (6, 8), 6 * 8 * 5),
+                ("...i,ij->j", torch.ones(8, 5), (6, 8), 8 * 5),
+                ("...i,...i->i", torch.ones(6, 8), (6, 8), 6 * 8),
                 ("bij,j->bij", torch.ones(8), (6, 8), 0),
                 ("bi,ijk->bj", torch.ones(4, 5, 3), (4,), 4 * 5),
             )
@@ -173,6 +175,14 @@ def reads(self, words, lengths):
     options = {"batch_first": True, "enforce_sorted": False}
     packed = nn.utils.rnn.pack_padded_sequence(words, lengths, **options)
     return self.lstm(packed)[1][0][-1]
+
+
+def test_einsums_of_many_networks_at_once_count_all():
+    def together(self, x):
+        return torch.func.vmap(lambda w: torch.einsum("bi,ij->bj", x, w))(self.weights)
+
+    model = Calling(together, weights=nn.Parameter(torch.ones(3, 4, 5)))
+    assert Probe(model, ((4,),), None, "cpu", 16).macs() == (3 * 4 * 5, set())
 
 
 def test_what_cannot_be_copied_is_shared():
@@ -303,7 +313,14 @@ def test_what_shares_one_storage_is_there_once_in_the_other_process():
     columns = nn.Linear(4, 6, bias=False), nn.Linear(4, 6, bias=False)
     for layer, half in zip(columns, both.chunk(2, 1), strict=True):
         layer.weight = nn.Parameter(half)
-    for pair, count in ((rows, 800), (turned, 64 * 64), (columns, 48)):
+    corner = nn.Linear(4, 6, bias=False), nn.Linear(4, 3, bias=False)
+    corner[0].weight = nn.Parameter(both[:, :4])
+    corner[1].weight = nn.Parameter(both[:3, 4:])
+    part = nn.Linear(8, 6, bias=False), nn.Linear(4, 6, bias=False)
+    part[0].weight, part[1].weight = nn.Parameter(both), nn.Parameter(both[:, :4])
+    counts = 800, 64 * 64, 48, 24 + 12, 48
+    pairs = rows, turned, columns, corner, part
+    for pair, count in zip(pairs, counts, strict=True):
         one = Calling(lambda m, x: m.a(x), a=pair[0], b=pair[1])
         shape = (7,) if pair is rows else (pair[0].in_features,)
         found = measure(one, shape)

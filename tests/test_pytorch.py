@@ -198,6 +198,8 @@ def test_as_recorded_sees_the_layers_and_not_the_weights():
     first[8] = nn.LazyLinear(50)
     assert tradeoffs.as_recorded(nn.Sequential(*first), "pytorch_cnn")
     assert not tradeoffs.as_recorded(nn.Sequential(*first[:9]), "pytorch_cnn")
+    colour = nn.Sequential(nn.Conv2d(3, 10, 5), nn.Flatten(), nn.LazyLinear(10))
+    assert not tradeoffs.as_recorded(colour, "pytorch_cnn")
     counts = tradeoffs.parameters_by_layer(named)
     assert counts["conv3 Conv2d"] == 1810
     assert sum(counts.values()) == 7_090

@@ -13,6 +13,7 @@ import torch
 import tradeoffs
 from tradeoffs import ARTICLE, Experiment, RecordError, Run, records
 from tradeoffs.device import exported_runs
+from tradeoffs.labels import CHOSEN
 from tradeoffs.measurements import device_folder, measurements_path, profile_path
 from tradeoffs.models import MODELS
 from tradeoffs.probes.profile import PRECISIONS
@@ -73,6 +74,7 @@ def test_every_file_in_results_is_a_known_record():
         for model, info in MODELS.items()
         for framework in info.frameworks
     ]
+    measured.append(profile_path(CHOSEN))
     subjects = "gpu_memory", "dead_units", "search_replays", "ensembles"
     measured += map(measurements_path, subjects)
     runtimes = {
@@ -155,7 +157,10 @@ def test_file_name_is_legal_on_every_system(argument):
 
 def test_classes_above_9_are_kept_as_they_are(made, tmp_path):
     labels = np.array([3, 259, 12])
-    records.save(dataclasses.replace(made, test_predictions=labels), tmp_path)
+    own = made.environment | {"gpu": "none"}  # and whatever else a reader notes
+    records.save(
+        dataclasses.replace(made, test_predictions=labels, environment=own), tmp_path
+    )
     again = records.load(made.experiment, tmp_path)
     assert again.test_predictions.tolist() == [3, 259, 12]
     assert again.test_predictions.dtype == np.uint16

@@ -36,8 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
         options.command(options)
         return 0
     except KeyboardInterrupt as stop:
-        keeping = commands.run_reproduce, commands.run_search, _fetch
-        keeps = options.command in keeping
+        keeping = commands.run_reproduce, commands.run_search, commands.run_smaller
+        records = getattr(options, "record", False)
+        keeps = records or options.command in (*keeping, _fetch)
         kept = str(stop) or "what has finished is kept" * keeps or "nothing is kept"
         print(f"\nstopped; {kept}", file=sys.stderr)
         return 130

@@ -172,5 +172,5 @@ def array_view(name: str, given, shapes: Mapping[int, str], *kinds: type) -> np.
 def kind_of(outputs) -> str:
     """What a model returned: a dict, or a Tensor of shape (2, 10)."""
     name = type(outputs).__name__.removeprefix("Fake")
-    tensor = hasattr(type(outputs), "shape")
-    return f"{name} of shape {tuple(outputs.shape)}" if tensor else name
+    shape = outputs.shape if hasattr(type(outputs), "shape") else None
+    return name if shape is None else f"{name} of shape {tuple(shape)}"

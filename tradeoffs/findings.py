@@ -32,7 +32,7 @@ LAST_LINEAR = 8 * 10 + 10  # of the Small Net
 LAST_CONVOLUTION = 8 * 10 * 1 * 1 + 10  # in its place, with a kernel of 1 x 1
 TRAINING_IMAGES = 60_000  # of MNIST
 SETS = "mnist", "fashion_mnist"
-ALIKE = 64  # images a step
+ALIKE = 256  # images a step
 FEWER_FEATURES = 50  # principal components, the best of those that were tried
 # The network at the rule's upper bound for so many images.
 AT_THE_BOUND = {600: ("small_net", CHOSEN_SMALL_NET), 6_000: ("pytorch_cnn", {})}
@@ -142,8 +142,7 @@ def _behind_best_batch_size(evidence):
     """How far the article's batch size is behind the PyTorch CNN's best.
 
     There are few runs of each size, and one of the smallest, so several sizes give
-    one spread between runs: those up to `ALIKE`, for beyond it accuracies are points
-    lower and spread more.
+    one spread between runs: those up to `ALIKE`, for beyond it they spread more.
     """
     usual, others = _by_batch_size(evidence, "pytorch_cnn")
     near = [usual, *others[: sum(size <= ALIKE for size in BATCH_SIZES) - 1]]

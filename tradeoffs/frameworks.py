@@ -12,6 +12,7 @@ import math
 import os
 import sys
 import threading
+from collections import Counter
 
 FRAMEWORKS = {"pytorch": "torch", "keras": "tensorflow"}  # and their packages
 SMALL_STEP_MACS = 12_000_000
@@ -197,17 +198,17 @@ def einsum_macs(equation: str, shapes) -> int:
     0
     """
     given, arrow, output = equation.replace(" ", "").partition("->")
-    operands, sizes = given.split(","), {}
+    operands, sizes, within = given.split(","), {}, Counter()
     for names, shape in zip(operands, shapes, strict=True):
         first, _, last = names.partition("...")
         # The dimensions of an ellipsis are called -2, -1, and are aligned at the end.
-        others = range(len(first + last) - len(shape), 0)
-        for name, size in zip((*first, *others, *last), shape, strict=True):
+        names = (*first, *range(len(first + last) - len(shape), 0), *last)
+        for name, size in zip(names, shape, strict=True):
             sizes[name] = max(size, sizes.get(name, 1))
-    within = {name: sum(str(name) in one for one in operands) for name in sizes}
-    letters = [name for name in sizes if isinstance(name, str)]
-    kept = output if arrow else [name for name in letters if given.count(name) == 1]
-    summed = [name for name in letters if name not in kept]
+        within.update(set(names))
+    if not arrow:
+        output = "..." + "".join(n for n in sizes if given.count(str(n)) == 1)
+    summed = [n for n in sizes if ("..." if isinstance(n, int) else n) not in output]
     if not any(within[name] > 1 for name in summed):
         return 0
     return math.prod(

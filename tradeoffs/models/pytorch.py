@@ -5,6 +5,7 @@ All take images [n, 1, 28, 28] and return logits [n, 10]. Source of
 written; of `gap_cnn` and `small_net`: the article.
 """
 
+import contextlib
 import copy
 
 import torch
@@ -21,7 +22,8 @@ def layers_of(network):
     """The kind of a network, and each layer's with its settings."""
     if any(map(is_lazy, network.parameters())):  # an image tells it its sizes
         network = copy.deepcopy(network).eval()
-        with RANDOM_NUMBERS, torch.random.fork_rng(devices=[]):
+        kept = torch.random.fork_rng(devices=[])
+        with RANDOM_NUMBERS, kept, contextlib.suppress(Exception):  # it takes no such
             network(torch.zeros(1, 1, 28, 28))
     kind = nn.Sequential if isinstance(network, nn.Sequential) else type(network)
     # Not `children`, which has a layer that comes twice once.

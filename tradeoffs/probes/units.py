@@ -159,42 +159,49 @@ def not_copied(network) -> dict:
 
 def count_of(tensors):
     """How many numbers are in tensors; those in the same place count once."""
-    places, dense = {}, set()
+    others, dense, gapped = {}, set(), {}
     for tensor in tensors:
         plain = type(tensor) in (torch.Tensor, nn.Parameter)
-        plain = plain and tensor.layout == torch.strided and not tensor.is_quantized
-        first, last = place_of(tensor) if plain else (0, 0)
-        size = tensor.element_size()
-        if first and last - first == size * tensor.numel():
-            dense.add((first, last, size))
-        else:  # with gaps, in which another's may be
-            places[(first, tensor.numel()) if first else id(tensor)] = tensor.numel()
-    count = sum(places.values())
-    end = 0
+        if not plain or tensor.layout != torch.strided or tensor.is_quantized:
+            others[id(tensor)] = tensor.numel()
+            continue
+        first, last, filled = place_of(tensor)
+        if filled:
+            dense.add((first, last, tensor.element_size()))
+        else:  # another's numbers may be in its gaps
+            gapped[first or id(tensor), tensor.numel()] = first, last
+    count, end = sum(others.values()), 0
     for first, last, size in sorted(dense):
         count += max(last - max(first, end), 0) // size
         end = max(last, end)
+    for (_, numel), (first, last) in gapped.items():
+        if not any(a <= first and last <= b for a, b, _ in dense):
+            count += numel
     return count
 
 
-def place_of(tensor) -> tuple[int, int]:
-    """The first byte of a tensor in memory, and the one behind its last."""
-    if not tensor.numel():
-        return 0, 0
+def place_of(tensor) -> tuple[int, int, bool]:
+    """A tensor's first byte in memory, that behind its last, and if all are its own."""
+    if not tensor.numel() or not tensor.data_ptr():  # as without contents
+        return 0, 0, False
     steps = zip(tensor.shape, tensor.stride(), strict=True)
     span = 1 + sum((size - 1) * step for size, step in steps)
-    return tensor.data_ptr(), tensor.data_ptr() + span * tensor.element_size()
+    last = tensor.data_ptr() + span * tensor.element_size()
+    return tensor.data_ptr(), last, span == tensor.numel()
 
 
 def each_place_once(state) -> dict:
     """Those tensors of a state that lie in no other's place, on the CPU."""
     kept, end = {}, 0
     places = {name: place_of(tensor) for name, tensor in state.items()}
+    seen = set()
     for name in sorted(state, key=lambda name: (places[name][0], -places[name][1])):
-        first, last = places[name]
-        if last > end or not first:
-            kept[name] = state[name].detach().cpu().contiguous().clone()
-        end = max(last, end)
+        (first, last, filled), tensor = places[name], state[name]
+        again = (first, tensor.shape, tensor.stride()) in seen
+        if not first or (last > end and not again):
+            kept[name] = tensor.detach().cpu().contiguous().clone()
+        seen.add((first, tensor.shape, tensor.stride()))
+        end = max(last, end) if filled else end
     return kept
 
 

@@ -275,7 +275,7 @@ def _failing(when):
     """What a model raises is a `TrainingError`, in one sentence."""
     try:
         yield
-    except TrainingError:
+    except (TrainingError, MemoryError):
         raise
     except Exception as error:
         said = f"{when}, the model fails: {one_sentence(error)}"

@@ -31,8 +31,8 @@ def channels_last_pays(model) -> bool:
     """Whether a network trains faster in `channels_last` than contiguously.
 
     A rule, so that it is the same on every machine. It gave the faster of the two
-    for the five models and for twelve others, or one within a seventh of it; see
-    docs/benchmarks.md.
+    for four of the five models and for thirteen others, or one within a seventh of
+    it; see docs/benchmarks.md.
     """
     norms = [m.num_features for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     if norms and min(norms) < FEW_CHANNELS:

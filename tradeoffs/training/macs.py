@@ -143,13 +143,15 @@ class _Functions(TorchFunctionMode):
             vectors = [*args, *kwargs.values()][:2]
             self.counter.macs += torch.broadcast_tensors(*vectors)[0].numel()
         elif function is torch.functional.einsum and isinstance(args[0], str):
-            # Where a sum is over one, its operators are not those of products.
+            # Where a sum is over one, its operators are not those of products. Within
+            # `vmap` shapes are not whole.
             equation, *operands = args
-            shapes = [one.shape for one in tree_leaves(operands)]
-            if len(shapes) == 2:
-                exact = self.counter.macs + einsum_macs(equation, shapes)
-                found = function(*args, **kwargs)
-                self.counter.macs = exact
+            operands = tree_leaves(operands)
+            wrapped = map(torch._C._functorch.is_functorch_wrapped_tensor, operands)
+            if len(operands) == 2 and not any(wrapped):
+                before, found = self.counter.macs, function(*args, **kwargs)
+                shapes = [one.shape for one in operands]
+                self.counter.macs = before + einsum_macs(equation, shapes)
                 return found
         return function(*args, **kwargs)
 
