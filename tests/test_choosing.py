@@ -239,8 +239,8 @@ def test_vote_goes_to_the_majority_and_a_tie_to_the_earliest_run():
     assert voted.num_parameters == 4 * 21_840
     assert ensemble(runs[::-1], truth).test_predictions.tolist() == [1, 5, 3, 1]
     for order in itertools.permutations(runs):
-        assert ensembles.vote_shares(order, truth).tolist() == [1, 0.5, 1, 0]
-    assert ensembles.vote_shares(runs, np.array([1, 2, 3, 1]))[3] == 0.5
+        assert ensemble(list(order), truth).shares.tolist() == [1, 0.5, 1, 0]
+    assert ensemble(runs, np.array([1, 2, 3, 1])).shares[3] == 0.5
 
 
 def test_one_voter_is_itself_and_none_is_refused(mnist):

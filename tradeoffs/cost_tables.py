@@ -75,7 +75,7 @@ def cost_table(profiles, runs: list[Run] = (), *, spread: bool = False):
     known = {}
     for row in summarize(runs)[::-1].itertuples() if runs else ():
         # Not every profile has it measured; another's own may be called alike.
-        sizes = (row.num_parameters, None)[: 1 + (row.model in KNOWN_MODELS)]
+        sizes = [row.num_parameters] + [None] * (row.model in KNOWN_MODELS)
         for size in sizes:
             key = row.variant, row.framework, size
             known[key] = row.accuracy_mean, row.accuracy_std

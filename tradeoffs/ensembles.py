@@ -38,12 +38,16 @@ class Ensemble:
         runs: its members.
         test_predictions: the vote, uint8 [n].
         test_accuracy: of the vote, 0 to 1.
+        shares: how far the vote is right on each image, whoever votes first: 1 where
+            the true label has most votes, 1/k where it shares them with k - 1 others,
+            and else 0, float [n].
         num_parameters: of all members together.
     """
 
     runs: tuple[Run, ...]
     test_predictions: np.ndarray
     test_accuracy: float
+    shares: np.ndarray
     num_parameters: int
 
     def __repr__(self):
@@ -85,30 +89,16 @@ def ensemble(runs: list[Run], labels: np.ndarray) -> Ensemble:
             )
     votes = np.stack([run.test_predictions for run in runs])  # [runs, n]
     support = (votes[:, np.newaxis] == votes).sum(1)  # those who agree, [runs, n]
+    most = support.max(0)
+    sharing = (support == most).sum(0) / most  # labels with as many votes
     winners = votes[support.argmax(0), np.arange(len(labels))]  # of equals the earliest
     return Ensemble(
         runs,
         winners,
         float(np.mean(winners == labels)),
+        np.where((votes == labels).sum(0) == most, 1 / sharing, 0.0),
         sum(run.num_parameters for run in runs),
     )
-
-
-def vote_shares(runs: list[Run], labels: np.ndarray) -> np.ndarray:
-    """How far the vote is right on each image, whoever votes first.
-
-    Args:
-        runs, labels: as of `ensemble`.
-
-    Returns:
-        float [n]: 1 where the true label has most votes, 1/k where it shares them
-        with k - 1 others, and else 0.
-    """
-    votes = np.stack([run.test_predictions for run in runs])  # [runs, n]
-    support = (votes[:, np.newaxis] == votes).sum(1)
-    most = support.max(0)
-    sharing = (support == most).sum(0) / most  # labels with as many votes
-    return np.where((votes == labels).sum(0) == most, 1 / sharing, 0.0)
 
 
 def recorded_ensembles() -> list[dict]:

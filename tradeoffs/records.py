@@ -204,6 +204,7 @@ def _checked(content, experiment):
 def _contradiction(run):
     """What in a run cannot be so, or None."""
     experiment, history = run.experiment, run.history_columns
+    ours = experiment.model in KNOWN_MODELS  # of another's, losses may be below 0
     epochs = list(range(1, experiment.schedule.epochs + 1))
     if history["epoch"] != epochs:
         return f"its epochs are not 1 to {len(epochs)}"
@@ -214,12 +215,11 @@ def _contradiction(run):
         numbers = all(type(value) in (int, float) for value in values)
         if len(values) != len(epochs) or not numbers or not np.isfinite(values).all():
             return f"{column} has not one finite number an epoch"
-        ours = experiment.model in KNOWN_MODELS  # of another's, losses may be below 0
         if (ours and min(values) < 0) or (
             column == "test_accuracy" and max(values) > 1
         ):
             return f"{column} goes from {min(values)} to {max(values)}"
-    if experiment.model in KNOWN_MODELS:
+    if ours:
         counted = count_parameters(experiment.model, **experiment.model_arguments)
         if run.num_parameters != counted:
             return f"{experiment.variant} has {counted:,} parameters"

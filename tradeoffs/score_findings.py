@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from tradeoffs.article import NUM_PARAMETERS
-from tradeoffs.ensembles import vote_shares
+from tradeoffs.ensembles import ensemble
 from tradeoffs.intervals import (
     CONFIDENCE,
     RUNS,
@@ -79,7 +79,7 @@ def _ensemble_gain(runs):
 
     labels = mnist().test_labels
     alone = np.mean([run.test_predictions == labels for run in runs], axis=0)
-    gain = mean(100 * (vote_shares(runs, labels) - alone))
+    gain = mean(100 * (ensemble(runs, labels).shares - alone))
     return replace(gain, again=None)  # more seeds are no more images
 
 
@@ -92,7 +92,8 @@ def _first_epoch(evidence):
 
 def _step_between_ranks(evidence):
     scores = itertools.pairwise(evidence.accuracies(model) for model in COMPARED)
-    return smallest([difference(*pair, of_several=2 + 1) for pair in scores])
+    several = 2 + 1  # two steps, one of them with the Keras CNN
+    return smallest([difference(*pair, of_several=several) for pair in scores])
 
 
 def _ahead(evidence, first, second, **options):

@@ -183,10 +183,10 @@ _SIMPLE = {
 
 
 def _counted(packet, args, kwargs, result):
-    if packet in _SIMPLE and packet not in flop_registry:
-        return _SIMPLE[packet](*args)
-    # A multiplication and an addition count as two there.
-    return flop_registry[packet](*args, **kwargs, out_val=result) // 2
+    if packet in flop_registry:
+        # A multiplication and an addition count as two there.
+        return flop_registry[packet](*args, **kwargs, out_val=result) // 2
+    return _SIMPLE[packet](*args)
 
 
 def _odd_numbers(arguments):
